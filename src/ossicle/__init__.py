@@ -1,0 +1,92 @@
+"""ossicle carries sound to a language model: waveform, encoder, bridge, LLM.
+
+The public face. Nothing heavy is imported until a name is first used, so that `import ossicle` and `ossicle --help`
+answer at once; what a name means stands in the room that `_HOMES` names.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from ossicle.errors import (
+    AudioInputError,
+    BridgeError,
+    CheckpointError,
+    ConfigError,
+    ContextError,
+    DataError,
+    DependencyError,
+    EncoderError,
+    FetchError,
+    LimitError,
+    NotFoundError,
+    OssicleError,
+    RequestError,
+    StorageError,
+    TrainingError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "AudioInputError",
+    "AudioLM",
+    "BridgeError",
+    "CheckpointError",
+    "Clip",
+    "ConfigError",
+    "ContextError",
+    "DataError",
+    "Delta",
+    "DependencyError",
+    "EncoderError",
+    "FetchError",
+    "Ledger",
+    "LimitError",
+    "Message",
+    "NotFoundError",
+    "OssicleError",
+    "RequestError",
+    "StorageError",
+    "TrainingError",
+    "Transcript",
+    "ask",
+    "load",
+    "probe",
+    "read_clip",
+    "save",
+    "stream",
+    "transcribe",
+    "write_clip",
+]
+
+_HOMES = {
+    "Answer": "ossicle.infer.ask",
+    "AudioLM": "ossicle.models.audio_lm",
+    "Clip": "ossicle.audio.clip",
+    "Delta": "ossicle.infer.ask",
+    "Ledger": "ossicle.infer.ledger",
+    "Message": "ossicle.prompt.chat",
+    "Transcript": "ossicle.infer.transcribe",
+    "ask": "ossicle.infer.ask",
+    "load": "ossicle.hub.folder",
+    "probe": "ossicle.audio.io",
+    "read_clip": "ossicle.audio.io",
+    "save": "ossicle.hub.folder",
+    "stream": "ossicle.infer.ask",
+    "transcribe": "ossicle.infer.transcribe",
+    "write_clip": "ossicle.audio.io",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the room of a public name the first time that it is used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ossicle' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

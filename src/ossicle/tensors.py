@@ -1,0 +1,68 @@
+"""What flows between encoder, bridge and LLM: three small containers of tensors.
+
+Knows shapes; does not know who made the values. It is a file of its own, below `encoders` and `bridge`, because both need
+it and neither may import the other.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What an encoder reads.
+
+    Args:
+        values: (B, F, M) float, feature bins by feature frames (or (B, 1, S) for waveforms), zero beyond each clip.
+        n_samples: (B,) int64, samples of each clip at the encoder's own rate.
+        durations_s: (B,) float64, seconds of each clip as given.
+    """
+
+    values: torch.Tensor
+    n_samples: torch.Tensor
+    durations_s: torch.Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Features":
+        """The same features on a device; lengths and durations stay on the CPU."""
+        return Features(self.values.to(device=device, dtype=dtype), self.n_samples, self.durations_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """An encoder's output.
+
+    Args:
+        values: (B, T, D) float; rows past ``lengths`` hold anything and must be masked by the reader.
+        lengths: (B,) int64 on the CPU, valid frames.
+        rate_hz: frames per second.
+        durations_s: (B,) float64 on the CPU, seconds of each clip.
+    """
+
+    values: torch.Tensor
+    lengths: torch.Tensor
+    rate_hz: float
+    durations_s: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class AudioTokens:
+    """A bridge's output: the vectors that the LLM reads.
+
+    Args:
+        values: (B, N, E) float; rows past ``lengths`` are zero.
+        lengths: (B,) int64 on the CPU, valid tokens.
+        spans_s: (B, N, 2) float64 on the CPU, start and end second of each token; the valid ones cover the clip from 0
+            to its duration without a hole, except for what ``tail_s`` says was dropped.
+        tail_s: (B,) float64 on the CPU, seconds at the end of each clip that no token holds (a published layout's drop).
+    """
+
+    values: torch.Tensor
+    lengths: torch.Tensor
+    spans_s: torch.Tensor
+    tail_s: torch.Tensor
+
+
+def length_mask(lengths: torch.Tensor, n: int) -> torch.Tensor:
+    """(B, n) bool, True where a position is valid."""
+    return torch.arange(n)[None, :] < lengths[:, None]
