@@ -1,0 +1,105 @@
+"""Stacking: k neighbouring frames, side by side, become one audio token through a two-layer perceptron.
+
+Knows frames and lengths; does not know which encoder made them, nor which LLM will read them.
+Source: Ma et al. 2024 (SLAM-ASR: k = 5, hidden 2048, ReLU), which drops the tail; here the last frame is repeated.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from ossicle.audio.lengths import grouped
+from ossicle.bridge.output import Output
+from ossicle.bridge.runs import check_runs, check_width, run_lengths, run_spans
+from ossicle.tensors import AudioTokens, Frames, length_mask
+
+TAILS = ("duplicate", "drop")
+
+
+def stack_runs(values: torch.Tensor, lengths: torch.Tensor, k: int, n: int) -> torch.Tensor:
+    """Lay ``n`` runs of ``k`` frames side by side: (B, T, D) -> (B, N, k * D).
+
+    Places past a clip's last frame repeat that frame, so that nothing depends on what the batch is padded with.
+    """
+    n_batch, _, width = values.shape
+    last = (lengths - 1).clamp(min=0)
+    index = torch.minimum(torch.arange(n * k)[None, :], last[:, None]).to(values.device)  # (B, N * k)
+    rows = torch.arange(n_batch, device=values.device)[:, None]
+    return values[rows, index].view(n_batch, n, k * width)  # (B, N * k, D) -> (B, N, k * D)
+
+
+class StackMLP(nn.Module):
+    """Concatenate each run of ``k`` frames, then Linear, ReLU, Linear to the LLM's width.
+
+    Args:
+        width_in: encoder width D.
+        width_out: LLM width E.
+        k: frames per audio token, >= 1.
+        hidden: width between the two Linears.
+        tail: what becomes of the last ``T % k`` frames: "duplicate" fills the run by repeating the last frame, "drop"
+            loses them (``tail_s`` then tells the loss). A clip shorter than ``k`` frames is filled either way.
+        output_norm: "none", or "rms" for an RMS norm with a trainable gain on the tokens.
+
+    Raises:
+        BridgeError: ``k`` < 1, an unknown ``tail`` or ``output_norm``, a width < 1.
+    """
+
+    kind: ClassVar[str] = "stack_mlp"
+    fixed_rate: ClassVar[bool] = True
+    streamable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        width_in: int,
+        width_out: int,
+        *,
+        k: int = 5,
+        hidden: int = 2048,
+        tail: str = "duplicate",
+        output_norm: str = "rms",
+    ) -> None:
+        super().__init__()
+        check_runs("StackMLP", widths=(width_in, width_out, hidden), k=k, tail=tail, tails=TAILS)
+        self.width_in, self.width_out, self.k, self.hidden, self.tail = width_in, width_out, k, hidden, tail
+        self.inner = nn.Sequential(nn.Linear(k * width_in, hidden), nn.ReLU())
+        self.output = Output(hidden, width_out, norm=output_norm)
+        self.output_norm = output_norm
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that build this bridge again, as plain values."""
+        return {
+            "width_in": self.width_in,
+            "width_out": self.width_out,
+            "k": self.k,
+            "hidden": self.hidden,
+            "tail": self.tail,
+            "output_norm": self.output_norm,
+        }
+
+    def n_tokens(self, n_frames: int) -> int:
+        """Audio tokens for ``n_frames`` frames."""
+        return grouped(n_frames, self.k, self.tail)
+
+    def max_tokens(self, n_frames: int) -> int:
+        """The most audio tokens that ``n_frames`` frames can give; here exactly `n_tokens`."""
+        return self.n_tokens(n_frames)
+
+    def expected_hz(self, rate_hz: float) -> float:
+        """Audio tokens per second for an encoder of ``rate_hz`` frames per second."""
+        return rate_hz / self.k
+
+    def forward(self, frames: Frames) -> AudioTokens:
+        """Frames (B, T, D) to audio tokens (B, N, E).
+
+        Raises:
+            BridgeError: frames of another width than ``width_in``.
+        """
+        check_width("StackMLP", frames, self.width_in)
+        lengths = run_lengths(frames.lengths, self.k, self.tail)
+        n = int(lengths.max()) if len(lengths) else 0
+        valid = length_mask(lengths, n).to(frames.values.device)[..., None]
+        values = stack_runs(frames.values, frames.lengths, self.k, n)  # (B, T, D) -> (B, N, k * D)
+        values = self.inner(values.masked_fill(~valid, 0))  # what a clip of no frames holds is never read
+        values = self.output(values).masked_fill(~valid, 0)  # (B, N, hidden) -> (B, N, E)
+        return AudioTokens(values, lengths, *run_spans(frames, lengths, self.k, self.tail))
