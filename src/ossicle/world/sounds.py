@@ -47,7 +47,7 @@ def _dog(rng: Rng) -> Wave:
     voice = tone(hz, formants(hz[:: n // 3][:3], 24, peaks), rng)
     rough = noise(n, rng, ((200, -20), (800, 0), (2000, 0), (5000, -25)))
     body = voice / np.std(voice) + np.float32(rng.uniform(0.4, 0.8)) * rough
-    return body * curve(n, ((0, 0), (0.08, 1), (0.4, 0.8), (1, 0)))
+    return wave(body * curve(n, ((0, 0), (0.08, 1), (0.4, 0.8), (1, 0))))
 
 
 def _cat(rng: Rng) -> Wave:
@@ -131,7 +131,7 @@ def _whistle(rng: Rng) -> Wave:
     hz = np.float32(rng.uniform(2100, 3100)) * (1 + np.float32(rng.uniform(0.03, 0.06)) * turn)
     breath = noise(n, rng, ((1000, -20), (2500, 0), (5000, -10)))
     blow = tone(hz, np.array([1.0, 0.15]), rng) * (1 + np.float32(0.5) * turn) + np.float32(0.12) * breath
-    return blow * curve(n, ((0, 0), (0.08, 1), (0.9, 1), (1, 0)))
+    return wave(blow * curve(n, ((0, 0), (0.08, 1), (0.9, 1), (1, 0))))
 
 
 def _horn(rng: Rng) -> Wave:
@@ -194,7 +194,7 @@ def _cricket(n: int, rng: Rng) -> Wave:
     pulses = np.maximum(np.sin(np.float32(2 * np.pi * rate) * t), 0)
     period = np.float32(per_chirp / rate + rng.uniform(0.08, 0.3))
     chirps = np.mod(t, period) < np.float32(per_chirp / rate)
-    return np.sin(np.float32(2 * np.pi * rng.uniform(4100, 5300)) * t) * pulses * chirps
+    return wave(np.sin(np.float32(2 * np.pi * rng.uniform(4100, 5300)) * t) * pulses * chirps)
 
 
 def _clock(n: int, rng: Rng) -> Wave:
@@ -236,7 +236,7 @@ def _alarm(n: int, rng: Rng) -> Wave:
     t = seconds(n)
     on = np.mod(t * np.float32(rng.uniform(3.5, 7.0)), 1) < np.float32(rng.uniform(0.45, 0.6))
     hz = np.full(n, rng.uniform(1900, 2450), np.float32)
-    return tone(hz, np.array([1.0, 0.15, 0.5]), rng) * on
+    return wave(tone(hz, np.array([1.0, 0.15, 0.5]), rng) * on)
 
 
 def _engine(n: int, rng: Rng) -> Wave:
@@ -245,7 +245,7 @@ def _engine(n: int, rng: Rng) -> Wave:
     amplitudes = rng.uniform(0.3, 1.0, 40) / harmonics**0.7
     hum = tone(hz, amplitudes, rng)
     air = noise(n, rng, ((60, -6), (300, 0), (1000, -12), (4000, -35)))
-    return hum / np.std(hum) + np.float32(rng.uniform(0.25, 0.5)) * air
+    return wave(hum / np.std(hum) + np.float32(rng.uniform(0.25, 0.5)) * air)
 
 
 def _rain(n: int, rng: Rng) -> Wave:

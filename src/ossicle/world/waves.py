@@ -55,7 +55,7 @@ def curve(n: int, points: Points) -> Wave:
         Shape (n,), float32.
     """
     places, values = zip(*points, strict=True)
-    return np.interp(np.linspace(0.0, 1.0, n), places, values).astype(np.float32)
+    return wave(np.interp(np.linspace(0.0, 1.0, n), places, values))
 
 
 def decay(n: int, tau_s: float) -> Wave:
@@ -194,4 +194,4 @@ def slow_random(n: int, per_second: float, rng: np.random.Generator) -> Wave:
     part = where - corner.astype(np.float32)
     part = part * part * (3 - 2 * part)
     steps = np.diff(values, append=values[-1])
-    return (np.take(values, corner) + np.take(steps, corner) * part).astype(np.float32)
+    return wave(np.take(values, corner) + np.take(steps, corner) * part)
