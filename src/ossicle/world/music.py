@@ -12,7 +12,7 @@ import numpy as np
 from ossicle.audio.clip import SAMPLE_RATE, seconds_to_samples
 from ossicle.errors import ConfigError
 from ossicle.world.parts import Music
-from ossicle.world.waves import Points, Wave, curve, decay, faded, formants, noise, seconds, struck, tone, wave
+from ossicle.world.waves import Points, Wave, decay, faded, formants, noise, seconds, struck, tone, wave
 
 PEAK = 0.5
 LOWEST, HIGHEST = 36, 96
@@ -123,7 +123,10 @@ def _dying(start: np.ndarray, rates: np.ndarray, n: int) -> np.ndarray:
 
 def _late(n: int, rise_s: float) -> Wave:
     """An envelope that rises in ``rise_s`` seconds, or in half the note where that is shorter, and then stays."""
-    return curve(n, ((0.0, 0.0), (min(0.5, rise_s * SAMPLE_RATE / max(n, 1)), 1.0), (1.0, 1.0)))
+    out = np.ones(n, np.float32)
+    rise = min(n // 2, int(rise_s * SAMPLE_RATE))
+    out[:rise] = np.arange(rise, dtype=np.float32) / np.float32(max(rise, 1))
+    return out
 
 
 # ---- the public face ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ossicle.world import speech
 from ossicle.world.music import make_music
 from ossicle.world.parts import Event, Music, Part, Pause, Rendered, Scene, Sound, Speech, Voice
 from ossicle.world.sounds import make_sound, make_strokes
-from ossicle.world.waves import Points, Wave, convolved, decay, filtered, noise, seconds, slow_random, tone, wave
+from ossicle.world.waves import Points, Wave, convolved, decay, filtered, noise, slow_random, tone, wave
 
 LEVEL = 0.08
 """Root mean square of the loud moments of every part."""
@@ -130,9 +130,7 @@ def _part(part: Part, speak: Speak) -> tuple[Wave, list[Event]]:
             samples = make_sound(part.kind, part.duration_s, _source(part.kind, part.seed))
             heard = [Event(0.0, len(samples) / SAMPLE_RATE, "sound", part.kind)]
         case Sound():
-            samples, spans = make_strokes(
-                part.kind, part.strokes, part.duration_s, _source(part.kind, part.seed)
-            )
+            samples, spans = make_strokes(part.kind, part.strokes, part.duration_s, _source(part.kind, part.seed))
             heard = [Event(start_s, end_s, "sound", part.kind) for start_s, end_s in spans]
         case Music():
             samples, notes = make_music(part)
@@ -179,24 +177,21 @@ def _clipped(heard: list[Event], at_s: float) -> list[Event]:
 
 
 def _recorded(signal: Wave, active: list[tuple[int, int]], scene: Scene) -> Wave:
-    """Room, equaliser, noise, gain; a peak over full scale scales everything down."""
+    """Room, noise, equaliser, gain; a peak over full scale scales everything down."""
     rng = np.random.default_rng(scene.seed)
     n = len(signal)
     if scene.room > 0:
         signal = convolved(signal, _room(scene.room, rng))
-    tilt = ((125.0, -scene.tilt_db / 2), (8000.0, scene.tilt_db / 2))
-    if scene.tilt_db != 0:
-        signal = filtered(signal, tilt)
     if scene.noise is not None:
         under = _noise(scene.noise, n, rng)
-        if scene.tilt_db != 0:
-            under = filtered(under, tilt)
         heard = np.zeros(n, bool)
         for begin, end in active:
             heard[begin:end] = True
         loud = float(np.mean(np.square(signal[heard]))) if heard.any() else 0.0
         noise_power = (loud or LEVEL**2) / 10 ** (scene.snr_db / 10)
         signal = signal + under * np.float32(np.sqrt(noise_power / max(float(np.mean(np.square(under))), 1e-12)))
+    if scene.tilt_db != 0:
+        signal = filtered(signal, ((125.0, -scene.tilt_db / 2), (8000.0, scene.tilt_db / 2)))
     signal = signal * np.float32(10 ** (scene.gain_db / 20))
     peak = float(np.max(np.abs(signal)))
     return wave(signal * np.float32(LOUDEST / peak)) if peak > LOUDEST else wave(signal)
@@ -233,12 +228,11 @@ def _noise(name: str, n: int, rng: np.random.Generator) -> Wave:
 def _babble(n: int, rng: np.random.Generator) -> Wave:
     """Several far voices that say nothing: noise and gliding tones with the spectrum and the beat of syllables."""
     out = np.zeros(n, np.float32)
-    t = seconds(n)
+    harmonics = np.arange(1, 31)
     for _ in range(3):
         hz = np.float32(rng.uniform(95, 220)) * (np.float32(0.8) + np.float32(0.4) * slow_random(n, 2.5, rng))
-        throat = 1 / (np.arange(1, 31) * (1 + (np.arange(1, 31) / 14) ** 2)) ** 0.5
-        beat = np.square(np.sin(np.float32(np.pi * rng.uniform(2.5, 4.5)) * t + np.float32(rng.uniform(0, 3))))
-        out += tone(hz, throat, rng) * beat * (np.float32(0.3) + slow_random(n, 2.0, rng))
+        throat = rng.uniform(0.4, 1.0, 30) / (harmonics * (1 + (harmonics / 14) ** 2)) ** 0.5
+        out += tone(hz, throat, rng) * np.square(slow_random(n, rng.uniform(5, 9), rng))
     rms = np.sqrt(np.mean(np.square(out))) + np.float32(1e-9)
     return wave(out / rms + np.float32(0.7) * noise(n, rng, ((80, -10), (500, 0), (2500, -10), (8000, -25))))
 

@@ -187,11 +187,9 @@ def formants(hz: Floats, n_harmonics: int, peaks: Sequence[tuple[Floats, float, 
 
 def slow_random(n: int, per_second: float, rng: np.random.Generator) -> Wave:
     """A smooth random walk between 0 and 1 with about ``per_second`` turns a second, shape (n,), float32."""
-    n_corners = max(2, int(np.ceil(n / SAMPLE_RATE * per_second)) + 1)
-    values = rng.uniform(size=n_corners)
-    where = np.arange(n, dtype=np.float32) * np.float32((n_corners - 1) / max(n, 1))
-    corner = where.astype(np.int64)
-    part = where - corner.astype(np.float32)
+    n_turns = max(1, int(np.ceil(n / SAMPLE_RATE * per_second)))
+    corners = rng.uniform(size=n_turns + 1).astype(np.float32)
+    each = -(-n // n_turns)
+    part = np.arange(each, dtype=np.float32) / np.float32(each)
     part = part * part * (3 - 2 * part)
-    steps = np.diff(values, append=values[-1])
-    return wave(np.take(values, corner) + np.take(steps, corner) * part)
+    return wave((corners[:-1, None] + np.diff(corners)[:, None] * part).ravel()[:n])  # (turns, each) -> (n,)
