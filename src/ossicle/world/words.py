@@ -259,7 +259,7 @@ TEMPLATES: tuple[str, ...] = (
     "{beast} {act_ed} {near} the {furniture}",
     "{beasts} were {act_ing} {adverb}",
     "{who} saw {beast} {near} the {building}",
-    "i have {number} {animals} and one {animal}",
+    "i have {number} {animals} and a {garment}",
     "there are {number} {animals} {where}",
     "{who} {wear_ed} {clothing} {past}",
     "{who} is {wear_ing} {clothing}",
