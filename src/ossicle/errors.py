@@ -73,7 +73,7 @@ class LimitError(OssicleError):
     """What was given is readable, but larger than what can be served."""
 
     exit_code = 4
-    codes = ("audio_too_long", "audio_too_large", "too_many_audios")
+    codes: ClassVar[tuple[str, ...]] = ("audio_too_long", "audio_too_large", "too_many_audios")
 
 
 class ContextError(LimitError):
@@ -93,7 +93,7 @@ class ConfigError(OssicleError):
     """A recipe, a configuration or a setting says something that is not allowed."""
 
     exit_code = 2
-    codes = ("bad_value", "unknown_key")
+    codes: ClassVar[tuple[str, ...]] = ("bad_value", "unknown_key")
 
 
 class EncoderError(ConfigError):

@@ -1,0 +1,1 @@
+"""What a call spends, before anything is computed."""

@@ -1,0 +1,1 @@
+"""Messages to token ids, through the LLM's own chat template."""
