@@ -10,7 +10,8 @@ what was got, what is allowed and what to do; it never quotes a decoder, an addr
     |-- FetchError                     3   file_not_found, local_media_disabled, path_not_allowed
     |-- LimitError                     4   audio_too_long, audio_too_large, too_many_audios
     |   `-- ContextError               4   context_length_exceeded
-    |-- RequestError                   2   invalid_value, missing_parameter, unknown_parameter
+    |-- RequestError                   2   invalid_value, missing_parameter, unknown_parameter,
+    |                                      unsupported_language
     |-- ConfigError                    2   unknown_key, bad_value
     |   |-- EncoderError               2   bad_encoder
     |   `-- BridgeError                2   bad_bridge
@@ -86,7 +87,7 @@ class RequestError(OssicleError):
     """An argument of a call is missing, unknown or out of range."""
 
     exit_code = 2
-    codes = ("invalid_value", "missing_parameter", "unknown_parameter")
+    codes = ("invalid_value", "missing_parameter", "unknown_parameter", "unsupported_language")
 
 
 class ConfigError(OssicleError):
