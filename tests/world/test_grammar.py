@@ -168,7 +168,7 @@ def test_common_questions_have_their_answers(asked, answer):
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("a owl", "an owl"), ("an uniform", "a uniform"), ("a hour", "an hour"), ("an dog", "a dog")],
+    [("a owl", "an owl"), ("an useful uniform", "a useful uniform"), ("a hour", "an hour"), ("an dog", "a dog")],
 )
 def test_articles_fit_the_word_that_follows(before, after):
     assert grammar._an(before) == after
@@ -179,6 +179,11 @@ def test_spoken_questions_are_those_of_the_lists_and_their_answers_are_words():
     drawn = [grammar.sum_question(draw) for _ in range(500)]
     assert len({text for text, _ in drawn}) > 300
     assert all(set(answer.split()) <= set(grammar.VOCABULARY) for _, answer in drawn)
+
+
+def test_a_set_that_is_too_small_for_a_split_is_our_own_mistake():
+    with pytest.raises(AssertionError, match="nothing fits after 400 draws"):
+        grammar._redraw(lambda: "nothing", lambda text: False)
 
 
 def test_the_same_seed_says_the_same():

@@ -52,7 +52,7 @@ MAX_WORDS = 14
 SLOT = re.compile(r"\{(\w+)(?:=(\w*))?\}")
 TWICE = re.compile(r"\b(\w+) (?:and|or|to|than|of) \1\b")  # "snow and snow" says nothing
 AN = re.compile(r"\b(an?) (?=(\w+))")
-NOT_AN = ("uni", "use", "euro", "one")  # they are written with a vowel and spoken with a consonant
+NOT_AN = ("uni", "use")  # they are written with a vowel and spoken with a consonant
 AN_TOO = ("hour", "honest")
 MANY = 400  # draws before we conclude that a split holds nothing
 
@@ -252,7 +252,7 @@ def _redraw(draw: Callable[[], T], fits: Callable[[T], bool]) -> T:
         drawn = draw()
         if fits(drawn):
             return drawn
-    raise AssertionError("the split holds nothing: the grammar is too small for it")
+    raise AssertionError(f"nothing fits after {MANY} draws: the set is too small for this split")
 
 
 def _expand(template: str, rng: np.random.Generator) -> tuple[str, list[tuple[str, str]]]:
