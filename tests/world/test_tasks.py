@@ -248,6 +248,7 @@ def test_captions_tell_the_scene():
     for example in draw("caption", n=300):
         assert example.answer == described(example)
         shapes[("over" in example.answer, "then" in example.answer, "time" in example.answer)] += 1
+        assert example.scene.snr_db >= 20
     assert len(shapes) == 4
 
 

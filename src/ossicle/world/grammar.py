@@ -156,15 +156,16 @@ def split_of(text: str) -> Split:
 def sentence(rng: np.random.Generator, split: Split = "train") -> Said:
     """A meaningful sentence of 3 to 14 words, with its facts. A fact that two words could answer is left out."""
 
-    def draw() -> Said:
+    def draw() -> tuple[Said, bool]:
         text, found = _expand(_pick(TEMPLATES, rng), rng)
-        kinds = [kind for kind, _ in found]
-        return Said(text, {kind: value for kind, value in found if kinds.count(kind) == 1})
+        repeats = len({value for _, value in found}) < len(found)  # "adam called adam"
+        return Said(text, _askable(found)), repeats or TWICE.search(text) is not None
 
-    def fits(said: Said) -> bool:
-        return 3 <= len(said.text.split()) <= MAX_WORDS and not TWICE.search(said.text) and split_of(said.text) == split
+    def fits(drawn: tuple[Said, bool]) -> bool:
+        said, dull = drawn
+        return not dull and 3 <= len(said.text.split()) <= MAX_WORDS and split_of(said.text) == split
 
-    return _redraw(draw, fits)
+    return _redraw(draw, fits)[0]
 
 
 def phrase(rng: np.random.Generator, split: Split = "train") -> str:
@@ -200,8 +201,7 @@ def command(rng: np.random.Generator, split: Split = "train", *, intent: str | N
     def draw() -> Command:
         wanted = _pick(INTENTS, rng) if intent is None else intent
         text, found = _expand(_pick(COMMANDS[wanted], rng), rng)
-        kinds = [kind for kind, _ in found]
-        return Command(text, wanted, {kind: value for kind, value in found if kinds.count(kind) == 1})
+        return Command(text, wanted, _askable(found))
 
     return _redraw(draw, lambda order: len(order.text.split()) <= MAX_WORDS and split_of(order.text) == split)
 
@@ -245,6 +245,12 @@ def number_word(number: int) -> str:
 
 def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
+
+
+def _askable(found: list[tuple[str, str]]) -> dict[str, str]:
+    """The facts whose kind occurs once: of two, neither could be asked for."""
+    kinds = [kind for kind, _ in found]
+    return {kind: value for kind, value in found if kinds.count(kind) == 1}
 
 
 def _redraw(draw: Callable[[], T], fits: Callable[[T], bool]) -> T:

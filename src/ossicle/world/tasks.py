@@ -27,7 +27,7 @@ __all__ = ["CAPTIONS", "SLICES", "SPLITS", "TASKS", "Example", "Task", "mixture"
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VOICES = ("accents", "unseen_accent", "festival")
 SLICES = (*VOICES, *TEXT_SLICES)
-STEADY_DB, SILENCE_DB = 8.0, 20.0
+CLEAR_DB, SILENCE_DB = 8.0, 20.0
 Metric = Literal["wer", "accuracy"]
 
 
@@ -65,7 +65,8 @@ class Task:
         weight: its share of the training mixture.
         metric: how answers are scored.
         slices: the values of ``slice`` that it knows.
-        steady: the noise may not be anything that the question could be about: no voices, no traffic, not loud.
+        clear_db: None, or the least signal over noise; the noise is then steady too (no voices, no traffic), so that the
+            question cannot be about it.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Task:
     weight: float
     metric: Metric = "accuracy"
     slices: tuple[str, ...] = ()
-    steady: bool = False
+    clear_db: float | None = None
 
 
 def sample(task: str, rng: Rng, split: Split, *, slice: str | None = None) -> Example:
@@ -127,10 +128,10 @@ def mixture(rng: Rng, split: Split) -> Example:
 
 def _conditions(rng: Rng, task: Task, drawn: Drawn) -> Conditions:
     conditions = random_conditions(rng)
-    if task.steady:
+    if task.clear_db is not None:
         conditions["noise"] = "pink" if conditions["noise"] in ("babble", "traffic") else conditions["noise"]
         silent = all(isinstance(part, Pause) for part in drawn.parts)
-        conditions["snr_db"] = max(conditions["snr_db"], SILENCE_DB if silent else STEADY_DB)
+        conditions["snr_db"] = max(conditions["snr_db"], SILENCE_DB if silent else task.clear_db)
     return conditions
 
 
@@ -150,14 +151,14 @@ TASKS: dict[str, Task] = {
         Task("arithmetic", (), spoken.arithmetic, 0.06, slices=VOICES),
         Task("speaker_pitch", q.PITCH, spoken.pitch, 0.02),
         Task("speaker_pace", q.PACE, spoken.pace, 0.02),
-        Task("sound", q.SOUND, heard.which, 0.035, steady=True),
-        Task("count", q.COUNT, heard.count, 0.04, steady=True),
-        Task("order", _ORDER_QUESTIONS, heard.order, 0.035, steady=True),
-        Task("when", q.WHEN, heard.when, 0.025, steady=True),
-        Task("instrument", q.INSTRUMENT, heard.instrument, 0.025, steady=True),
-        Task("tempo", q.TEMPO, heard.tempo, 0.02, steady=True),
-        Task("melody", q.MELODY, heard.melody, 0.025, steady=True),
-        Task("speech_or_not", q.KIND, heard.kind, 0.025, steady=True),
-        Task("caption", q.CAPTION, heard.caption, 0.04, steady=True),
+        Task("sound", q.SOUND, heard.which, 0.035, clear_db=CLEAR_DB),
+        Task("count", q.COUNT, heard.count, 0.04, clear_db=CLEAR_DB),
+        Task("order", _ORDER_QUESTIONS, heard.order, 0.035, clear_db=CLEAR_DB),
+        Task("when", q.WHEN, heard.when, 0.025, clear_db=CLEAR_DB),
+        Task("instrument", q.INSTRUMENT, heard.instrument, 0.025, clear_db=CLEAR_DB),
+        Task("tempo", q.TEMPO, heard.tempo, 0.02, clear_db=CLEAR_DB),
+        Task("melody", q.MELODY, heard.melody, 0.025, clear_db=CLEAR_DB),
+        Task("speech_or_not", q.KIND, heard.kind, 0.025, clear_db=CLEAR_DB),
+        Task("caption", q.CAPTION, heard.caption, 0.04, clear_db=SILENCE_DB),
     )
 }

@@ -36,7 +36,8 @@ COUNTABLE: dict[str, tuple[str, ...]] = {
     ),
     "family": _words("mother father sister brother uncle cousin grandmother grandfather daughter husband wife nephew"),
     "person": _words("man woman boy girl baby child neighbour friend guest stranger"),
-    "plant": _words("tree bush leaf branch tulip cloud stone star"),
+    "plant": _words("tree bush leaf branch tulip stone"),
+    "sky": _words("cloud star"),
     "building": _words("house tower bridge castle palace wall fence roof"),
 }
 
@@ -54,9 +55,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
         "martin molly nathan nina nora oliver omar oscar paul peter philip rachel robert rosa ruby samuel sarah "
         "simon sophie steven teresa thomas tina vera victor walter william zoe"
     ),
-    "room": _words(
-        "kitchen bedroom bathroom garden garage attic cellar hallway office classroom balcony library corridor"
-    ),
+    "room": _words("kitchen bedroom bathroom garden garage attic cellar hallway office classroom library corridor"),
     "place": _words(
         "park market school hospital station airport museum theatre restaurant bakery pharmacy bank church hotel "
         "harbour stadium zoo factory village city supermarket cinema cafe gym beach forest farm desert island "
@@ -179,8 +178,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "quarter to {hour}", "noon", "midnight",
     ),
     "date": ("the {ordinal} of {month}", "{month} {ordinal}"),
-    "past": ("on {day}", "in {month}", "at {clock}", "{daypart}", "last {season}", "{number} {unit} ago", "on {date}"),
-    "future": ("on {day}", "in {month}", "at {clock}", "{soon}", "next {season}", "in {number} {unit}", "on {date}"),
+    "past": ("on {day}", "in {month}", "at {clock}", "{daypart}", "last {season}", "{few} {unit} ago", "on {date}"),
+    "future": ("on {day}", "in {month}", "at {clock}", "{soon}", "next {season}", "in {few} {unit}", "on {date}"),
     "where": (
         "in the {room}", "in the {room}", "at the {place}", "near the {place}", "in {city}", "in {country}",
         "behind the {place}", "outside the {place}",
@@ -214,7 +213,8 @@ TEMPLATES: tuple[str, ...] = (
     "{who} {trade_ed} {number} {things} {past}",
     "{who} {trade_ed} {clothing} for {number} {money}",
     "{who} {trade_s} {fruits} at the {place}",
-    "{who} {trade_ed} {object} to {whom}",
+    "{who} gave {object} to {whom}",
+    "{who} {trade_ed} {object} for {whom}",
     "how much does {item} cost",
     "{item} costs {number} {money}",
     "they paid {number} {money} for {ride}",
@@ -246,12 +246,13 @@ TEMPLATES: tuple[str, ...] = (
     "{people} {rest_ed} {adverb} {where}",
     "{who} {rest_s} {adverb} {where}",
     "do not {rest} {where}",
+    "{who} is {rest_ing} on the balcony",
     "the {event} {begin_s} at {clock} on {day}",
     "the {event} {begin_ed} {where} {past}",
     "the {shop} opens at {clock}",
     "the next {event} is {future}",
     "{who} {speak_ed} {whom} about the {event}",
-    "{who} {speak_ed} me the {news} {past}",
+    "{who} told me the {news} {past}",
     "nobody knows the {news} about {whom}",
     "{beast} {move_animal_ed} {whom} {where}",
     "{beast} is {move_animal_ing} {beasts}",
@@ -280,7 +281,7 @@ TEMPLATES: tuple[str, ...] = (
     "it was {weather} {where} {past}",
     "it will be {weather} and {hotness} {future}",
     "there was {storm} and {storm} {past}",
-    "the {storm} {begin_ed} {past}",
+    "the {storm} began {past}",
     "the weather in {city} is {weather}",
     "my {body} hurts since {day}",
     "{who} broke his {body} {where}",
@@ -294,6 +295,8 @@ TEMPLATES: tuple[str, ...] = (
     "the {material} {thing} is very {quality}",
     "is the {thing} {colour} or {colour}",
     "a {plant} fell on the {vehicle} {where}",
+    "a {colour} {sky} is above the {building}",
+    "there are {few} {skys} over {city}",
     "the {plants} are {colour} in {season}",
     "{who} was born on {date}",
     "{who} is {number} years old",
@@ -325,9 +328,7 @@ PHRASES: tuple[str, ...] = (
 
 # Words that sound like another word of the vocabulary: nobody can tell them apart without a sentence around them.
 HOMOPHONES: frozenset[str] = frozenset(
-    _words(
-        "be bee buy by for four know no right write some steal steel to two wear where wood would"
-    )
+    _words("be bee buy by for four know no right write some steal steel to two wear where wood would")
 )
 
 UNHEARD: tuple[str, ...] = _words(
