@@ -65,8 +65,8 @@ class Task:
         weight: its share of the training mixture.
         metric: how answers are scored.
         slices: the values of ``slice`` that it knows.
-        clear_db: None, or the least signal over noise; the noise is then steady too (no voices, no traffic), so that the
-            question cannot be about it.
+        clear_db: None, or the least signal over noise; the noise is then steady too (no voices, no traffic), so that
+            no question can be about it.
     """
 
     name: str
