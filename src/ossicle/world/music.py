@@ -178,7 +178,7 @@ def compose(
             the triad that ends where it began, which shows the mode best.
         tempo: "slow" (60-80 beats a minute, only whole beats), "medium", or "fast" (150-190, some half beats).
         mode: "major" or "minor"; the triad's third always sounds.
-        n_notes: 4-12.
+        n_notes: 4-12; by itself 4-6 slow ones, 5-8, or 7-10 fast ones (about 2-6 s).
 
     Returns:
         The melody as data.
@@ -192,7 +192,7 @@ def compose(
     if direction is not None:
         _one_of("direction", direction, DIRECTIONS, rng)
     if n_notes is None:
-        n_notes = int(rng.integers(7, 11)) if tempo == "fast" else int(rng.integers(4, 7))
+        n_notes = int(rng.integers(*{"slow": (4, 7), "medium": (5, 9), "fast": (7, 11)}[tempo]))
     if not 4 <= n_notes <= 12:
         raise ConfigError(f"a melody of {n_notes} notes cannot be composed: give 4-12")
     steps = _climb(n_notes, rng) if direction else _figure(n_notes, rng)
@@ -226,7 +226,7 @@ def _climb(n_notes: int, rng: Rng) -> list[int]:
 
 def _figure(n_notes: int, rng: Rng) -> list[int]:
     """Scale steps on the triad, from the root back to the root."""
-    figures = ((0, 2, 4, 2), (0, 4, 2, 4), (4, 2, 0, 2), (0, 2, 4, 7, 4, 2), (7, 4, 2, 4), (0, 2, 0, 4, 2, 4))
+    figures = ((0, 2, 4, 2), (0, 4, 2, 4), (4, 2, 0, 2), (0, 2, 4, 7, 4, 2), (7, 4, 2, 4), (0, 2, 4, 0, 4, 2))
     figure = figures[rng.integers(len(figures))]
     steps = [figure[i % len(figure)] for i in range(n_notes - 1)]
     return [*steps, figure[0]]

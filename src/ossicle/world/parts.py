@@ -98,7 +98,7 @@ class Scene:
     Args:
         parts: in order; leading and trailing silence are pauses.
         noise: None, or one of `scenes.NOISES`.
-        snr_db: signal over noise, measured over the parts that are not pauses.
+        snr_db: signal over noise, measured over the parts that are not pauses (where all are, over the usual level).
         room: 0 dry to 1 a large bare room.
         gain_db: gain on everything; a peak over full scale is scaled down.
         tilt_db: equaliser: gain at 8 kHz over gain at 125 Hz.

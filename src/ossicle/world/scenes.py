@@ -88,7 +88,6 @@ def render(scene: Scene, *, speak: Speak = speech.speak) -> Rendered:
         under = samples[: len(signal)] * np.float32(10 ** (scene.background_db / 20))
         signal[: len(under)] += under
         events.extend(_clipped(heard, len(signal) / SAMPLE_RATE))
-        active.append((0, len(under)))
     signal = _recorded(signal, active, scene)
     events.sort(key=lambda event: (event.start_s, -event.end_s))
     return Rendered(signal, tuple(events))
@@ -138,7 +137,7 @@ def _part(part: Part, speak: Speak) -> tuple[Wave, list[Event]]:
             heard += [Event(start_s, end_s, "note", str(midi)) for midi, start_s, end_s in notes]
         case Pause():
             if not 0 <= part.duration_s <= 3600:
-                raise ConfigError(f"a pause of {part.duration_s:g} s cannot be made: 0-3600 s can")
+                raise ConfigError(f"a pause of {part.duration_s:g} s cannot be made: 0-3600 s can be")
             return np.zeros(seconds_to_samples(part.duration_s, SAMPLE_RATE), np.float32), []
     return _levelled(samples), heard
 

@@ -29,6 +29,7 @@ from ossicle.world.waves import (
 PEAK = 0.5
 MIN_SLOT_S = 0.15
 """Shortest time from one countable stroke to the next."""
+SHORTEST_S, LONGEST_S = 0.01, 3600.0
 
 Rng = np.random.Generator
 
@@ -251,7 +252,7 @@ def _engine(n: int, rng: Rng) -> Wave:
 def _rain(n: int, rng: Rng) -> Wave:
     drops = np.zeros(n, np.float32)
     count = max(1, int(n / SAMPLE_RATE * rng.uniform(60, 200)))
-    drops[rng.integers(0, n, count)] = rng.exponential(9.0, count)
+    drops[rng.integers(0, n, count)] = rng.uniform(2.0, 10.0, count)
     low = rng.uniform(700, 1500)
     hiss = noise(n, rng, ((100, -35), (low, -6), (low * 2.5, 0), (8000, -4)))
     return hiss + filtered(drops, ((300, -40), (1500, 0), (6000, 0), (8000, -6)))
@@ -334,10 +335,10 @@ def make_strokes(
     Raises:
         ConfigError: ``kind`` cannot be counted, or the strokes do not fit.
     """
-    if n_strokes < 1 or duration_s < n_strokes * MIN_SLOT_S:
+    if not (n_strokes >= 1 and n_strokes * MIN_SLOT_S <= duration_s <= LONGEST_S):
         raise ConfigError(
             f"{n_strokes} strokes in {duration_s:g} s cannot be told apart: give at least 1 stroke and at least "
-            f"{MIN_SLOT_S:g} s for each"
+            f"{MIN_SLOT_S:g} s for each, {LONGEST_S:g} s in all at most"
         )
     return _placed(stroke(kind, rng), n_strokes, seconds_to_samples(duration_s, SAMPLE_RATE), rng)
 
@@ -347,19 +348,19 @@ def make_sound(kind: str, duration_s: float, rng: Rng) -> Wave:
 
     Args:
         kind: one of `KINDS`.
-        duration_s: at least 0.01.
+        duration_s: 0.01-3600.
         rng: pitch, rate, timbre and decay.
 
     Returns:
         Shape (S,), float32 at 16 kHz, peak 0.5.
 
     Raises:
-        ConfigError: ``kind`` is unknown, or there is no duration.
+        ConfigError: ``kind`` is unknown, or the duration out of range.
     """
     if kind not in KINDS:
         raise ConfigError(f"no sound is called {kind!r}: the known kinds are {', '.join(KINDS)}")
-    if not duration_s >= 0.01:
-        raise ConfigError(f"a sound of {duration_s:g} s cannot be made: give at least 0.01 s")
+    if not SHORTEST_S <= duration_s <= LONGEST_S:
+        raise ConfigError(f"a sound of {duration_s:g} s cannot be made: give {SHORTEST_S:g}-{LONGEST_S:g} s")
     n = seconds_to_samples(duration_s, SAMPLE_RATE)
     if kind in _CONTINUOUS:
         return _at_peak(faded(_CONTINUOUS[kind](n, rng), 0.005, 0.02))
