@@ -1,0 +1,370 @@
+"""AudioLM: an encoder, a bridge and a language model that reads audio tokens beside text (patterns 1 and 2).
+
+The only file that knows all three parts. Knows clips, prompts and tensors; does not know files, sampling or training.
+Any decoder-only LLM of `transformers` will do: all it gets is ``inputs_embeds`` and a cache of keys and values.
+Source: Chu et al. 2023 (Qwen-Audio); Tsimpoukelli et al. 2021 for a frozen LLM that reads foreign vectors.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers.cache_utils import DynamicCache
+
+from ossicle.audio.clip import Clip
+from ossicle.audio.windows import split
+from ossicle.errors import AudioInputError, ConfigError, RequestError
+from ossicle.prompt.chat import Prompt, end_of_turn
+from ossicle.tensors import AudioTokens, Features, Frames
+
+PATTERNS = ("frozen", "lora", "full")
+MAX_BATCH = 16
+"""Windows that go through the encoder at once."""
+
+
+class Encoder(Protocol):
+    """What AudioLM asks of an encoder."""
+
+    width: int
+    sample_rate: int
+    max_samples: int
+
+    def features(self, clips: Sequence[Clip]) -> Features: ...
+
+    def n_frames(self, n_samples: int) -> int: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def __call__(self, features: Features) -> Frames: ...
+
+
+class Bridge(Protocol):
+    """What AudioLM asks of a bridge."""
+
+    width_in: int
+    width_out: int
+
+    def max_tokens(self, n_frames: int) -> int: ...
+
+    def __call__(self, frames: Frames) -> AudioTokens: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A clip as the LLM will read it.
+
+    Args:
+        values: (N, E) float, its audio tokens.
+        spans_s: (N, 2) float64 on the CPU, start and end of each token in seconds from the clip's first sample.
+        n_frames: encoder frames that were computed.
+        seconds_given: seconds of the clip.
+        seconds_heard: seconds that the spans cover.
+        tail_s: seconds that the bridge dropped.
+    """
+
+    values: torch.Tensor
+    spans_s: torch.Tensor
+    n_frames: int
+    seconds_given: float
+    seconds_heard: float
+    tail_s: float
+
+
+@dataclass(eq=False)
+class State:
+    """Where a batch stands: what was read so far, and what it takes to read on.
+
+    Args:
+        cache: keys and values of every layer.
+        mask: (B, L) int64, zero at the padding on the left; None if no sequence has any.
+        positions: (B,) int64, position of the next token of each sequence.
+        n_steps: tokens of each sequence since the prompt.
+    """
+
+    cache: DynamicCache
+    mask: torch.Tensor | None
+    positions: torch.Tensor
+    n_steps: int = 0
+
+    def crop(self, n: int) -> None:
+        """Forget the newest ``n`` tokens of every sequence.
+
+        Raises:
+            RequestError: fewer than ``n`` were taken since the prompt.
+        """
+        if not 0 <= n <= self.n_steps:
+            raise RequestError(f"cannot forget {n} steps: {self.n_steps} were taken since the prompt")
+        if n == 0:
+            return
+        self.cache.crop(-n)
+        self.mask = None if self.mask is None else self.mask[:, :-n]
+        self.positions = self.positions - n
+        self.n_steps -= n
+
+
+class AudioLM(nn.Module):
+    """A language model with ears.
+
+    Args:
+        encoder: frames from clips.
+        bridge: audio tokens from frames.
+        llm: a decoder-only LLM of `transformers`, or one that PEFT has wrapped.
+        tokenizer: the LLM's, a ``PreTrainedTokenizerFast``.
+        context: most tokens that prompt and answer may have together; what the model was trained for.
+        pattern: "frozen" (the LLM takes no gradient and stays in evaluation mode), "lora" or "full".
+        name: what messages call the model.
+
+    Raises:
+        ConfigError: an unknown pattern, parts whose widths do not meet, a context that the LLM has no positions for,
+            a tokenizer with more tokens than the LLM has embeddings.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        bridge: Bridge,
+        llm: Any,
+        tokenizer: Any,
+        *,
+        context: int,
+        pattern: str = "frozen",
+        name: str = "audio-lm",
+    ) -> None:
+        super().__init__()
+        self.encoder, self.bridge, self.llm, self.tokenizer = encoder, bridge, llm, tokenizer
+        self.context, self.pattern, self.name = context, pattern, name
+        self._check()
+        if pattern == "frozen":
+            llm.requires_grad_(False)
+            llm.eval()
+
+    def _check(self) -> None:
+        table, limit = self.table.weight, getattr(self.llm.config, "max_position_embeddings", self.context)
+        if self.pattern not in PATTERNS:
+            raise ConfigError(f"the pattern {self.pattern!r} is not known: choose one of {', '.join(PATTERNS)}")
+        if self.bridge.width_in != self.encoder.width:
+            raise ConfigError(
+                f"the bridge reads frames of width {self.bridge.width_in}, the encoder gives {self.encoder.width}"
+            )
+        if self.bridge.width_out != table.shape[1]:
+            raise ConfigError(
+                f"the bridge gives tokens of width {self.bridge.width_out}, the LLM reads {table.shape[1]}"
+            )
+        if not 1 <= self.context <= limit:
+            raise ConfigError(f"a context of {self.context} tokens is not possible: the LLM has {limit} positions")
+        if len(self.tokenizer) > table.shape[0]:
+            raise ConfigError(
+                f"the tokenizer has {len(self.tokenizer)} tokens, the LLM only {table.shape[0]} embeddings"
+            )
+
+    @property
+    def table(self) -> Any:
+        """The LLM's embedding module."""
+        return self.llm.get_input_embeddings()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the LLM's embeddings lie; inputs are brought there."""
+        device: torch.device = self.table.weight.device
+        return device
+
+    @property
+    def pad_id(self) -> int:
+        """An id for places that nothing reads."""
+        key = self.tokenizer.pad_token_id
+        return int(key) if key is not None else 0
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Ids that end an answer: the template's end of turn, and the ends that tokenizer and LLM name."""
+        settings = getattr(self.llm, "generation_config", None)
+        named = getattr(settings, "eos_token_id", None)
+        several = named if isinstance(named, list) else [named]
+        ends = {end_of_turn(self.tokenizer), self.tokenizer.eos_token_id, *several}
+        return frozenset(int(key) for key in ends if key is not None)
+
+    def train(self, mode: bool = True) -> "AudioLM":
+        """As every module's, but a frozen LLM stays in evaluation mode."""
+        super().train(mode)
+        if self.pattern == "frozen":
+            self.llm.eval()
+        return self
+
+    @torch.no_grad()
+    def hear(self, clips: Sequence[Clip]) -> list[Heard]:
+        """Audio tokens of clips of any length and rate.
+
+        A clip that is longer than what the encoder reads at once is cut into windows; windows of like length go through
+        the encoder together.
+
+        Raises:
+            AudioInputError: ``audio_empty``, or ``audio_too_short`` for a clip that gives no token.
+        """
+        windows = [self._windows(clip) for clip in clips]
+        flat = [window for several in windows for window in several]
+        order = sorted(range(len(flat)), key=lambda i: flat[i].duration_s)
+        parts: dict[int, Heard] = {}
+        for at in range(0, len(order), MAX_BATCH):
+            group = order[at : at + MAX_BATCH]
+            parts.update(zip(group, self._hear_batch([flat[i] for i in group]), strict=True))
+        ordered = iter(parts[i] for i in range(len(flat)))
+        return [
+            _joined(clip, several, [next(ordered) for _ in several])
+            for clip, several in zip(clips, windows, strict=True)
+        ]
+
+    def _windows(self, clip: Clip) -> list[Clip]:
+        if clip.n_samples == 0:
+            raise AudioInputError("the clip holds no samples", code="audio_empty")
+        limit, rate = self.encoder.max_samples, self.encoder.sample_rate
+        return [clip] if clip.n_samples * rate <= limit * clip.rate else split(clip, limit / rate)
+
+    def _hear_batch(self, clips: Sequence[Clip]) -> list[Heard]:
+        """Windows that fit the encoder, in one batch."""
+        weight = next(self.encoder.parameters())
+        frames = self.encoder(self.encoder.features(clips).to(weight.device, weight.dtype))
+        tokens = self.bridge(frames)
+        heard = []
+        for row, clip in enumerate(clips):
+            n = int(tokens.lengths[row])
+            spans, tail_s = tokens.spans_s[row, :n], float(tokens.tail_s[row])
+            seconds = float((spans[:, 1] - spans[:, 0]).sum())
+            heard.append(
+                Heard(tokens.values[row, :n], spans, int(frames.lengths[row]), clip.duration_s, seconds, tail_s)
+            )
+        return heard
+
+    def embed(self, prompts: Sequence[Prompt], heard: Sequence[Sequence[Heard]]) -> list[torch.Tensor]:
+        """Each prompt as vectors (L, E): embeddings of its ids, audio tokens in its slots.
+
+        Args:
+            prompts: B prompts.
+            heard: for each prompt its clips, in the order of its slots.
+
+        Raises:
+            RequestError: a slot whose clip is missing or has another number of tokens.
+        """
+        return [self._embed_one(prompt, clips) for prompt, clips in zip(prompts, heard, strict=True)]
+
+    def _embed_one(self, prompt: Prompt, heard: Sequence[Heard]) -> torch.Tensor:
+        values: torch.Tensor = self.table(torch.tensor(prompt.ids, device=self.device)).clone()  # (L, E)
+        for slot in prompt.slots:
+            n = len(heard[slot.clip].values) if slot.clip < len(heard) else 0
+            if n != slot.length:
+                raise RequestError(f"the prompt keeps {slot.length} places for clip {slot.clip}, which has {n} tokens")
+            values[slot.start : slot.start + slot.length] = heard[slot.clip].values.to(values)
+        return values
+
+    @torch.no_grad()
+    def prefill(self, prompts: Sequence[Prompt], heard: Sequence[Sequence[Heard]]) -> tuple[State, torch.Tensor]:
+        """Read prompts, padded on the left; the head runs on the last position only.
+
+        Returns:
+            The state, and logits (B, V) of what follows each prompt.
+
+        Raises:
+            RequestError: no prompt, or as `embed`.
+        """
+        if not prompts:
+            raise RequestError("there is no prompt to read", code="missing_parameter")
+        rows = self.embed(prompts, heard)
+        values = pad_sequence(rows, batch_first=True, padding_side="left")  # (B, L, E)
+        n, lengths = values.shape[1], torch.tensor([len(row) for row in rows], device=values.device)
+        places = torch.arange(n, device=values.device)[None] - (n - lengths)[:, None]  # (B, L), negative at the padding
+        mask = None if bool((lengths == n).all()) else (places >= 0).long()
+        state = State(DynamicCache(), mask, lengths)
+        return state, self._forward(state, places.clamp(min=0), inputs_embeds=values)
+
+    @torch.no_grad()
+    def step(self, ids: torch.Tensor, state: State) -> torch.Tensor:
+        """Read one or more further tokens of every sequence; ``state`` moves on.
+
+        Args:
+            ids: (B,) or (B, n) int64.
+            state: from `prefill`.
+
+        Returns:
+            Logits (B, V) of what follows the last of them.
+        """
+        ids = (ids[:, None] if ids.dim() == 1 else ids).to(state.positions.device)  # (B, n)
+        n = ids.shape[1]
+        places = state.positions[:, None] + torch.arange(n, device=ids.device)[None]  # (B, n)
+        if state.mask is not None:
+            state.mask = torch.cat([state.mask, state.mask.new_ones(len(ids), n)], dim=1)
+        state.positions = state.positions + n
+        state.n_steps += n
+        return self._forward(state, places, input_ids=ids)
+
+    def _forward(self, state: State, places: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        out = self.llm(
+            **inputs,
+            attention_mask=state.mask,
+            position_ids=places,
+            past_key_values=state.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = out.logits[:, -1]
+        return logits
+
+    def splice(self, prompts: Sequence[Prompt], audio_tokens: AudioTokens | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """A training batch: prompts as vectors, padded on the right, with gradients through the audio tokens.
+
+        Args:
+            prompts: B prompts (with their answers' ids, if these are to be learned).
+            audio_tokens: what the bridge gave for all clips of the batch: those of the first prompt, then those of the
+                second, and so on; None if no prompt has a clip.
+
+        Returns:
+            Vectors (B, L, E) and the attention mask (B, L) int64.
+
+        Raises:
+            RequestError: the clips do not match the slots.
+        """
+        ids = pad_sequence(
+            [torch.tensor(prompt.ids) for prompt in prompts], batch_first=True, padding_value=self.pad_id
+        )
+        lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
+        mask = (torch.arange(ids.shape[1])[None] < lengths[:, None]).long().to(self.device)
+        values: torch.Tensor = self.table(ids.to(self.device))  # (B, L, E)
+        rows, places = _slot_places(prompts, [] if audio_tokens is None else audio_tokens.lengths.tolist())
+        if audio_tokens is None or not len(rows):
+            return values, mask
+        valid = torch.arange(audio_tokens.values.shape[1])[None] < audio_tokens.lengths[:, None]
+        tokens = audio_tokens.values[valid.to(audio_tokens.values.device)]  # (B, N, E) -> (all tokens, E)
+        return values.index_put((rows.to(values.device), places.to(values.device)), tokens.to(values)), mask
+
+
+def _slot_places(prompts: Sequence[Prompt], n_tokens: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Row and place in the batch of every audio token, clip after clip."""
+    rows: list[int] = []
+    places: list[int] = []
+    slots = [(row, slot) for row, prompt in enumerate(prompts) for slot in prompt.slots]
+    if [slot.length for _, slot in slots] != list(n_tokens):
+        raise RequestError(
+            f"the prompts keep places for clips of {', '.join(str(slot.length) for _, slot in slots) or 'no'} tokens, "
+            f"the bridge gave {', '.join(map(str, n_tokens)) or 'none'}"
+        )
+    for row, slot in slots:
+        rows += [row] * slot.length
+        places += range(slot.start, slot.start + slot.length)
+    return torch.tensor(rows, dtype=torch.int64), torch.tensor(places, dtype=torch.int64)
+
+
+def _joined(clip: Clip, windows: Sequence[Clip], parts: Sequence[Heard]) -> Heard:
+    """One clip from its windows: tokens in a row, spans counted from the clip's first sample."""
+    spans = [part.spans_s + (window.start_s - clip.start_s) for window, part in zip(windows, parts, strict=True)]
+    values = torch.cat([part.values for part in parts])
+    if not len(values):
+        raise AudioInputError(f"a clip of {clip.duration_s:.3f} s gives no audio token", code="audio_too_short")
+    return Heard(
+        values=values,
+        spans_s=torch.cat(spans),
+        n_frames=sum(part.n_frames for part in parts),
+        seconds_given=clip.duration_s,
+        seconds_heard=sum(part.seconds_heard for part in parts),
+        tail_s=sum(part.tail_s for part in parts),
+    )

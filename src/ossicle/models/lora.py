@@ -1,0 +1,78 @@
+"""LoRA on the LLM of an AudioLM: a small trainable addition to frozen weights (pattern 2), until it is merged.
+
+Knows which linear layers are meant and PEFT, which is an optional extra; does not know training or files.
+Source: Hu et al. 2021; all linear layers of a block, as QLoRA found to be needed (Dettmers et al. 2023).
+"""
+
+from typing import Any
+
+from ossicle.errors import ConfigError, DependencyError
+from ossicle.models.audio_lm import AudioLM
+
+TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""Attention and feed-forward layers, by their names in the Llama and Qwen families."""
+
+
+def has_lora(llm: Any) -> bool:
+    """Whether an LLM carries a LoRA that is not merged."""
+    return hasattr(llm, "merge_and_unload")
+
+
+def add_lora(model: AudioLM, r: int, *, alpha: float | None = None, dropout: float = 0.0) -> None:
+    """Put a LoRA on the model's LLM, in place; the LLM's own weights freeze and the pattern becomes "lora".
+
+    Args:
+        model: its encoder and bridge stay as they are.
+        r: rank, >= 1.
+        alpha: the addition is scaled by ``alpha / r``; 2 r by default.
+        dropout: on the input of the addition, in training.
+
+    Raises:
+        ConfigError: ``r`` < 1, a LoRA that is there already, an LLM that has none of the target layers.
+        DependencyError: PEFT is not installed.
+    """
+    if r < 1:
+        raise ConfigError(f"a LoRA needs a rank of at least 1, got {r}")
+    if has_lora(model.llm):
+        raise ConfigError("the LLM has a LoRA already: merge it before adding another")
+    peft = _peft()
+    settings = peft.LoraConfig(
+        r=r,
+        lora_alpha=2 * r if alpha is None else alpha,
+        lora_dropout=dropout,
+        target_modules=TARGETS,
+        task_type="CAUSAL_LM",
+    )
+    wrap(model, settings)
+
+
+def wrap(model: AudioLM, settings: Any) -> None:
+    """Put the LoRA of a ``peft.LoraConfig`` on the model's LLM, in place.
+
+    Raises:
+        ConfigError: the LLM has none of the target layers.
+    """
+    try:
+        model.llm = _peft().get_peft_model(model.llm, settings)
+    except ValueError as error:
+        raise ConfigError("the LLM has no layer of the names that the LoRA is for (q_proj, ..., down_proj)") from error
+    model.pattern = "lora"
+
+
+def merge_lora(model: AudioLM) -> None:
+    """Add the LoRA to the LLM's weights, in place, and take it off.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not has_lora(model.llm):
+        raise ConfigError("the LLM has no LoRA to merge")
+    model.llm = model.llm.merge_and_unload()
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise DependencyError("a LoRA needs PEFT: pip install 'ossicle[train]'") from error
+    return peft

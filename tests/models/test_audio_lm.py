@@ -1,0 +1,238 @@
+"""AudioLM: hearing, splicing, and the equalities: batched = alone, cached = uncached, cropped = never read."""
+
+import pytest
+import torch
+
+from ossicle.audio.clip import Clip
+from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.whisper import WhisperEncoder
+from ossicle.errors import AudioInputError, ConfigError, RequestError
+from ossicle.models.audio_lm import MAX_BATCH, AudioLM, Heard
+from ossicle.prompt.chat import Prompt, Slot, end_of_turn
+from ossicle.tensors import AudioTokens, Frames
+
+from .tiny import ENCODER, FAMILIES, TOKENIZER, asked, noise, tiny_llm, tiny_model
+
+MODEL = tiny_model()
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_gives_the_logits_of_each_prompt_alone(family: str) -> None:
+    model = tiny_model(family)
+    several = [asked(model, [0.3], "Yes?"), asked(model, [1.1, 0.5]), asked(model, [], "No clip at all, only this.")]
+    further = torch.tensor([[5, 9, 30], [7, 8, 40], [6, 3, 50]])
+    state, first = model.prefill([p for p, _ in several], [h for _, h in several])
+    together = [first, *(model.step(further[:, i], state) for i in range(3))]
+    for row, (prompt, heard) in enumerate(several):
+        state, first = model.prefill([prompt], [heard])
+        alone = [first, *(model.step(further[row : row + 1, i], state) for i in range(3))]
+        torch.testing.assert_close(torch.stack([x[row] for x in together]), torch.cat(alone), **CLOSE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cache_gives_what_reading_everything_again_gives(family: str) -> None:
+    model = tiny_model(family)
+    prompt, heard = asked(model, [0.7])
+    state, got = model.prefill([prompt], [heard])
+    ids = list(prompt.ids)
+    for token in (5, 77, 2):
+        vectors = model.embed([Prompt(ids, prompt.slots)], [heard])[0][None]
+        torch.testing.assert_close(got, model.llm(inputs_embeds=vectors).logits[:, -1], **CLOSE)
+        got = model.step(torch.tensor([token]), state)
+        ids.append(token)
+
+
+def test_several_tokens_at_once_are_read_as_one_by_one() -> None:
+    several = [asked(MODEL, [0.3]), asked(MODEL, [1.0])]
+    prompts, heard = [p for p, _ in several], [h for _, h in several]
+    ids = torch.tensor([[5, 9, 30], [7, 8, 40]])
+    state, _ = MODEL.prefill(prompts, heard)
+    together = MODEL.step(ids, state)
+    state, _ = MODEL.prefill(prompts, heard)
+    for i in range(3):
+        one_by_one = MODEL.step(ids[:, i], state)
+    torch.testing.assert_close(together, one_by_one, **CLOSE)
+
+
+@pytest.mark.parametrize("seconds", [[0.3], [0.3, 1.0]])
+def test_forgotten_steps_leave_no_trace(seconds: list[float]) -> None:
+    several = [asked(MODEL, [s]) for s in seconds]
+    prompts, heard = [p for p, _ in several], [h for _, h in several]
+    first, second = torch.tensor([5, 6])[: len(prompts)], torch.tensor([8, 9])[: len(prompts)]
+    state, _ = MODEL.prefill(prompts, heard)
+    MODEL.step(first, state)
+    before = MODEL.step(second, state)
+    MODEL.step(torch.randint(5, 90, (len(prompts), 3)), state)
+    state.crop(4)
+    torch.testing.assert_close(MODEL.step(second, state), before, **CLOSE)
+    state.crop(0)
+    assert state.n_steps == 2
+    with pytest.raises(RequestError, match="cannot forget 3 steps: 2 were taken since the prompt"):
+        state.crop(3)
+    with pytest.raises(RequestError, match="cannot forget -1 steps"):
+        state.crop(-1)
+
+
+def test_a_prompt_is_needed() -> None:
+    with pytest.raises(RequestError, match="there is no prompt to read"):
+        MODEL.prefill([], [])
+
+
+def test_audio_tokens_stand_in_the_slots_and_nowhere_else() -> None:
+    prompt, heard = asked(MODEL, [0.5, 0.9])
+    vectors = MODEL.embed([prompt], [heard])[0]
+    inside = torch.zeros(len(prompt.ids), dtype=torch.bool)
+    for slot in prompt.slots:
+        inside[slot.start : slot.start + slot.length] = True
+        assert torch.equal(vectors[slot.start : slot.start + slot.length], heard[slot.clip].values)
+    assert torch.equal(vectors[~inside], MODEL.table.weight[torch.tensor(prompt.ids)[~inside]])
+
+
+def test_slots_must_match_the_clips() -> None:
+    prompt, heard = asked(MODEL, [0.5])
+    with pytest.raises(RequestError, match="the prompt keeps 13 places for clip 0, which has 0 tokens"):
+        MODEL.embed([prompt], [[]])
+    with pytest.raises(RequestError, match="the prompt keeps 12 places for clip 0, which has 13 tokens"):
+        MODEL.embed([Prompt(prompt.ids, [Slot(2, 12, 0)])], [heard])
+
+
+def tokens_of(heard: list[Heard]) -> AudioTokens:
+    """Clips as a batch that a bridge would give; what is past each length is garbage."""
+    lengths = torch.tensor([len(one.values) for one in heard])
+    values = torch.full((len(heard), int(lengths.max()), 32), float("nan"))
+    for row, one in enumerate(heard):
+        values[row, : len(one.values)] = one.values
+    zeros = torch.zeros(len(heard), dtype=torch.float64)
+    return AudioTokens(values, lengths, torch.zeros(len(heard), int(lengths.max()), 2, dtype=torch.float64), zeros)
+
+
+def test_splice_is_embed_padded_on_the_right() -> None:
+    several = [asked(MODEL, [0.3, 0.8]), asked(MODEL, [], "Only text."), asked(MODEL, [1.2], "A longer question!")]
+    prompts = [prompt for prompt, _ in several]
+    vectors, mask = MODEL.splice(prompts, tokens_of([one for _, heard in several for one in heard]))
+    assert mask.sum(1).tolist() == [len(prompt.ids) for prompt in prompts]
+    for row, expected in enumerate(MODEL.embed(prompts, [heard for _, heard in several])):
+        assert torch.equal(vectors[row, : len(expected)], expected)
+        assert mask[row, : len(expected)].eq(1).all()
+    text, _ = MODEL.splice(prompts[1:2], None)
+    assert torch.equal(text[0], MODEL.table.weight[torch.tensor(prompts[1].ids)])
+
+
+def test_gradients_flow_through_splice_into_bridge_and_encoder_but_not_into_a_frozen_llm() -> None:
+    model = tiny_model(pattern="frozen").train()
+    clips = [noise(0.4), noise(0.6, seed=1)]
+    tokens = model.bridge(model.encoder(model.encoder.features(clips)))
+    prompts = [asked(model, [0.4])[0], asked(model, [0.6])[0]]
+    vectors, mask = model.splice(prompts, tokens)
+    model.llm(inputs_embeds=vectors, attention_mask=mask).logits[mask.bool()].square().mean().backward()
+    assert model.bridge.output.linear.weight.grad.abs().sum() > 0
+    assert model.encoder.tower.conv1.weight.grad.abs().sum() > 0
+    assert all(p.grad is None and not p.requires_grad for p in model.llm.parameters())
+    assert (model.bridge.training, model.llm.training) == (True, False)
+
+
+def test_a_full_llm_trains() -> None:
+    model = tiny_model(pattern="full").train()
+    assert model.llm.training
+    assert all(p.requires_grad for p in model.llm.parameters())
+
+
+def test_splice_refuses_clips_that_do_not_match() -> None:
+    prompt, heard = asked(MODEL, [0.5])
+    with pytest.raises(RequestError, match=r"keep places for clips of 13 tokens, the bridge gave none"):
+        MODEL.splice([prompt], None)
+    with pytest.raises(RequestError, match=r"keep places for clips of no tokens, the bridge gave 13"):
+        MODEL.splice([asked(MODEL, [])[0]], tokens_of(heard))
+
+
+def test_a_clip_is_heard_alike_alone_and_in_a_batch_of_many_lengths() -> None:
+    clips = [noise(0.05 + 0.13 * i, seed=i) for i in range(MAX_BATCH + 3)]
+    together = MODEL.hear(clips)
+    for clip, one in zip(clips[::4], together[::4], strict=True):
+        alone = MODEL.hear([clip])[0]
+        torch.testing.assert_close(one.values, alone.values, **CLOSE)
+        assert torch.equal(one.spans_s, alone.spans_s)
+        assert (one.n_frames, one.seconds_given) == (alone.n_frames, alone.seconds_given)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_a_long_clip_is_heard_whole_in_windows(rate: int) -> None:
+    clip = Clip(noise(7.3, rate=rate).samples, rate, start_s=100.0)
+    heard = MODEL.hear([clip])[0]
+    assert heard.seconds_given == clip.duration_s
+    assert heard.seconds_heard == pytest.approx(clip.duration_s)
+    assert heard.tail_s == pytest.approx(0)
+    spans = heard.spans_s
+    assert spans[0, 0].item() == pytest.approx(0)
+    assert spans[-1, 1].item() == pytest.approx(clip.duration_s)
+    torch.testing.assert_close(spans[1:, 0], spans[:-1, 1])
+    assert len(heard.values) == len(spans) == pytest.approx(clip.duration_s * 25, abs=8)
+    assert heard.n_frames >= clip.duration_s * 50
+
+
+def test_what_a_bridge_drops_is_not_counted_as_heard() -> None:
+    heard = tiny_model(bridge=StackMLP(32, 32, k=4, hidden=16, tail="drop")).hear([noise(0.5)])[0]
+    assert heard.n_frames == 25
+    assert heard.tail_s == pytest.approx(0.02)
+    assert heard.seconds_heard == pytest.approx(0.48)
+
+
+def test_a_clip_without_samples_is_refused() -> None:
+    with pytest.raises(AudioInputError, match="the clip holds no samples") as caught:
+        MODEL.hear([noise(0.5), noise(0.0)])
+    assert caught.value.code == "audio_empty"
+
+
+class Deaf(MeanPool):
+    """A bridge that gives no token for anything."""
+
+    def forward(self, frames: Frames) -> AudioTokens:
+        tokens = super().forward(frames)
+        empty = tokens.lengths * 0
+        return AudioTokens(tokens.values[:, :0], empty, tokens.spans_s[:, :0], frames.durations_s)
+
+
+def test_a_clip_that_gives_no_token_is_refused() -> None:
+    with pytest.raises(AudioInputError, match=r"a clip of 0\.500 s gives no audio token") as caught:
+        tiny_model(bridge=Deaf(32, 32)).hear([noise(0.5)])
+    assert caught.value.code == "audio_too_short"
+
+
+def test_the_ids_that_end_and_the_id_that_fills() -> None:
+    model = tiny_model()
+    assert model.end_ids == {end_of_turn(TOKENIZER), 2}
+    model.llm.generation_config.eos_token_id = [2, 17]
+    assert model.end_ids == {end_of_turn(TOKENIZER), 2, 17}
+    model.llm.generation_config.eos_token_id = None
+    assert model.end_ids == {end_of_turn(TOKENIZER)}
+    assert model.pad_id == TOKENIZER.pad_token_id
+
+
+def test_a_tokenizer_without_padding_fills_with_the_first_id() -> None:
+    model = tiny_model()
+    model.tokenizer = type("Bare", (), {"pad_token_id": None})()
+    assert model.pad_id == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pattern": "native"}, "the pattern 'native' is not known: choose one of frozen, lora, full"),
+        ({"context": 513}, "a context of 513 tokens is not possible: the LLM has 512 positions"),
+        ({"context": 0}, "a context of 0 tokens is not possible"),
+        ({"bridge": MeanPool(16, 32)}, "the bridge reads frames of width 16, the encoder gives 32"),
+        ({"bridge": MeanPool(32, 16)}, "the bridge gives tokens of width 16, the LLM reads 32"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tiny_model(**arguments)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused() -> None:
+    llm = tiny_llm()
+    llm.resize_token_embeddings(100, mean_resizing=False)
+    with pytest.raises(ConfigError, match=r"the tokenizer has \d+ tokens, the LLM only 100 embeddings"):
+        AudioLM(WhisperEncoder(ENCODER), MeanPool(32, 32), llm, TOKENIZER, context=100)
