@@ -29,6 +29,7 @@ class Encoder(Protocol):
     """What AudioLM asks of an encoder."""
 
     width: int
+    rate_hz: float
     sample_rate: int
     max_samples: int
 
@@ -46,6 +47,11 @@ class Bridge(Protocol):
 
     width_in: int
     width_out: int
+
+    @property
+    def fixed_rate(self) -> bool: ...
+
+    def expected_hz(self, rate_hz: float) -> float: ...
 
     def max_tokens(self, n_frames: int) -> int: ...
 

@@ -1,0 +1,1 @@
+"""Training and test items on disk, as JSON lines."""

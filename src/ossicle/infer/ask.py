@@ -1,0 +1,258 @@
+"""Ask a model about clips: hear, render, check the context, generate, and keep the ledger.
+
+Knows the order of one clip's way through the house; does not know how any step works, nor what is inside a file.
+One request, a stream and a batch are the same code: a stream is a batch of one that is read as it comes.
+"""
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+
+from ossicle.audio.clip import Clip
+from ossicle.audio.io import read_blocks
+from ossicle.audio.lengths import resampled_samples
+from ossicle.errors import RequestError
+from ossicle.infer.generate import Sampling, Step, generate
+from ossicle.infer.ledger import Ledger
+from ossicle.models.audio_lm import AudioLM, Heard
+from ossicle.plan.budget import check
+from ossicle.prompt.chat import Message, Prompt, render
+
+Sound = Clip | str | os.PathLike[str] | bytes | BinaryIO
+"""A clip, or anything with its own sample rate that `audio.io` reads."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said.
+
+    Args:
+        text: the answer, without the end-of-turn token and without a stop string.
+        ledger: what was given, heard and spent.
+        finish: "end" (the model ended its turn), "stop" (a stop string) or "length" (``max_tokens`` was reached).
+    """
+
+    text: str
+    ledger: Ledger
+    finish: str
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A piece of an answer as it is written.
+
+    Args:
+        text: whole characters; what the pieces hold together is the answer.
+        answer: None until the last piece, which brings the whole answer with its ledger.
+    """
+
+    text: str
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One conversation of a batch.
+
+    Args:
+        messages: the turns; the last is the user's.
+        sampling: how the answer is drawn.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+def conversation(clips: Sequence[Clip], question: str | None, history: Sequence[Message] = ()) -> tuple[Message, ...]:
+    """History and one more turn of the user: the clips, then the question; without one it is voice chat.
+
+    Raises:
+        RequestError: ``missing_parameter`` where the turn would be empty.
+    """
+    content: tuple[Clip | str, ...] = (*clips, question) if question else tuple(clips)
+    if not content:
+        raise RequestError("a turn needs a clip, a question or both", code="missing_parameter")
+    return (*history, Message("user", content))
+
+
+def ask(
+    model: AudioLM,
+    clips: Sound | Sequence[Sound],
+    question: str | None = None,
+    *,
+    history: Sequence[Message] = (),
+    max_tokens: int = 256,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
+    seed: int = 0,
+) -> Answer:
+    """Ask about one or more clips.
+
+    Args:
+        model: from `load`.
+        clips: a clip, a path or encoded bytes, or several of them.
+        question: None means voice chat: what is said in the audio is the question.
+        history: earlier turns.
+        max_tokens: most tokens to write; with the prompt they have to fit the model's context.
+        temperature: 0 is greedy, up to 2.
+        top_p: nucleus, in (0, 1].
+        stop: strings that end the answer.
+        seed: of this answer alone.
+
+    Raises:
+        ContextError: audio, text and ``max_tokens`` together need more than the model reads; nothing is cut.
+        RequestError: an argument is out of range, or there is neither clip nor question.
+        AudioInputError: a clip cannot be read.
+    """
+    sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
+    return ask_batch(model, [Request(conversation(_read_all(model, clips, max_tokens), question, history), sampling)])[
+        0
+    ]
+
+
+def stream(
+    model: AudioLM,
+    clips: Sound | Sequence[Sound],
+    question: str | None = None,
+    *,
+    history: Sequence[Message] = (),
+    max_tokens: int = 256,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
+    seed: int = 0,
+) -> Iterator[Delta]:
+    """The same as `ask`, piece by piece; the last delta holds the whole answer.
+
+    Bad arguments and unreadable clips raise at once, a prompt over the context when the first piece is asked for.
+    """
+    sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
+    request = Request(conversation(_read_all(model, clips, max_tokens), question, history), sampling)
+    return (deltas[0] for deltas in _run(model, [request]) if deltas[0].text or deltas[0].answer)
+
+
+def ask_batch(model: AudioLM, requests: Sequence[Request]) -> list[Answer]:
+    """Answer several requests together; each answer is what it would be alone.
+
+    Raises:
+        As `ask`; one bad request fails the batch before anything is generated.
+    """
+    answers: list[Answer | None] = [None] * len(requests)
+    for deltas in _run(model, requests):
+        for i, delta in enumerate(deltas):
+            answers[i] = answers[i] or delta.answer
+    return [answer for answer in answers if answer is not None]
+
+
+def _read_all(model: AudioLM, clips: Sound | Sequence[Sound], max_tokens: int) -> tuple[Clip, ...]:
+    """Whatever was handed in, as clips."""
+    several = clips if isinstance(clips, Sequence) and not isinstance(clips, str | bytes) else [clips]
+    return tuple(one if isinstance(one, Clip) else _read(model, one, max_tokens) for one in several)
+
+
+def _read(model: AudioLM, source: Sound, max_tokens: int) -> Clip:
+    """A source at the model's rate; reading stops where it is certain that the model cannot hear it whole.
+
+    Raises:
+        ContextError: so much audio alone is over the context.
+    """
+    assert not isinstance(source, Clip)
+    hz = model.bridge.expected_hz(model.encoder.rate_hz) if model.bridge.fixed_rate else 0.0
+    parts, seconds = [], 0.0
+    for block in read_blocks(source, rate=model.encoder.sample_rate):
+        parts.append(block.samples)
+        seconds += block.duration_s
+        n_audio = math.ceil(seconds * hz)
+        if n_audio > model.context:
+            check(n_audio, n_audio, seconds, max_tokens, model.context, model.name)
+    return Clip(np.concatenate(parts), model.encoder.sample_rate)
+
+
+class _Account:
+    """What one request of a batch has written so far, and when."""
+
+    def __init__(self, heard: Sequence[Heard], began: float) -> None:
+        self.heard, self.began = heard, began
+        self.text = ""
+        self.n_ids = 0
+        self.first = self.last = began
+
+    def enter(self, step: Step, now: float) -> Delta:
+        """Book one step; the step that ends the sequence yields the answer."""
+        if not step.ids:
+            return Delta("")
+        self.first = now if self.n_ids == 0 else self.first
+        self.last = now
+        self.n_ids += len(step.ids)
+        self.text += step.text
+        finish = step.finish
+        return Delta(step.text, None if finish is None else Answer(self.text, self.ledger(), finish))
+
+    def ledger(self) -> Ledger:
+        writing_s, n = (
+            (self.last - self.first, self.n_ids - 1) if self.n_ids > 1 else (self.last - self.began, self.n_ids)
+        )
+        return Ledger(
+            seconds_given=sum(one.seconds_given for one in self.heard),
+            seconds_heard=sum(one.seconds_heard for one in self.heard),
+            tail_s=sum(one.tail_s for one in self.heard),
+            frames=sum(one.n_frames for one in self.heard),
+            audio_tokens=sum(len(one.values) for one in self.heard),
+            text_tokens=self.n_ids,
+            time_to_first_token_s=self.first - self.began,
+            tokens_per_s=n / writing_s if writing_s > 0 else 0.0,
+        )
+
+
+def _run(model: AudioLM, requests: Sequence[Request]) -> Iterator[list[Delta]]:
+    """Hear, render, check and generate; for every step the deltas of all requests."""
+    if not requests:
+        return
+    began = time.perf_counter()
+    for request in requests:
+        _refuse_hopeless(model, request)
+    prompts, heard = prepare(model, [request.messages for request in requests])
+    for request, prompt, clips in zip(requests, prompts, heard, strict=True):
+        n_audio, seconds = sum(slot.length for slot in prompt.slots), sum(clip.seconds_given for clip in clips)
+        check(len(prompt.ids), n_audio, seconds, request.sampling.max_tokens, model.context, model.name)
+    accounts = [_Account(one, began) for one in heard]
+    for steps in generate(model, prompts, heard, [request.sampling for request in requests]):
+        now = time.perf_counter()
+        yield [account.enter(step, now) for account, step in zip(accounts, steps, strict=True)]
+
+
+def _refuse_hopeless(model: AudioLM, request: Request) -> None:
+    """Refuse clips whose audio alone is over the context before any of it is computed, where the bridge can tell."""
+    if not model.bridge.fixed_rate:
+        return
+    clips = clips_in(request.messages)
+    rate = model.encoder.sample_rate
+    frames = (model.encoder.n_frames(resampled_samples(clip.n_samples, clip.rate, rate)) for clip in clips)
+    n_audio = sum(model.bridge.max_tokens(n) for n in frames)
+    if n_audio > model.context:
+        seconds = sum(clip.duration_s for clip in clips)
+        check(n_audio, n_audio, seconds, request.sampling.max_tokens, model.context, model.name)
+
+
+def clips_in(messages: Sequence[Message]) -> list[Clip]:
+    """Every clip of a conversation, in the order in which it is read."""
+    return [part for message in messages for part in message.content if isinstance(part, Clip)]
+
+
+def prepare(model: AudioLM, conversations: Sequence[Sequence[Message]]) -> tuple[list[Prompt], list[list[Heard]]]:
+    """Hear every clip of every conversation in one batch, then render each with its real token counts."""
+    clips = [clips_in(turns) for turns in conversations]
+    flat = [clip for several in clips for clip in several]
+    results = iter(model.hear(flat) if flat else [])
+    heard = [[next(results) for _ in several] for several in clips]
+    prompts = [
+        render(turns, [len(one.values) for one in group], model.tokenizer, pad_id=model.pad_id)
+        for turns, group in zip(conversations, heard, strict=True)
+    ]
+    return prompts, heard

@@ -1,0 +1,51 @@
+"""The ledger: what one call was given, what the model heard of it, and what it spent.
+
+Knows counts and seconds; does not know models. The same eight keys stand on every answer, in Python and in JSON, so
+that "did it hear the whole file?" is one subtraction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a call spent and heard.
+
+    Args:
+        seconds_given: audio that was handed in, over all clips of the prompt.
+        seconds_heard: audio inside some frame's receptive field.
+        tail_s: audio at the end of clips that a published layout drops and no token holds.
+        frames: encoder frames.
+        audio_tokens: vectors that the LLM read for the audio.
+        text_tokens: tokens that the LLM wrote, the end-of-turn token included.
+        time_to_first_token_s: from the call, hearing included, to the first written token.
+        tokens_per_s: written tokens after the first per second; over the whole call where only one was written.
+    """
+
+    seconds_given: float
+    seconds_heard: float
+    tail_s: float
+    frames: int
+    audio_tokens: int
+    text_tokens: int
+    time_to_first_token_s: float
+    tokens_per_s: float
+
+    def as_dict(self) -> dict[str, float | int]:
+        """The eight keys in their order, seconds to the microsecond, for JSON."""
+        return {key: round(value, 6) for key, value in asdict(self).items()}
+
+
+def summed(ledgers: Sequence[Ledger], *, time_to_first_token_s: float, tokens_per_s: float) -> Ledger:
+    """One ledger for several parts of a call: counts and seconds of audio add up; the two times are the call's."""
+    return Ledger(
+        seconds_given=sum(part.seconds_given for part in ledgers),
+        seconds_heard=sum(part.seconds_heard for part in ledgers),
+        tail_s=sum(part.tail_s for part in ledgers),
+        frames=sum(part.frames for part in ledgers),
+        audio_tokens=sum(part.audio_tokens for part in ledgers),
+        text_tokens=sum(part.text_tokens for part in ledgers),
+        time_to_first_token_s=time_to_first_token_s,
+        tokens_per_s=tokens_per_s,
+    )

@@ -1,0 +1,146 @@
+"""Asking: voice chat and questions, several clips, history, streams and batches, and the ledger of each answer."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from models.tiny import noise, tiny_model
+
+from ossicle.audio.clip import Clip
+from ossicle.bridge.pooling import MeanPool
+from ossicle.errors import ContextError, FetchError, RequestError
+from ossicle.infer.ask import Request, ask, ask_batch, conversation, stream
+from ossicle.infer.generate import Sampling
+from ossicle.prompt.chat import Message
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+def test_the_ledger_tells_what_was_given_heard_and_spent(model):
+    answer = ask(model, noise(1.0), "What is said?", max_tokens=9)
+    ledger = answer.ledger
+    assert ledger.seconds_given == ledger.seconds_heard == pytest.approx(1.0)
+    assert (ledger.tail_s, ledger.frames, ledger.audio_tokens) == (0.0, 50, 25)
+    assert ledger.text_tokens == 9 and answer.finish == "length"
+    assert ledger.time_to_first_token_s > 0 and ledger.tokens_per_s > 0
+
+
+def test_a_dropped_tail_stands_in_the_ledger():
+    model = tiny_model(bridge=MeanPool(32, 32, k=4, tail="drop", output_norm="rms"))
+    ledger = ask(model, noise(1.02), "What is said?", max_tokens=2).ledger  # 51 frames, 12 tokens of 4
+    assert (ledger.frames, ledger.audio_tokens) == (51, 12)
+    assert ledger.tail_s == pytest.approx(0.06)
+    assert ledger.seconds_heard + ledger.tail_s == pytest.approx(ledger.seconds_given)
+
+
+def test_one_written_token_still_has_a_rate(model):
+    ledger = ask(model, noise(0.3), max_tokens=1).ledger
+    assert ledger.text_tokens == 1 and ledger.tokens_per_s > 0
+
+
+def test_clips_of_history_and_turn_are_all_in_the_ledger(model):
+    history = (Message("user", (noise(0.5), "One?")), Message("assistant", ("yes",)))
+    ledger = ask(model, [noise(1.0), noise(0.2)], "And these?", history=history, max_tokens=2).ledger
+    assert ledger.seconds_given == pytest.approx(1.7)
+    assert ledger.audio_tokens == 13 + 25 + 5
+
+
+def test_voice_chat_is_a_turn_of_audio_alone(model):
+    clip = noise(0.5)
+    assert conversation([clip], None) == (Message("user", (clip,)),)
+    spoken = ask(model, clip, max_tokens=8)
+    assert spoken.text == ask(model, clip, None, max_tokens=8).text
+    assert spoken.ledger.audio_tokens == 13
+
+
+def test_what_is_heard_changes_the_answer(model):
+    clips = [noise(0.8), noise(1.7), Clip(np.zeros(12_800, np.float32), 16_000)]
+    answers = {ask(model, clip, "What is said?", max_tokens=12).text for clip in clips}
+    assert len(answers) > 1
+
+
+def test_text_alone_is_answered_too(model):
+    ledger = ask(model, [], "Hello?", max_tokens=3).ledger
+    assert (ledger.seconds_given, ledger.audio_tokens, ledger.text_tokens) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("question", [None, ""])
+def test_a_turn_of_nothing_is_refused(model, question):
+    with pytest.raises(RequestError, match="a turn needs a clip, a question or both") as caught:
+        ask(model, [], question)
+    assert caught.value.code == "missing_parameter"
+
+
+def test_a_path_and_bytes_are_read(model, tmp_path):
+    clip = noise(0.6)
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, clip.samples, clip.rate, subtype="FLOAT")
+    want = ask(model, clip, "What?", max_tokens=8).text
+    assert ask(model, path, "What?", max_tokens=8).text == want
+    assert ask(model, str(path), "What?", max_tokens=8).text == want
+    assert ask(model, [path.read_bytes()], "What?", max_tokens=8).text == want
+    with pytest.raises(FetchError):
+        ask(model, tmp_path / "missing.wav")
+
+
+def test_the_stream_is_the_answer_in_pieces(model):
+    arguments = {"max_tokens": 20, "temperature": 1.2, "top_p": 0.9, "seed": 11, "stop": ["zz"]}
+    deltas = list(stream(model, noise(0.8), "What is said?", **arguments))
+    want = ask(model, noise(0.8), "What is said?", **arguments)
+    assert "".join(delta.text for delta in deltas) == want.text == deltas[-1].answer.text
+    assert [delta.answer is None for delta in deltas] == [True] * (len(deltas) - 1) + [False]
+    assert deltas[-1].answer.ledger.text_tokens == want.ledger.text_tokens
+
+
+def test_a_stream_refuses_bad_arguments_at_once(model):
+    with pytest.raises(RequestError, match="temperature is 3"):
+        stream(model, noise(0.5), temperature=3.0)
+
+
+def test_batched_equals_alone(model):
+    requests = [
+        Request(conversation([noise(1.1)], "What is said?"), Sampling(10)),
+        Request(conversation([noise(0.3, seed=1), noise(0.4, seed=2)], None), Sampling(5, 1.0, seed=8)),
+        Request(conversation([], "Hello?"), Sampling(7)),
+    ]
+    together = ask_batch(model, requests)
+    for request, answer in zip(requests, together, strict=True):
+        alone = ask_batch(model, [request])[0]
+        assert (answer.text, answer.finish) == (alone.text, alone.finish)
+        keys = ("seconds_given", "seconds_heard", "tail_s", "frames", "audio_tokens", "text_tokens")
+        assert [getattr(answer.ledger, key) for key in keys] == [getattr(alone.ledger, key) for key in keys]
+    assert ask_batch(model, []) == []
+
+
+def test_text_over_the_context_is_refused_with_the_numbers(model):
+    with pytest.raises(
+        ContextError, match=r"the prompt needs \d+ tokens \(250 of them audio, 10.0 s .* but tiny reads 400"
+    ):
+        ask(model, noise(10.0), "What is said?", max_tokens=140)
+
+
+def test_audio_that_cannot_fit_is_refused_before_it_is_heard(model):
+    class Deaf(type(model)):
+        def hear(self, clips):
+            raise AssertionError("was heard")
+
+    deaf = tiny_model()
+    deaf.__class__ = Deaf
+    with pytest.raises(ContextError, match=r"\(500 of them audio, 20.0 s at 25 per second, .*but tiny reads 400"):
+        ask(deaf, noise(20.0), max_tokens=10)
+
+
+def test_any_rate_is_heard_for_as_long_as_it_is(model):
+    for rate in (8_000, 22_050, 48_000):
+        ledger = ask(model, noise(0.7, rate=rate), max_tokens=1).ledger
+        assert abs(ledger.seconds_given - 0.7) < 0.001 and abs(ledger.seconds_heard - 0.7) < 0.05
+
+
+def test_a_file_object_of_encoded_audio_is_read_by_read_clip_first(model):
+    data = io.BytesIO()
+    soundfile.write(data, np.zeros(8000, np.float32), 16_000, format="WAV")
+    assert ask(model, data.getvalue(), max_tokens=1).ledger.seconds_given == 0.5
