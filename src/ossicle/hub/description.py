@@ -1,0 +1,166 @@
+"""The description of a model folder, ``config.json``: the parts, where their weights lie, which files there must be.
+
+Knows JSON, names, sizes and hashes; does not know tensors. Unknown keys, a higher format and paths that leave the
+folder are refused here, before anything is read.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ossicle.errors import CheckpointError
+
+FORMAT = 1
+KIND = "audio_lm"
+CONFIG = "config.json"
+CARD = "card.md"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Weights that are not in the folder: a repository on the hub, or another folder.
+
+    Args:
+        repo: repository id, or path of a folder.
+        revision: of the repository; None for a folder.
+        sha256: of its ``model.safetensors``, checked by `verify`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    repo: str
+    revision: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """An encoder or a bridge: its kind, the settings that build it, and the path of its weights in the folder."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: str
+    config: dict[str, Any]
+    weights: str
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """The LLM: its weights are a path in the folder (with settings of their own beside them), or a reference."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: str
+    config: dict[str, Any]
+    weights: str | Reference
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a file must be."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """Everything that ``config.json`` says."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    format: int
+    kind: str
+    name: str
+    pattern: str
+    context: int
+    encoder: Part
+    bridge: Part
+    llm: LanguageModel
+    adapter: str | None = None
+    files: dict[str, Record] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The JSON text of ``config.json``."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def read_description(folder: Path) -> Description:
+    """Read and check ``config.json``, and that every file it lists is there with its size.
+
+    Raises:
+        CheckpointError: ``incomplete`` for a file that is missing or has another size, ``bad_format`` for anything that
+            is not a description of this format.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG}")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{CONFIG} of {folder} is not JSON", code="bad_format") from error
+    said = raw.get("format") if isinstance(raw, dict) else None
+    if not isinstance(said, int) or said < 1:
+        raise CheckpointError(f"{CONFIG} of {folder} names no format: is it a model of ossicle?", code="bad_format")
+    if said > FORMAT:
+        raise CheckpointError(
+            f"{folder} has the format {said}, this version of ossicle reads up to {FORMAT}: install a newer one",
+            code="bad_format",
+        )
+    try:
+        description = TypeAdapter(Description).validate_python(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise CheckpointError(f"{CONFIG} of {folder} cannot be used: {faults}", code="bad_format") from error
+    if description.kind != KIND:
+        raise CheckpointError(f"{folder} holds a {description.kind!r}, known is {KIND!r}", code="bad_format")
+    _check_files(folder, description)
+    return description
+
+
+def _check_files(folder: Path, description: Description) -> None:
+    for name, record in description.files.items():
+        path = inside(folder, name)
+        if not path.is_file():
+            raise CheckpointError(f"{folder} is incomplete: {name} is missing")
+        got = path.stat().st_size
+        if got != record.bytes:
+            raise CheckpointError(f"{folder} is incomplete: {name} has {got} bytes, it was saved with {record.bytes}")
+    weights = [description.encoder.weights, description.bridge.weights, description.llm.weights, description.adapter]
+    for name in [*(name for name in weights if isinstance(name, str)), "tokenizer.json"]:
+        inside(folder, name)
+        if not any(listed == name or listed.startswith(f"{name}/") for listed in description.files):
+            raise CheckpointError(f"{folder} is incomplete: {CONFIG} lists no file for {name}")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a file in the folder.
+
+    Raises:
+        CheckpointError: ``bad_format`` for a name that leads out of the folder.
+    """
+    path = folder / name
+    plain = PurePosixPath(name)
+    leaves = plain.is_absolute() or ".." in plain.parts or not plain.parts
+    if leaves or not path.resolve().is_relative_to(folder.resolve()):
+        raise CheckpointError(f"{CONFIG} of {folder} names {name!r}, which is not in the folder", code="bad_format")
+    return path
+
+
+def records(folder: Path) -> dict[str, Record]:
+    """Size and hash of every file below a folder, by its path in it; not of ``config.json`` and the card."""
+    free = {folder / CONFIG, folder / CARD}  # a card may be edited by hand
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path not in free)
+    return {path.relative_to(folder).as_posix(): Record(path.stat().st_size, digest(path)) for path in paths}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

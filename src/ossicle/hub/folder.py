@@ -1,0 +1,339 @@
+"""Model folders: an AudioLM to files and back, strictly, in safetensors and JSON.
+
+Knows what a folder holds and how each part is read and written; does not know training or the hub's network. A tied
+output head is stored once. Nothing that is on disk is ever unpickled.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from ossicle import __version__
+from ossicle.errors import CheckpointError, ConfigError, NotFoundError, RequestError
+from ossicle.hub.description import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    KIND,
+    Description,
+    LanguageModel,
+    Part,
+    Reference,
+    digest,
+    inside,
+    read_description,
+    records,
+)
+from ossicle.hub.parts import build_bridge, build_encoder, describe
+from ossicle.hub.whole import whole_folder
+from ossicle.models.audio_lm import AudioLM
+from ossicle.models.lora import adapter_settings, adapter_tensors, has_lora, read_settings, set_adapter_tensors, wrap
+
+ASSETS = Path(__file__).parents[1] / "assets"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Tensors = dict[str, torch.Tensor]
+
+
+def save(
+    model: AudioLM,
+    folder: str | Path,
+    *,
+    card: str | None = None,
+    origin: Mapping[str, Any] | None = None,
+    dtype: str | None = None,
+    llm: Reference | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        model: a LoRA that is not merged goes to ``adapter/``, beside the LLM's own weights.
+        folder: where; its parents are made.
+        card: text of ``card.md``; a short description by default.
+        origin: what ``origin.json`` tells of where the model comes from; the versions of the packages are added.
+        dtype: "float32", "bfloat16" or "float16" for all weights on disk; as they are by default.
+        llm: where the LLM's weights can be found instead of being written once more; only for an LLM whose own weights
+            are unchanged, which is pattern "frozen" or a LoRA that is not merged.
+        overwrite: replace the model folder that stands there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        StorageError: the folder stands in the way or cannot be written.
+        RequestError: an unknown ``dtype``, or a reference for an LLM that was trained.
+        ConfigError: a part that files know nothing of.
+    """
+    if dtype is not None and dtype not in DTYPES:
+        raise RequestError(f"dtype {dtype!r} is not known: choose one of {', '.join(DTYPES)}")
+    if llm is not None and not (model.pattern == "frozen" or has_lora(model.llm)):
+        raise RequestError(
+            f"the LLM was trained (pattern {model.pattern!r}): its weights must be saved, not referred to"
+        )
+    encoder, bridge = (Part(*describe(part), f"{name}.safetensors") for name, part in _modules(model).items())
+    about = Description(
+        format=FORMAT,
+        kind=KIND,
+        name=model.name,
+        pattern=model.pattern,
+        context=model.context,
+        encoder=encoder,
+        bridge=bridge,
+        llm=LanguageModel("causal_lm", {"model_type": model.llm.config.model_type}, "llm" if llm is None else llm),
+        adapter="adapter" if has_lora(model.llm) else None,
+    )
+    target = Path(folder)
+    with whole_folder(target, replaces=_is_model_folder if overwrite else None) as draft:
+        stored = None if dtype is None else DTYPES[dtype]
+        for name, part in _modules(model).items():
+            save_file(_stored(part.state_dict(), stored), draft / f"{name}.safetensors", {"format": "pt"})
+        if llm is None:
+            _save_llm(model.llm, draft / "llm", stored)
+        if about.adapter is not None:
+            _save_adapter(model.llm, draft / about.adapter, stored)
+        model.tokenizer.save_pretrained(draft)
+        (draft / CARD).write_text(_card(model) if card is None else card, encoding="utf-8")
+        (draft / "origin.json").write_text(_origin(origin), encoding="utf-8")
+        (draft / CONFIG).write_text(replace(about, files=records(draft)).text(), encoding="utf-8")
+    return target
+
+
+def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto") -> AudioLM:
+    """Read a model.
+
+    Args:
+        model: a shipped name or a model folder.
+        device: "auto" (the first GPU, else the CPU) or a device of torch.
+        dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16" or "float16".
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        NotFoundError: neither a shipped name nor a folder.
+        CheckpointError: the folder is incomplete, of another format, or its weights do not match its description.
+        RequestError: an unknown ``device`` or ``dtype``.
+    """
+    place, kind = _place(device), dtype
+    if dtype == "auto":
+        kind = "bfloat16" if place.type == "cuda" else "float32"
+    if kind not in DTYPES:
+        raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
+    folder = find(model)
+    about = read_description(folder)
+    try:
+        encoder = build_encoder(about.encoder.kind, about.encoder.config)
+        bridge = build_bridge(about.bridge.kind, about.bridge.config)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: {error}", code="bad_format") from error
+    for part, said in ((encoder, about.encoder), (bridge, about.bridge)):
+        _load_part(part, folder, said.weights)
+    llm = _load_llm(folder, about.llm.weights, DTYPES[kind])
+    with _quiet():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    try:
+        made = AudioLM(encoder, bridge, llm, tokenizer, context=about.context, pattern=about.pattern, name=about.name)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder}: {error}", code="bad_format") from error
+    if about.adapter is not None:
+        _load_adapter(made, inside(folder, about.adapter))
+    return made.to(device=place, dtype=DTYPES[kind]).eval()
+
+
+def verify(model: str | Path) -> int:
+    """Read every file of a model folder again and compare it with the hash that was written at save.
+
+    Returns:
+        How many files were compared.
+
+    Raises:
+        NotFoundError: as `load`.
+        CheckpointError: ``hash_mismatch`` for a file that changed, ``incomplete`` for one that is not there.
+    """
+    folder = find(model)
+    about = read_description(folder)
+    pairs = [(name, inside(folder, name), record.sha256) for name, record in about.files.items()]
+    if isinstance(about.llm.weights, Reference) and about.llm.weights.sha256 is not None:
+        pairs.append((about.llm.weights.repo, _referred(about.llm.weights), about.llm.weights.sha256))
+    for name, path, wanted in pairs:
+        if digest(path) != wanted:
+            raise CheckpointError(f"{name} is not the file that was saved: its hash differs", code="hash_mismatch")
+    return len(pairs)
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in ASSETS.glob(f"*/{CONFIG}"))
+
+
+def find(model: str | Path) -> Path:
+    """The folder of a shipped name or a path.
+
+    Raises:
+        NotFoundError: it is neither.
+    """
+    if model in shipped():
+        return ASSETS / model
+    if Path(model).is_dir():
+        return Path(model)
+    raise NotFoundError(
+        f"there is no model {str(model)!r}: give a model folder, or one of {', '.join(shipped()) or '-'}"
+    )
+
+
+def _modules(model: AudioLM) -> dict[str, Any]:
+    return {"encoder": model.encoder, "bridge": model.bridge}
+
+
+def _is_model_folder(path: Path) -> bool:
+    return (path / CONFIG).is_file()
+
+
+def _place(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise RequestError(f"there is no device {device!r} here: choose auto, cpu, cuda or cuda:N") from error
+
+
+def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> Tensors:
+    """Tensors as they go to disk: on the CPU, contiguous, cast; two names of one tensor stay two names of one."""
+    seen: dict[tuple[Any, ...], torch.Tensor] = {}
+    stored = {}
+    for name, tensor in tensors.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
+        if key not in seen:
+            cast = dtype if tensor.is_floating_point() else None
+            seen[key] = tensor.detach().to("cpu", cast).contiguous()
+        stored[name] = seen[key]
+    return stored
+
+
+def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
+    """The LLM's own weights, without a LoRA, as `transformers` writes them."""
+    own = llm.get_base_model() if has_lora(llm) else llm
+    tensors = {
+        name.replace(".base_layer.", "."): tensor for name, tensor in own.state_dict().items() if "lora_" not in name
+    }
+    with _quiet():
+        own.save_pretrained(folder, state_dict=_stored(tensors, dtype))
+    if dtype is not None:
+        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        settings["dtype"] = str(dtype).removeprefix("torch.")
+        (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _save_adapter(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
+    folder.mkdir()
+    adapter_settings(llm).save_pretrained(folder)
+    save_file(_stored(adapter_tensors(llm), dtype), folder / "adapter_model.safetensors", {"format": "pt"})
+
+
+def _load_part(part: nn.Module, folder: Path, name: str) -> None:
+    tensors = _read(inside(folder, name))
+    _check_keys(part.state_dict(), tensors, name)
+    part.load_state_dict(tensors)
+
+
+def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any:
+    where: dict[str, Any] = {"local_files_only": True}
+    source: str | Path
+    if isinstance(weights, Reference):
+        source = weights.repo
+        where = {} if weights.revision is None else {"revision": weights.revision}
+    else:
+        source = inside(folder, weights)
+    try:
+        with _quiet():
+            llm, found = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
+            )
+    except SafetensorError as error:
+        raise CheckpointError("the LLM's weights are damaged: they are not safetensors", code="bad_format") from error
+    except (OSError, ValueError, KeyError) as error:
+        what = f"referred to as {weights.repo!r}" if isinstance(weights, Reference) else "in the folder"
+        raise CheckpointError(f"the LLM {what} cannot be read: is it there, and a causal LLM?") from error
+    except RuntimeError as error:
+        raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
+    _refuse("llm", sorted(found["missing_keys"]), sorted(found["unexpected_keys"]), [])
+    for weight in llm.parameters():
+        weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
+    return llm
+
+
+def _load_adapter(model: AudioLM, folder: Path) -> None:
+    tensors = _read(folder / "adapter_model.safetensors")
+    wrap(model, read_settings(folder))
+    _check_keys(adapter_tensors(model.llm), tensors, "adapter")
+    set_adapter_tensors(model.llm, tensors)
+
+
+def _read(path: Path) -> Tensors:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path.name} is damaged: it is not safetensors", code="bad_format") from error
+
+
+def _check_keys(want: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tensor], name: str) -> None:
+    shapes = [key for key in sorted(want.keys() & got.keys()) if want[key].shape != got[key].shape]
+    _refuse(name, sorted(want.keys() - got.keys()), sorted(got.keys() - want.keys()), shapes)
+
+
+def _refuse(name: str, missing: list[str], leftover: list[str], shapes: list[str]) -> None:
+    """Raise if any list names a weight."""
+    faults = [
+        f"{what} {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
+        for what, keys in (("missing", missing), ("left over", leftover), ("of another shape", shapes))
+        if keys
+    ]
+    if faults:
+        raise CheckpointError(f"{name} does not match its description: {'; '.join(faults)}", code="key_mismatch")
+
+
+def _referred(weights: Reference) -> Path:
+    """The file with an LLM's weights that a reference means, if it is on this machine."""
+    path: Any = Path(weights.repo) / "model.safetensors"
+    if not path.is_file() and not Path(weights.repo).is_dir():
+        path = try_to_load_from_cache(weights.repo, "model.safetensors", revision=weights.revision)
+    if not isinstance(path, str | Path) or not Path(path).is_file():
+        raise CheckpointError(f"model.safetensors of {weights.repo!r} is not on this machine, so nothing was compared")
+    return Path(path)
+
+
+def _card(model: AudioLM) -> str:
+    n = sum(weight.numel() for weight in model.parameters())
+    return f"# {model.name}\n\nAn audio language model made with ossicle: {n:,} parameters, pattern {model.pattern}.\n"
+
+
+def _origin(origin: Mapping[str, Any] | None) -> str:
+    versions = {"ossicle": __version__, **{name: version(name) for name in ("torch", "transformers")}}
+    return json.dumps({"versions": versions, **(origin or {})}, indent=2, sort_keys=True) + "\n"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no reports of `transformers`: what matters is checked and raised here."""
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,67 @@
+"""Parts by name: the one place where a kind becomes an encoder or a bridge, and back.
+
+Knows every class that a model folder may name; does not know files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+from ossicle.errors import ConfigError
+
+ENCODERS = ("whisper",)
+BRIDGES = ("mean_pool", "stack_mlp")
+
+
+def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder:
+    """An encoder with random weights.
+
+    Raises:
+        ConfigError: an unknown kind, or settings that it does not have.
+    """
+    try:
+        match kind:
+            case "whisper":
+                return WhisperEncoder(WhisperSettings(**config))
+    except TypeError as error:
+        raise ConfigError(f"an encoder of kind {kind!r} cannot be built from {sorted(config)}") from error
+    raise ConfigError(f"the encoder {kind!r} is not known: choose one of {', '.join(ENCODERS)}")
+
+
+def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP:
+    """A bridge with random weights.
+
+    Raises:
+        ConfigError: an unknown kind, or settings that it does not have.
+    """
+    try:
+        match kind:
+            case "mean_pool":
+                return MeanPool(**config)
+            case "stack_mlp":
+                return StackMLP(**config)
+    except TypeError as error:
+        raise ConfigError(f"a bridge of kind {kind!r} cannot be built from {sorted(config)}") from error
+    raise ConfigError(f"the bridge {kind!r} is not known: choose one of {', '.join(BRIDGES)}")
+
+
+def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
+    """Kind and settings from which a part can be built again.
+
+    Raises:
+        ConfigError: a class of which files know nothing.
+    """
+    match part:
+        case WhisperEncoder():
+            return "whisper", asdict(part.settings)
+        case MeanPool() | StackMLP():
+            return part.kind, part.settings()
+    raise ConfigError(
+        f"a {type(part).__name__} cannot be saved: files know the encoders {', '.join(ENCODERS)} "
+        f"and the bridges {', '.join(BRIDGES)}"
+    )

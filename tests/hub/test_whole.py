@@ -1,0 +1,78 @@
+"""Folders that are written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ossicle.errors import StorageError
+from ossicle.hub.whole import whole_folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_draft_becomes_the_folder(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "a" / "b") as draft:
+        (draft / "deep").mkdir()
+        (draft / "deep" / "x").write_text("1")
+        assert not (tmp_path / "a" / "b").exists()
+    assert (tmp_path / "a" / "b" / "deep" / "x").read_text() == "1"
+    assert names(tmp_path / "a") == ["b"]
+
+
+def test_a_fault_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "old").write_text("1")
+    with pytest.raises(RuntimeError, match="half way"), whole_folder(tmp_path / "b", replaces=lambda _: True) as draft:
+        (draft / "x").write_text("1")
+        raise RuntimeError("half way")
+    assert names(tmp_path) == ["b"]
+    assert names(tmp_path / "b") == ["old"]
+
+
+def test_what_stands_there_is_replaced_if_it_may(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "old").write_text("1")
+    with whole_folder(tmp_path / "b", replaces=lambda path: (path / "old").is_file()) as draft:
+        (draft / "new").write_text("1")
+    assert names(tmp_path / "b") == ["new"]
+    with (
+        pytest.raises(StorageError, match="is not a model folder, so it is not overwritten"),
+        whole_folder(tmp_path / "b", replaces=lambda path: (path / "old").is_file()),
+    ):
+        pass
+    with pytest.raises(StorageError, match="exists: choose another name"), whole_folder(tmp_path / "b"):
+        pass
+    assert names(tmp_path) == ["b"]
+
+
+def test_an_empty_folder_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with whole_folder(tmp_path / "b") as draft:
+        (draft / "new").write_text("1")
+    assert names(tmp_path / "b") == ["new"]
+
+
+def test_a_file_in_the_way_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("mine")
+    with pytest.raises(StorageError, match="exists: choose another name"), whole_folder(tmp_path / "b"):
+        pass
+
+
+def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with (
+        pytest.raises(StorageError, match="cannot be written: ") as caught,
+        whole_folder(tmp_path / "file" / "b"),
+    ):
+        pass
+    assert caught.value.code == "not_writable"
+
+
+def test_a_full_disk_is_named_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written: No space left") as caught, whole_folder(tmp_path / "b"):
+        raise OSError(28, os.strerror(28))
+    assert caught.value.code == "no_space"
+    assert not names(tmp_path)
