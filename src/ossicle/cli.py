@@ -1,0 +1,376 @@
+"""The command line: one function a command, and one way to fail.
+
+Knows arguments, exit codes and how results are printed; every command calls the rooms below for what it does. Nothing
+heavy is imported before a command needs it, so that help and mistakes answer at once.
+Exit codes: 0 done, 1 internal, 2 arguments, 3 audio, 4 limits, 5 machine, 6 model, 7 data or in part, 130 interrupted.
+"""
+
+import json
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+import typer
+
+from ossicle import __version__
+from ossicle.errors import AudioInputError, FetchError, LimitError, OssicleError, RequestError
+
+DONE_IN_PART, INTERRUPTED = 7, 130
+AUDIO_SUFFIXES = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"),
+    *(".m4a", ".mp4", ".m4v", ".mov", ".webm", ".mkv", ".mka", ".aac", ".amr", ".wma", ".3gp"),
+)
+STANDARD_INPUT = "-"
+
+app = typer.Typer(
+    name="ossicle",
+    help="Gives a language model ears: ask about a sound file, transcribe it, train, evaluate.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Option(help="A shipped name, a folder, or a hub id.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; the machine's physical cores by default.")]
+MaxTokens = Annotated[int, typer.Option(help="Most tokens to write for one answer.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy, up to 2.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main() -> None:
+    """The program ``ossicle``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code. What goes wrong is one line on standard error."""
+    try:
+        return int(app(list(arguments) or ["--help"], prog_name="ossicle", standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        code, exit_code, message = _explain(error)
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(_line(code, message), file=sys.stderr)
+        return exit_code
+
+
+def _explain(error: Exception) -> tuple[str, int, str]:
+    """Code, exit code and text of anything that went wrong."""
+    match error:
+        case OssicleError():
+            return error.code, error.exit_code, str(error)
+        case typer.TyperException():
+            codes = {"NoSuchOption": "unknown_parameter", "MissingParameter": "missing_parameter"}
+            return codes.get(type(error).__name__, "invalid_value"), RequestError.exit_code, error.format_message()
+        case _:
+            text = f"{type(error).__name__}: {error} (this is a mistake in ossicle; --debug shows where)"
+            return "internal_error", OssicleError.exit_code, text
+
+
+def _line(code: str, message: str) -> str:
+    return f"error: {code}: {' '.join(message.split())}"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ossicle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Gives a language model ears: ask about a sound file, transcribe it, train, evaluate."""
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """Files and question of ``FILE... [QUESTION]``.
+
+    The first is a file; a later one is a file if it exists, is "-" or ends as an audio file does, else the question.
+
+    Raises:
+        RequestError: two questions, or standard input twice.
+    """
+    files, question = [arguments[0]], None
+    for one in arguments[1:]:
+        if one == STANDARD_INPUT or os.path.exists(one) or Path(one).suffix.lower() in AUDIO_SUFFIXES:
+            files.append(one)
+        elif question is None:
+            question = one
+        else:
+            raise RequestError(f"one question at most, got {question!r} and {one!r}: put a question in quotes")
+    if files.count(STANDARD_INPUT) > 1:
+        raise RequestError("standard input (-) can be read once only")
+    return files, question
+
+
+@app.command()
+def ask(
+    arguments: Annotated[list[str], typer.Argument(metavar="FILE... [QUESTION]", show_default=False)],
+    model: Model = "mini",
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Ask about sound files, each by itself; without a question, what is said in the file is the question.
+
+    The first argument is a file; a later one is a file if it exists or ends as an audio file does, else the question.
+    "-" is standard input.
+    """
+    files, question = split_arguments(arguments)
+    opened = _opener(model, device, threads)
+
+    def one(file: str) -> None:
+        from ossicle.audio.io import probe
+
+        if file != STANDARD_INPUT:
+            probe(file)  # what is no audio is refused before a model is loaded
+        from ossicle.infer.ask import stream
+
+        answer = None
+        for delta in stream(
+            opened(), _source(file), question, max_tokens=max_tokens, temperature=temperature, seed=seed
+        ):
+            answer = delta.answer
+            if not as_json:
+                print(delta.text, end="", flush=True)
+        assert answer is not None
+        if as_json:
+            _print_json({"file": file, "text": answer.text, "ledger": answer.ledger.as_dict()})
+        else:
+            print(flush=True)
+            _print_ledger(answer.ledger.as_dict(), cut=answer.finish == "length")
+
+    _each(files, one, headed=not as_json)
+
+
+@app.command()
+def transcribe(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", show_default=False)],
+    model: Model = "mini",
+    language: Annotated[str | None, typer.Option(help="Language of the speech, where the model knows several.")] = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write down what is said in sound files of any length; "-" is standard input. --max-tokens is for each window."""
+    if files.count(STANDARD_INPUT) > 1:
+        raise RequestError("standard input (-) can be read once only")
+    opened = _opener(model, device, threads)
+
+    def one(file: str) -> None:
+        from ossicle.audio.io import probe
+
+        if file != STANDARD_INPUT:
+            probe(file)  # what is no audio is refused before a model is loaded
+        from ossicle.infer.transcribe import transcribe as write_down
+
+        result = write_down(
+            opened(), _source(file), language=language, max_tokens=max_tokens, temperature=temperature, seed=seed
+        )
+        if as_json:
+            segments = [{"start_s": s.start_s, "end_s": s.end_s, "text": s.text} for s in result.segments]
+            _print_json({"file": file, "text": result.text, "ledger": result.ledger.as_dict(), "segments": segments})
+        else:
+            print(result.text, flush=True)
+            _print_ledger(result.ledger.as_dict(), cut=False)
+
+    _each(files, one, headed=not as_json)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", show_default=False)],
+    data: Annotated[
+        str | None, typer.Option(metavar="F.jsonl", help="A manifest in place of the recipe's data.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For checkpoints and model; runs/RECIPE.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time for all stages together.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="stage.key=value", help="Change one value of the recipe.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    debug: Debug = False,
+) -> None:
+    """Train a model by a recipe. A run that was killed goes on where its last checkpoint stands."""
+    from ossicle.train import loop
+
+    _set_threads(threads)
+    folder = out or Path("runs") / Path(recipe).stem
+    done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=tuple(settings or ()), device=device)
+    print(done)
+
+
+@app.command()
+def evaluate(
+    model: Model = "mini",
+    suite: Annotated[str, typer.Option(help="The built-in tests: world.")] = "world",
+    data: Annotated[str | None, typer.Option(metavar="F.jsonl", help="A manifest in place of the suite.")] = None,
+    compare: Annotated[str | None, typer.Option(metavar="FOLDER", help="Another model, on the same items.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice.")] = None,
+    report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the tables to this file.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Score a model: error rate or accuracy with 95 % intervals, beside silence and another clip's audio."""
+    from ossicle.evaluate import report as reports
+    from ossicle.evaluate.score import evaluate as score
+
+    result = score(
+        _opener(model, device, threads)(),
+        suite=suite,
+        manifest=data,
+        limit=limit,
+        seed=seed,
+        compare=None if compare is None else _opener(compare, device, threads)(),
+        show=partial(print, file=sys.stderr, flush=True),
+    )
+    if report is not None:
+        reports.write(report, result, command=shlex.join(["ossicle", *sys.argv[1:]]))
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        print(reports.tables(result))
+
+
+@app.command()
+def world(
+    task: Annotated[str, typer.Argument(metavar="TASK", show_default=False)],
+    count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 10,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where sound files and manifest.jsonl go.")] = "world",
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="Which sentences and voices.")
+    ] = "train",
+    slice_: Annotated[
+        str | None, typer.Option("--slice", help="Voices or texts of one kind, as in `evaluate`.")
+    ] = None,
+    seed: Seed = 0,
+    debug: Debug = False,
+) -> None:
+    """Write examples of one task of the synthetic world: sound files, and a manifest with the truth about them."""
+    from ossicle.evaluate.items import write_world
+
+    manifest = write_world(out, task, count, split=split, slice=slice_, seed=seed)
+    print(f"{count} examples in {manifest}")
+
+
+@app.command()
+def info(
+    model: Model = "mini",
+    verify: Annotated[bool, typer.Option("--verify", help="Read the model's files and compare their hashes.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show a model's parts, rates, parameters and calibration, and check this installation."""
+    from ossicle.hub import folder
+    from ossicle.infer.describe import describe, environment
+
+    found: dict[str, Any] = {"environment": environment()}
+    if not as_json:
+        _print_pairs(found)
+    if verify:
+        folder.verify(model)
+    described = {"model": describe(folder.load(model, device="cpu")), **({"verified": True} if verify else {})}
+    if as_json:
+        _print_json(found | described)
+    else:
+        _print_pairs(described)
+
+
+def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> None:
+    """Run a command on every file; a bad file among good ones is told, and the others are still done.
+
+    Raises:
+        OssicleError: of a single file.
+        typer.Exit: 7 where some files failed, the first one's exit code where all did.
+    """
+    failed = []
+    for file in files:
+        if headed and len(files) > 1:
+            print(f"== {file}", flush=True)
+        try:
+            one(file)
+        except (AudioInputError, FetchError, LimitError) as error:
+            if len(files) == 1:
+                raise
+            failed.append(error)
+            print(_line(error.code, f"{file}: {error}"), file=sys.stderr)
+    if failed:
+        raise typer.Exit(failed[0].exit_code if len(failed) == len(files) else DONE_IN_PART)
+
+
+def _source(file: str) -> str | BinaryIO:
+    """What `audio.io` reads."""
+    return sys.stdin.buffer if file == STANDARD_INPUT else file
+
+
+def _opener(model: str, device: str, threads: int | None) -> Callable[[], Any]:
+    """A function that loads the model when it is first called, so that bad audio is refused before."""
+
+    @cache
+    def opened() -> Any:
+        from ossicle.hub.folder import load
+
+        _set_threads(threads)
+        return load(model, device=device)
+
+    return opened
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    from ossicle.infer.describe import physical_cores
+
+    torch.set_num_threads(threads or physical_cores())
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _print_ledger(ledger: dict[str, Any], *, cut: bool) -> None:
+    """The ledger as one line on standard error, so that standard output holds the text alone."""
+    tail = f" ({ledger['tail_s']:.2f} s dropped at the end)" if ledger["tail_s"] else ""
+    print(
+        f"  heard {ledger['seconds_heard']:.2f} of {ledger['seconds_given']:.2f} s{tail} · {ledger['frames']} frames · "
+        f"{ledger['audio_tokens']} audio tokens · {ledger['text_tokens']} text tokens"
+        f"{' (cut off at --max-tokens)' if cut else ''} · first after {ledger['time_to_first_token_s']:.2f} s · "
+        f"{ledger['tokens_per_s']:.0f} a second",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _print_pairs(value: dict[str, Any], indent: str = "") -> None:
+    """Nested names and values, one a line."""
+    for key, one in value.items():
+        if isinstance(one, dict):
+            print(f"{indent}{key}")
+            _print_pairs(one, indent + "  ")
+        else:
+            print(f"{indent}{key}: {one}")

@@ -1,0 +1,145 @@
+"""Scores: a model that listens, one that guesses and one that is deaf, told apart by the controls."""
+
+import numpy as np
+import pytest
+import torch
+from models.tiny import TOKENIZER, noise, tiny_model
+
+from ossicle.audio.clip import Clip
+from ossicle.errors import RequestError
+from ossicle.evaluate.items import Item, write_world
+from ossicle.evaluate.metrics import normalise
+from ossicle.evaluate.score import BATCH, MAX_TOKENS, evaluate, score
+from ossicle.infer.ask import ask
+from ossicle.models.audio_lm import Heard
+from ossicle.prompt.chat import Message
+
+WORDS = ("low", "high", "none")
+
+
+class Oracle:
+    """A stand-in for a model that answers by the loudness of its clip: as a perfect listener would, or always alike."""
+
+    name, context, pad_id, end_ids, tokenizer = "oracle", 10_000, 0, frozenset({2}), TOKENIZER
+
+    class bridge:
+        fixed_rate = False
+
+    def __init__(self, says=None):
+        self.says = says
+
+    def hear(self, clips):
+        level = [float(np.abs(clip.samples).max()) for clip in clips]
+        return [
+            Heard(torch.full((1, 1), x), torch.zeros(1, 2), 1, c.duration_s, c.duration_s, 0.0)
+            for x, c in zip(level, clips, strict=True)
+        ]
+
+    def answer(self, heard):
+        level = float(heard[0].values[0, 0])
+        word = self.says or (WORDS[2] if level == 0 else WORDS[0] if level < 0.3 else WORDS[1])
+        return [*TOKENIZER(word)["input_ids"], 2]
+
+    def logits(self, n):
+        table = torch.zeros(len(self.script), 320)
+        for row, ids in enumerate(self.script):
+            table[row, ids[min(n, len(ids) - 1)]] = 1.0
+        return table
+
+    def prefill(self, prompts, heard):
+        self.script, self.at = [self.answer(clips) for clips in heard], 0
+        return None, self.logits(0)
+
+    def step(self, ids, state):
+        self.at += 1
+        return self.logits(self.at)
+
+
+def items(n=30, headline=True):
+    """Clips that are soft and loud in turn, of every length."""
+    made = []
+    for i in range(n):
+        level = (0.1, 0.5)[i % 2]
+        clip = Clip(np.full(2000 + 100 * ((7 * i) % n), level, np.float32), 16_000)
+        made.append(Item((Message("user", (clip, "How loud?")),), WORDS[i % 2], (WORDS[i % 2],), headline))
+    return made
+
+
+def test_a_listener_is_right_and_its_controls_are_wrong():
+    one = score(Oracle(), items(), "accuracy")
+    assert (one.value, one.low, one.high, one.n, one.n_control) == (1.0, 1.0, 1.0, 30, 30)
+    assert (one.silence, one.swapped) == (0.0, 0.0)
+    assert one.listens
+
+
+def test_one_that_guesses_is_as_good_without_hearing():
+    one = score(Oracle("low"), items(), "accuracy", n_control=10)
+    assert (one.value, one.silence, one.swapped, one.n_control) == (0.5, 0.5, 0.5, 10)
+    assert one.low < 0.5 < one.high and not one.listens
+    assert one.slices == {"low": (1.0, 15), "high": (0.0, 15)}
+
+
+def test_word_errors_are_better_when_lower():
+    one = score(Oracle(), items(), "wer")
+    assert (one.value, one.silence, one.swapped) == (0.0, 1.0, 1.0) and one.listens
+
+
+def test_items_beside_the_headline_count_in_their_slice_only():
+    one = score(
+        Oracle("low"), items(10) + [item for item in items(10, headline=False) if item.answer == "low"], "accuracy"
+    )
+    assert (one.value, one.n) == (0.5, 10)
+    assert one.slices == {"low": (1.0, 10), "high": (0.0, 5)}
+
+
+def test_a_missing_slice_is_listed_with_none():
+    assert score(Oracle(), items(4), "accuracy", missing=["festival"]).slices["festival"] == (None, 0)
+
+
+def test_nothing_to_score_and_nothing_to_swap():
+    one = score(Oracle(), [], "wer")
+    assert (one.value, one.low, one.high, one.n, one.silence, one.swapped) == (None, None, None, 0, None, None)
+    assert not one.listens
+    assert score(Oracle(), items(1), "accuracy").swapped is None
+
+
+def test_answers_come_back_in_the_items_order_whatever_the_batches():
+    model = tiny_model()
+    n = BATCH + 3
+    clips = [noise(0.2 + 0.07 * ((5 * i) % n), seed=i) for i in range(n)]
+    texts = [ask(model, clip, "What?", max_tokens=MAX_TOKENS).text for clip in clips]
+    asked = [Item((Message("user", (clip, "What?")),), text) for clip, text in zip(clips, texts, strict=True)]
+    assert len(set(map(normalise, texts))) > 1
+    assert score(model, asked, "accuracy", n_control=0).value == 1.0
+
+
+def test_an_evaluation_of_the_world_has_the_keys_that_are_promised():
+    model = tiny_model()
+    lines = []
+    found = evaluate(model, tasks=["melody", "transcribe"], limit=2, show=lines.append)
+    report = found.as_dict()
+    assert (report["model"], report["suite"], list(report["tasks"])) == ("tiny", "world", ["melody", "transcribe"])
+    assert list(report) == ["model", "suite", "tasks"]
+    keys = ["metric", "value", "low", "high", "n", "silence", "swapped", "slices"]
+    assert all(list(task) == keys for task in report["tasks"].values())
+    transcribe = report["tasks"]["transcribe"]
+    assert (transcribe["metric"], transcribe["n"]) == ("wer", 2)
+    assert {"accents", "unseen_accent", "festival", "random_words"} <= set(transcribe["slices"])
+    assert transcribe["value"] == transcribe["slices"]["accents"]["value"]
+    assert [line.split(":")[0] for line in lines] == ["melody", "transcribe"]
+
+
+def test_a_manifest_takes_the_suites_place_and_another_model_is_compared(tmp_path):
+    path = write_world(tmp_path, "melody", 4, split="test")
+    found = evaluate(Oracle("up"), manifest=path, compare=Oracle("down"))
+    report = found.as_dict()
+    assert (report["suite"], list(report["tasks"]), report["tasks"]["melody"]["n"]) == (str(path), ["melody"], 4)
+    other = report["compare"]
+    assert other["model"] == "oracle"
+    assert other["tasks"]["melody"]["value"] == pytest.approx(1 - report["tasks"]["melody"]["value"])
+    assert other["tasks"]["melody"]["low"] <= other["tasks"]["melody"]["difference"] <= other["tasks"]["melody"]["high"]
+
+
+def test_an_unknown_suite_is_named():
+    with pytest.raises(RequestError, match="there is no suite 'moon', known are world"):
+        evaluate(Oracle(), suite="moon")
