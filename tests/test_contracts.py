@@ -1,0 +1,290 @@
+"""The five contracts, as properties over random inputs: length, coverage, batch invariance, streaming, round trip.
+
+For the Whisper encoder and both bridges, each at least 200 examples; and for the model that they make.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models.tiny import ENCODER, tiny_model
+
+from ossicle.audio.clip import Clip
+from ossicle.audio.lengths import resampled_samples, whisper_frames
+from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.whisper import WhisperEncoder
+from ossicle.hub.folder import load, save
+from ossicle.models.audio_lm import AudioLM
+from ossicle.prompt.chat import Message, render
+from ossicle.tensors import AudioTokens, Frames
+
+EXAMPLES = settings(deadline=None, max_examples=200)
+FEWER = settings(deadline=None, max_examples=60)
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+WIDTH = ENCODER.width
+RATES = (8_000, 11_025, 16_000, 22_050, 44_100, 48_000)
+
+
+def build(seed: int, make: Callable[[], Any]) -> Any:
+    torch.manual_seed(seed)
+    return make().eval()
+
+
+ENC: WhisperEncoder = build(0, lambda: WhisperEncoder(ENCODER))
+
+
+@st.composite
+def clips(draw: st.DrawFn, *, rates: tuple[int, ...] = (16_000,)) -> Clip:
+    """Noise of 1 sample to 2 s, the longest that the small encoder reads at once; short and odd lengths are likely."""
+    rate = draw(st.sampled_from(rates))
+    n = draw(st.integers(1, 2 * rate) | st.integers(1, 700) | st.sampled_from([1, 160, 161, 320, 321, 2 * rate]))
+    samples = np.random.default_rng(draw(st.integers(0, 99))).normal(0, 0.1, n)
+    return Clip(samples.astype(np.float32), rate)
+
+
+@st.composite
+def frames(draw: st.DrawFn, *, rows: int = 4) -> Frames:
+    """Random frames of some clips; the padding holds garbage, durations end inside the last frame."""
+    lengths = draw(st.lists(st.integers(1, 60), min_size=1, max_size=rows))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    values = torch.randn(len(lengths), max(lengths) + draw(st.integers(0, 3)), WIDTH, generator=generator)
+    for row, n in enumerate(lengths):
+        values[row, n:] = float("nan")
+    durations = torch.tensor([(n - draw(st.floats(0, 0.99))) / 50 for n in lengths], dtype=torch.float64)
+    return Frames(values, torch.tensor(lengths), 50.0, durations)
+
+
+@st.composite
+def mean_pools(draw: st.DrawFn) -> MeanPool:
+    k, tail = draw(st.integers(1, 9)), draw(st.sampled_from(["pool", "drop"]))
+    norms = {"norm_in": draw(st.booleans()), "output_norm": draw(st.sampled_from(["none", "rms"]))}
+    return build(k, lambda: MeanPool(WIDTH, 8, k=k, tail=tail, **norms))
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> StackMLP:
+    k, tail = draw(st.integers(1, 9)), draw(st.sampled_from(["duplicate", "drop"]))
+    norm = draw(st.sampled_from(["none", "rms"]))
+    return build(k, lambda: StackMLP(WIDTH, 8, k=k, hidden=64, tail=tail, output_norm=norm))
+
+
+BRIDGES = pytest.mark.parametrize("bridges", [mean_pools(), stacks()], ids=["MeanPool", "StackMLP"])
+
+
+def listen(encoder: WhisperEncoder, several: list[Clip]) -> Frames:
+    with torch.no_grad():
+        return encoder(encoder.features(several))
+
+
+def bridged(bridge: Any, heard: Frames) -> AudioTokens:
+    with torch.no_grad():
+        return bridge(heard)
+
+
+def row_of(heard: Frames, row: int, first: int = 0, last: int | None = None) -> Frames:
+    """Frames ``first`` to ``last`` of one clip, alone and without padding."""
+    last = int(heard.lengths[row]) if last is None else last
+    duration = min(float(heard.durations_s[row]), last / 50) - first / 50
+    values = heard.values[row : row + 1, first:last]
+    return Frames(values, torch.tensor([last - first]), 50.0, torch.tensor([duration], dtype=torch.float64))
+
+
+# 1. Length
+
+
+@EXAMPLES
+@given(several=st.lists(clips(rates=RATES), min_size=1, max_size=3))
+def test_length_of_the_encoder(several: list[Clip]) -> None:
+    heard = listen(ENC, several)
+    n_samples = [resampled_samples(clip.n_samples, clip.rate, 16_000) for clip in several]
+    assert heard.lengths.tolist() == [ENC.n_frames(n) for n in n_samples] == [whisper_frames(n) for n in n_samples]
+    assert heard.values.shape == (len(several), int(heard.lengths.max()), WIDTH)
+    assert heard.lengths.min() >= 1
+
+
+@BRIDGES
+@EXAMPLES
+@given(data=st.data(), heard=frames())
+def test_length_of_the_bridges(bridges: Any, data: st.DataObject, heard: Frames) -> None:
+    bridge = data.draw(bridges)
+    tokens = bridged(bridge, heard)
+    assert tokens.lengths.tolist() == [bridge.n_tokens(n) for n in heard.lengths.tolist()]
+    assert tokens.values.shape == (len(heard.lengths), int(tokens.lengths.max()), 8)
+    assert tokens.spans_s.shape == (*tokens.values.shape[:2], 2)
+    assert tokens.lengths.min() >= 1
+    assert all(bridge.n_tokens(n) <= bridge.max_tokens(n) for n in heard.lengths.tolist())
+
+
+# 2. Coverage
+
+
+@EXAMPLES
+@given(clip=clips(), data=st.data())
+def test_coverage_of_the_encoder_every_sample_is_heard(clip: Clip, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, clip.n_samples - 1) | st.just(clip.n_samples - 1))
+    other = clip.samples.copy()
+    other[at] += 1.0
+    a, b = listen(ENC, [clip]), listen(ENC, [Clip(other, clip.rate)])
+    assert not torch.equal(a.values, b.values)
+    assert a.durations_s.tolist() == [clip.duration_s]
+    assert 0 <= a.lengths.item() / a.rate_hz - clip.duration_s < 1 / a.rate_hz
+
+
+@BRIDGES
+@EXAMPLES
+@given(data=st.data(), several=st.lists(clips(rates=RATES), min_size=1, max_size=2))
+def test_coverage_of_the_bridges(bridges: Any, data: st.DataObject, several: list[Clip]) -> None:
+    bridge, heard = data.draw(bridges), listen(ENC, several)
+    tokens = bridged(bridge, heard)
+    for row, clip in enumerate(several):
+        n = int(tokens.lengths[row])
+        spans, tail_s = tokens.spans_s[row, :n], float(tokens.tail_s[row])
+        assert spans[0, 0] == 0
+        assert torch.equal(spans[1:, 0], spans[:-1, 1])
+        assert (spans[:, 1] > spans[:, 0]).all()
+        assert float(spans[-1, 1]) + tail_s == pytest.approx(clip.duration_s, abs=1e-9)
+        assert tokens.spans_s[row, n:].eq(0).all()
+        lost = int(heard.lengths[row]) - n * bridge.k if bridge.tail == "drop" else 0
+        assert tail_s == 0 if lost <= 0 else (lost - 1) / 50 < tail_s <= lost / 50 + 1e-9
+
+
+@BRIDGES
+@EXAMPLES
+@given(data=st.data(), heard=frames(rows=1))
+def test_coverage_of_the_bridges_every_frame_that_is_not_dropped_counts(
+    bridges: Any, data: st.DataObject, heard: Frames
+) -> None:
+    bridge = data.draw(bridges)
+    last = int(heard.lengths[0]) - 1
+    at = data.draw(st.integers(0, last) | st.just(last))
+    other = heard.values.clone()
+    other[0, at] += torch.randn(WIDTH, generator=torch.Generator().manual_seed(at)) * 3
+    before = bridged(bridge, heard).values
+    after = bridged(bridge, Frames(other, heard.lengths, 50.0, heard.durations_s)).values
+    changed = (before != after).any(-1)[0].nonzero().flatten().tolist()
+    dropped = at // bridge.k >= before.shape[1]
+    assert changed == ([] if dropped else [at // bridge.k])
+
+
+# 3. Batch invariance
+
+
+@EXAMPLES
+@given(several=st.lists(clips(), min_size=2, max_size=4))
+def test_batch_invariance_of_the_encoder(several: list[Clip]) -> None:
+    together = listen(ENC, several)
+    for row, clip in enumerate(several):
+        alone = listen(ENC, [clip])
+        torch.testing.assert_close(together.values[row, : int(together.lengths[row])], alone.values[0], **CLOSE)
+
+
+@BRIDGES
+@EXAMPLES
+@given(data=st.data(), heard=frames())
+def test_batch_invariance_of_the_bridges(bridges: Any, data: st.DataObject, heard: Frames) -> None:
+    bridge = data.draw(bridges)
+    together = bridged(bridge, heard)
+    for row, n in enumerate(together.lengths.tolist()):
+        alone = bridged(bridge, row_of(heard, row))
+        torch.testing.assert_close(together.values[row, :n], alone.values[0], **CLOSE)
+        torch.testing.assert_close(together.spans_s[row, :n], alone.spans_s[0])
+        assert together.values[row, n:].eq(0).all()
+
+
+@pytest.fixture(scope="module")
+def model() -> AudioLM:
+    return tiny_model()
+
+
+@FEWER
+@given(several=st.lists(st.tuples(clips(), st.text(max_size=9)), min_size=2, max_size=3))
+def test_batch_invariance_of_the_model_on_either_padding_side(model: AudioLM, several: list[tuple[Clip, str]]) -> None:
+    heard = [model.hear([clip]) for clip, _ in several]
+    prompts = [
+        render([Message("user", part)], [len(one[0].values)], model.tokenizer, pad_id=model.pad_id)
+        for part, one in zip(several, heard, strict=True)
+    ]
+    left = model.prefill(prompts, heard)[1]
+    with torch.no_grad():
+        tokens = model.bridge(model.encoder(model.encoder.features([clip for clip, _ in several])))
+        vectors, mask = model.splice(prompts, tokens)
+        right = model.llm(inputs_embeds=vectors, attention_mask=mask).logits
+    for row, (prompt, one) in enumerate(zip(prompts, heard, strict=True)):
+        alone = model.prefill([prompt], [one])[1][0]
+        torch.testing.assert_close(left[row], alone, **CLOSE)
+        torch.testing.assert_close(right[row, len(prompt.ids) - 1], alone, **CLOSE)
+
+
+# 4. Streaming
+
+
+def test_streaming_of_the_encoder_is_not_promised() -> None:
+    assert not getattr(ENC, "streamable", False)
+
+
+@BRIDGES
+@EXAMPLES
+@given(data=st.data(), heard=frames(rows=1))
+def test_streaming_of_the_bridges_equals_offline(bridges: Any, data: st.DataObject, heard: Frames) -> None:
+    bridge, n = data.draw(bridges), int(heard.lengths[0])
+    assert bridge.streamable
+    offline = bridged(bridge, heard)
+    runs = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=60))
+    at, values, spans = 0, [], []
+    while n - at > 0:
+        whole = (runs.pop() if runs else 1) * bridge.k
+        last = n if n - at < 2 * bridge.k else min(at + whole, (n - bridge.k) // bridge.k * bridge.k)
+        tokens = bridged(bridge, row_of(heard, 0, at, last))
+        values.append(tokens.values[0])
+        spans.append(tokens.spans_s[0] + at / 50)
+        at = last
+    torch.testing.assert_close(torch.cat(values), offline.values[0], **CLOSE)
+    torch.testing.assert_close(torch.cat(spans), offline.spans_s[0])
+
+
+# 5. Round trip
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AudioLM, AudioLM]]:
+    """Models with each bridge, and the same from disk, stored in float32."""
+    folder: Path = tmp_path_factory.mktemp("round_trip")
+    pool, stack = MeanPool(WIDTH, 32, k=3), StackMLP(WIDTH, 32, k=4, hidden=16)
+    made = {"MeanPool": tiny_model(bridge=pool), "StackMLP": tiny_model("llama", bridge=stack)}
+    return {name: (one, load(save(one, folder / name), device="cpu")) for name, one in made.items()}
+
+
+@EXAMPLES
+@given(clip=clips(rates=RATES))
+def test_round_trip_of_the_encoder(pairs: dict[str, tuple[AudioLM, AudioLM]], clip: Clip) -> None:
+    before, after = (listen(one.encoder, [clip]) for one in pairs["MeanPool"])
+    assert torch.equal(before.values, after.values)
+    assert torch.equal(before.lengths, after.lengths)
+
+
+@pytest.mark.parametrize("name", ["MeanPool", "StackMLP"])
+@EXAMPLES
+@given(heard=frames())
+def test_round_trip_of_the_bridges(pairs: dict[str, tuple[AudioLM, AudioLM]], name: str, heard: Frames) -> None:
+    before, after = (bridged(one.bridge, heard) for one in pairs[name])
+    assert torch.equal(before.values, after.values)
+    assert torch.equal(before.spans_s, after.spans_s)
+
+
+@pytest.mark.parametrize("name", ["MeanPool", "StackMLP"])
+@FEWER
+@given(clip=clips(rates=RATES), text=st.text(max_size=9))
+def test_round_trip_of_the_model(pairs: dict[str, tuple[AudioLM, AudioLM]], name: str, clip: Clip, text: str) -> None:
+    logits = []
+    for one in pairs[name]:
+        heard = one.hear([clip])
+        messages = [Message("user", (clip, text))]
+        prompt = render(messages, [len(heard[0].values)], one.tokenizer, pad_id=one.pad_id)
+        logits.append(one.prefill([prompt], [heard])[1])
+    assert torch.equal(*logits)
