@@ -4,7 +4,11 @@ Knows which linear layers are meant and PEFT, which is an optional extra; does n
 Source: Hu et al. 2021; all linear layers of a block, as QLoRA found to be needed (Dettmers et al. 2023).
 """
 
+from copy import copy
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from ossicle.errors import ConfigError, DependencyError
 from ossicle.models.audio_lm import AudioLM
@@ -68,6 +72,29 @@ def merge_lora(model: AudioLM) -> None:
     if not has_lora(model.llm):
         raise ConfigError("the LLM has no LoRA to merge")
     model.llm = model.llm.merge_and_unload()
+
+
+def adapter_tensors(llm: Any) -> dict[str, torch.Tensor]:
+    """The weights of the LoRA alone, by the names that PEFT gives them in files."""
+    tensors: dict[str, torch.Tensor] = _peft().get_peft_model_state_dict(llm, save_embedding_layers=False)
+    return tensors
+
+
+def set_adapter_tensors(llm: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Give the LoRA these weights; names and shapes must be those of `adapter_tensors`."""
+    _peft().set_peft_model_state_dict(llm, tensors)
+
+
+def adapter_settings(llm: Any) -> Any:
+    """The ``peft.LoraConfig`` of the LoRA, without the path from which the LLM came."""
+    settings = copy(llm.peft_config["default"])
+    settings.base_model_name_or_path = None
+    return settings
+
+
+def read_settings(folder: Path) -> Any:
+    """The ``peft.LoraConfig`` that lies in an adapter's folder."""
+    return _peft().LoraConfig.from_pretrained(folder)
 
 
 def _peft() -> Any:
