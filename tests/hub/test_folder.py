@@ -325,9 +325,13 @@ def test_loading_imports_no_training_package_of_its_own(folder: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def test_an_llm_of_another_class_is_refused(folder: Path) -> None:
-    settings = json.loads((folder / "llm" / "config.json").read_text())
-    (folder / "llm" / "config.json").write_text(json.dumps(settings | {"model_type": "unheard-of"}))
+@pytest.mark.parametrize(
+    "changes", [{}, {"auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.LLM"}}]
+)
+def test_an_llm_of_an_unknown_class_is_refused_and_its_code_never_runs(folder: Path, changes: dict[str, Any]) -> None:
+    (folder / "llm" / "code.py").write_text("raise SystemExit('this was run')")
+    settings = json.loads((folder / "llm" / "config.json").read_text()) | {"model_type": "unheard-of"}
+    (folder / "llm" / "config.json").write_text(json.dumps(settings | changes))
     relist(folder, "llm/config.json")
-    with pytest.raises(CheckpointError, match="the LLM in the folder cannot be read: is it there, and a causal LLM"):
+    with pytest.raises(CheckpointError, match="the LLM in the folder cannot be read: is it there, and of a kind that"):
         load(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ossicle.errors import StorageError
-from ossicle.hub.whole import whole_folder
+from ossicle.hub.whole import _swap, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -76,3 +76,12 @@ def test_a_full_disk_is_named_so(tmp_path: Path) -> None:
         raise OSError(28, os.strerror(28))
     assert caught.value.code == "no_space"
     assert not names(tmp_path)
+
+
+def test_if_the_last_rename_fails_the_old_folder_is_back(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "old").write_text("1")
+    with pytest.raises(FileNotFoundError):
+        _swap(tmp_path / "no draft", tmp_path / "b")
+    assert names(tmp_path) == ["b"]
+    assert names(tmp_path / "b") == ["old"]

@@ -250,23 +250,25 @@ def _load_part(part: nn.Module, folder: Path, name: str) -> None:
 
 
 def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any:
-    where: dict[str, Any] = {"local_files_only": True}
+    options: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
+    options["trust_remote_code"] = False  # else a folder that brings code makes `transformers` ask on the terminal
     source: str | Path
     if isinstance(weights, Reference):
         source = weights.repo
-        where = {} if weights.revision is None else {"revision": weights.revision}
+        options |= {} if weights.revision is None else {"revision": weights.revision}
     else:
         source = inside(folder, weights)
+        options["local_files_only"] = True
     try:
         with _quiet():
-            llm, found = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
-            )
+            llm, found = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
     except SafetensorError as error:
         raise CheckpointError("the LLM's weights are damaged: they are not safetensors", code="bad_format") from error
     except (OSError, ValueError, KeyError) as error:
         what = f"referred to as {weights.repo!r}" if isinstance(weights, Reference) else "in the folder"
-        raise CheckpointError(f"the LLM {what} cannot be read: is it there, and a causal LLM?") from error
+        raise CheckpointError(
+            f"the LLM {what} cannot be read: is it there, and of a kind that transformers knows?"
+        ) from error
     except RuntimeError as error:
         raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
     _refuse("llm", sorted(found["missing_keys"]), sorted(found["unexpected_keys"]), [])
