@@ -36,7 +36,7 @@ app = typer.Typer(
 
 Model = Annotated[str, typer.Option(help="A shipped name, a folder, or a hub id.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; the machine's physical cores by default.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; OMP_NUM_THREADS, or the physical cores.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to write for one answer.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy, up to 2.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
@@ -346,7 +346,7 @@ def _set_threads(threads: int | None) -> None:
 
     from ossicle.infer.describe import physical_cores
 
-    torch.set_num_threads(threads or physical_cores())
+    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or physical_cores()))
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ SUITES = ("world",)
 N_CONTROL = 40
 """Items of a control; a limit lowers it."""
 BATCH = 16
-MAX_TOKENS = 64
+MAX_TOKENS = 160
 Show = Callable[[str], None]
 
 

@@ -1,0 +1,477 @@
+"""The command line: arguments, output, exit codes; every failure is one line and never a traceback."""
+
+import io
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from models.tiny import noise, tiny_model
+
+from ossicle import errors
+from ossicle.cli import run, split_arguments
+from ossicle.errors import RequestError
+from ossicle.hub.folder import save
+from ossicle.infer.ask import ask
+
+LEDGER = [
+    "seconds_given",
+    "seconds_heard",
+    "tail_s",
+    "frames",
+    "audio_tokens",
+    "text_tokens",
+    "time_to_first_token_s",
+    "tokens_per_s",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder with random weights."""
+    return str(save(tiny_model(), tmp_path_factory.mktemp("model") / "tiny"))
+
+
+@pytest.fixture
+def wav(tmp_path):
+    path = tmp_path / "noise.wav"
+    clip = noise(0.6)
+    soundfile.write(path, clip.samples, clip.rate, subtype="FLOAT")
+    return str(path)
+
+
+@pytest.fixture
+def ossicle(capsys):
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        exit_code = run([str(one) for one in arguments])
+        out, err = capsys.readouterr()
+        return exit_code, out, err
+
+    return call
+
+
+def failed(result, exit_code, code):
+    """The one line that a failed command leaves; checks that it is one line with this code."""
+    got, out, err = result
+    assert (got, out) == (exit_code, ""), err
+    assert err.startswith(f"error: {code}: ") and err.count("\n") == 1 and err.endswith("\n"), err
+    return err
+
+
+def child(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-c", "from ossicle.cli import main; main()", *arguments],
+        capture_output=True,
+        check=False,
+        **options,
+    )
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files", "question"),
+    [
+        (["what is said?"], ["what is said?"], None),
+        (["a.wav"], ["a.wav"], None),
+        (["a.wav", "what is said?"], ["a.wav"], "what is said?"),
+        (["a.wav", "b.WAV", "c.opus"], ["a.wav", "b.WAV", "c.opus"], None),
+        (["a.wav", "what is said in b.wav"], ["a.wav", "what is said in b.wav"], None),
+        (["a", "what?", "b.mp3"], ["a", "b.mp3"], "what?"),
+        (["-", "what?"], ["-"], "what?"),
+        (["a.wav", "-"], ["a.wav", "-"], None),
+        (["a.wav", ""], ["a.wav"], ""),
+    ],
+)
+def test_files_and_question_are_told_apart(arguments, files, question):
+    assert split_arguments(arguments) == (files, question)
+
+
+def test_a_later_argument_that_exists_is_a_file(tmp_path, monkeypatch):
+    (tmp_path / "speech").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert split_arguments(["a.wav", "speech"]) == (["a.wav", "speech"], None)
+    assert split_arguments(["a.wav", "music"]) == (["a.wav"], "music")
+
+
+def test_two_questions_and_standard_input_twice_are_refused():
+    with pytest.raises(RequestError, match=r"one question at most, got 'what\?' and 'why\?'"):
+        split_arguments(["a.wav", "what?", "why?"])
+    with pytest.raises(RequestError, match=r"standard input \(-\) can be read once only"):
+        split_arguments(["-", "a.wav", "-"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["ask"], "missing_parameter"),
+        (["transcribe"], "missing_parameter"),
+        (["transcribe", "-", "-"], "invalid_value"),
+        (["ask", "a.wav", "--loud"], "unknown_parameter"),
+        (["ask", "a.wav", "--max-tokens", "many"], "invalid_value"),
+        (["sing"], "invalid_value"),
+        (["evaluate", "--limit", "0"], "invalid_value"),
+        (["world", "melody", "--split", "exam"], "invalid_value"),
+        (["world", "smell"], "bad_value"),
+    ],
+)
+def test_bad_arguments_are_exit_2(ossicle, arguments, code):
+    failed(ossicle(*arguments), 2, code)
+
+
+def test_help_and_version(ossicle):
+    exit_code, out, _ = ossicle("--version")
+    assert (exit_code, out) == (0, "ossicle 0.1.0\n")
+    for arguments in ([], ["--help"]):
+        exit_code, out, _ = ossicle(*arguments)
+        assert exit_code == 0 and all(
+            name in out for name in ("ask", "transcribe", "train", "evaluate", "world", "info")
+        )
+
+
+# Asking
+
+
+def test_json_holds_the_text_and_the_whole_ledger(ossicle, folder, wav):
+    exit_code, out, err = ossicle("ask", wav, "What is said?", "--json", "--model", folder, "--max-tokens", "8")
+    assert (exit_code, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    assert list(found) == ["file", "text", "ledger"] and found["file"] == wav
+    assert list(found["ledger"]) == LEDGER
+    assert found["text"] == ask(tiny_model(), wav, "What is said?", max_tokens=8).text
+
+
+def test_without_json_the_text_is_all_of_standard_output(ossicle, folder, wav):
+    exit_code, out, err = ossicle("ask", wav, "--model", folder, "--max-tokens", "5")
+    assert exit_code == 0 and out == ask(tiny_model(), wav, max_tokens=5).text + "\n"
+    assert "heard 0.60 of 0.60 s · 30 frames · 15 audio tokens · 5 text tokens (cut off at --max-tokens)" in err
+
+
+def test_sampling_settings_reach_the_model(ossicle, folder, wav):
+    arguments = ("ask", wav, "What?", "--json", "--model", folder, "--max-tokens", "12", "--temperature", "1.5")
+    texts = [json.loads(ossicle(*arguments, "--seed", seed, "--threads", "1")[1])["text"] for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    failed(ossicle("ask", wav, "--model", folder, "--temperature", "3"), 2, "invalid_value")
+    failed(ossicle("ask", wav, "--model", folder, "--device", "abacus"), 2, "invalid_value")
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_format_is_heard_whole(ossicle, folder, tmp_path, rate, channels):
+    samples = np.stack([noise(0.7, seed=c, rate=rate).samples for c in range(channels)], axis=1)
+    files = []
+    for name, options in {
+        "a.wav": {"subtype": "PCM_16"},
+        "b.flac": {},
+        "c.ogg": {"format": "OGG", "subtype": "VORBIS"},
+        "d.mp3": {"format": "MP3"},
+        "e.opus": {"format": "OGG", "subtype": "OPUS"},
+    }.items():
+        if name != "e.opus" or rate != 44_100:  # Opus has no such rate
+            files.append(str(tmp_path / name))
+            soundfile.write(files[-1], samples, rate, **options)
+    exit_code, out, err = ossicle("ask", *files, "What is said?", "--json", "--model", folder, "--max-tokens", "2")
+    assert (exit_code, err) == (0, "")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [one["file"] for one in found] == files
+    for one in found:
+        ledger = one["ledger"]
+        assert abs(ledger["seconds_given"] - 0.7) < (0.08 if one["file"].endswith("mp3") else 0.001)
+        assert abs(ledger["seconds_heard"] + ledger["tail_s"] - ledger["seconds_given"]) < 0.05
+
+
+def test_several_files_are_done_even_if_one_is_bad(ossicle, folder, wav, tmp_path):
+    bad, missing = tmp_path / "bad.wav", tmp_path / "missing.wav"
+    bad.write_bytes(b"this is no audio at all, though it is called so")
+    arguments = ("ask", bad, wav, missing, "What?", "--model", folder, "--max-tokens", "2")
+    exit_code, out, err = ossicle(*arguments, "--json")
+    assert exit_code == 7 and json.loads(out)["file"] == wav
+    assert [line.split(": ")[:3] for line in err.splitlines()] == [
+        ["error", "audio_undecodable", str(bad)],
+        ["error", "file_not_found", str(missing)],
+    ]
+    assert ossicle("ask", missing, bad, "--model", folder)[0] == 3
+    assert f"== {wav}\n" in ossicle(*arguments)[1]
+
+
+def test_too_much_for_the_context_is_exit_4_with_the_numbers(ossicle, folder, tmp_path):
+    path = tmp_path / "long.opus"
+    soundfile.write(path, noise(60.0, rate=48_000).samples, 48_000, format="OGG", subtype="OPUS")
+    line = failed(ossicle("ask", path, "What?", "--model", folder), 4, "context_length_exceeded")
+    assert "at 25 per second" in line and "tiny reads 400" in line
+    exit_code, out, _ = ossicle("transcribe", path, "--model", folder, "--json", "--max-tokens", "1")
+    found = json.loads(out)
+    assert exit_code == 0 and len(found["segments"]) >= 8
+    assert abs(found["ledger"]["seconds_heard"] - 60.0) < 0.05
+
+
+def test_transcribing_prints_the_text_and_in_json_the_segments(ossicle, folder, wav):
+    arguments = ("transcribe", wav, "--model", folder, "--max-tokens", "6")
+    exit_code, out, err = ossicle(*arguments, "--json")
+    found = json.loads(out)
+    assert (exit_code, err) == (0, "") and list(found) == ["file", "text", "ledger", "segments"]
+    assert list(found["ledger"]) == LEDGER
+    assert found["segments"] == [{"start_s": 0.0, "end_s": 0.6, "text": found["text"]}]
+    assert ossicle(*arguments)[1] == found["text"] + "\n"
+    failed(ossicle(*arguments, "--language", "xx"), 2, "unsupported_language")
+
+
+def test_standard_input_is_a_file(ossicle, folder, wav, monkeypatch):
+    with open(wav, "rb") as stream:
+        data = stream.read()
+    done = child("ask", "-", "What?", "--json", "--model", folder, "--max-tokens", "2", input=data)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["ledger"]["seconds_given"] == 0.6
+    for command, given, code in (
+        ("transcribe", data, None),
+        ("ask", b"", "audio_empty"),
+        ("transcribe", b"", "audio_empty"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        result = ossicle(command, "-", "--model", folder, "--max-tokens", "2")
+        if code is None:
+            assert result[0] == 0
+        else:
+            failed(result, 3, code)
+
+
+def test_a_model_that_is_not_there_is_exit_6(ossicle, wav):
+    failed(ossicle("ask", wav, "--model", "nobody"), 6, "model_not_found")
+
+
+# Bad audio, one row of the project's table of bad inputs after another
+
+
+def encoded(seconds=0.5, rate=16_000, channels=1, *, format="WAV", subtype=None, scale=1.0):
+    samples = scale * np.stack([noise(seconds, seed=c, rate=rate).samples for c in range(channels)], axis=1)
+    data = io.BytesIO()
+    soundfile.write(data, samples, rate, format=format, subtype=subtype)
+    return data.getvalue()
+
+
+def wave(*, rate=16_000, channels=1, bits=16, align=None, data=b"\0\1" * 8_000, declared=None, tag=1):
+    align = channels * bits // 8 if align is None else align
+    fmt = struct.pack("<HHIIHH", tag, channels, rate, rate * align & 0xFFFFFFFF, align, bits)
+    size = len(data) if declared is None else declared
+    return (
+        b"RIFF"
+        + struct.pack("<I", 36 + len(data))
+        + b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + fmt
+        + (b"data" + struct.pack("<I", size) + data)
+    )
+
+
+def floats(values):
+    return wave(bits=32, tag=3, data=np.asarray(values, "<f4").tobytes())
+
+
+def flac_of_rate(rate):
+    """A FLAC whose header claims another rate: 20 bits after the block and frame sizes."""
+    data = bytearray(encoded(format="FLAC"))
+    first = struct.unpack(">I", data[18:22])[0]
+    data[18:22] = struct.pack(">I", first & 0xFFF | rate << 12)
+    return bytes(data)
+
+
+def mp3_without_count():
+    """An MP3 whose first frame, which holds the count, is taken away, and its last quarter too, at frame edges."""
+    data = encoded(2.0, format="MP3")
+    starts, at = [], 0
+    while at + 4 <= len(data):
+        head = struct.unpack(">I", data[at : at + 4])[0]
+        assert head >> 21 == 0x7FF
+        version, rate = head >> 19 & 3, (44_100, 48_000, 32_000)[head >> 10 & 3] >> {3: 0, 2: 1, 0: 2}[head >> 19 & 3]
+        table = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+        lower = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+        kbit = (table if version == 3 else lower)[head >> 12 & 15]
+        starts.append(at)
+        at += (144 if version == 3 else 72) * kbit * 1000 // rate + (head >> 9 & 1)
+    return data[starts[1] : starts[len(starts) * 3 // 4]]
+
+
+UNDECODABLE, UNSUPPORTED, CUT = "audio_undecodable", "unsupported_media_type", "audio_truncated"
+BAD = {
+    "B1 zero bytes": (b"", "audio_empty"),
+    "B2 header without frames": (wave(data=b""), "audio_too_short"),
+    "B3 79 ms": (wave(data=b"\0\1" * 1_264), "audio_too_short"),
+    "B4 random": (np.random.default_rng(0).bytes(5_000), UNDECODABLE),
+    "B4 html": (b"<!DOCTYPE html><html><body>hello</body></html>" * 9, UNDECODABLE),
+    "B4 pdf": (b"%PDF-1.7\n" + b"1 0 obj\n" * 50, UNDECODABLE),
+    "B4 png": (b"\x89PNG\r\n\x1a\n" + b"\0" * 500, UNDECODABLE),
+    "B4 header alone": (encoded(format="FLAC")[:100], UNDECODABLE),
+    "B5 playlist": (b"#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:9,\nfile:///etc/passwd\n", UNSUPPORTED),
+    "B5 midi": (b"MThd\0\0\0\6\0\1\0\1\0\x60MTrk" + b"\0" * 100, UNSUPPORTED),
+    "B5 avi": (b"RIFF\xff\0\0\0AVI LIST" + b"\0" * 200, UNSUPPORTED),
+    "B5 adpcm": (encoded(format="WAV", subtype="IMA_ADPCM"), UNSUPPORTED),
+    "B7 flac": (encoded(2.0, format="FLAC")[:-900], CUT),
+    "B7 vorbis": (encoded(2.0, format="OGG", subtype="VORBIS")[:-900], CUT),
+    "B7 opus": (encoded(2.0, format="OGG", subtype="OPUS")[:-900], CUT),
+    "B7 wav": (wave()[:-2], CUT),
+    "B7 mp3": (encoded(3.0, format="MP3")[:-9_000], CUT),
+    "B10 align": (wave(align=0), UNDECODABLE),
+    "B10 bits": (wave(bits=0, align=2), UNDECODABLE),
+    "B10 odd": (wave(data=b"\0" * 16_001), UNDECODABLE),
+    "B11 nine": (wave(channels=9, data=b"\0" * 18_000), "too_many_channels"),
+    "B11 all": (wave(channels=65_535, align=2), "too_many_channels"),
+    "B13 flac": (flac_of_rate(655_350), "bad_sample_rate"),
+    "B15 rate 0": (wave(rate=0), "bad_sample_rate"),
+    "B15 rate 1": (wave(rate=1), "bad_sample_rate"),
+    "B15 rate 3999": (wave(rate=3_999), "bad_sample_rate"),
+    "B15 rate 192001": (wave(rate=192_001), "bad_sample_rate"),
+    "B15 rate 10 M": (wave(rate=10_000_000), "bad_sample_rate"),
+    "B17 nan": (floats([0.1] * 8_000 + [np.nan] * 8), "audio_not_finite"),
+    "B17 inf": (floats([0.1] * 8_000 + [np.inf]), "audio_not_finite"),
+    "B18 loud": (floats([0.1] * 8_000 + [1001.0]), "audio_out_of_range"),
+    "B21 raw": (noise(0.5).samples.tobytes(), UNDECODABLE),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), BAD.values(), ids=BAD.keys())
+def test_bad_audio_is_one_line_and_exit_3(ossicle, folder, tmp_path, data, code):
+    path = tmp_path / "sound.wav"
+    path.write_bytes(data)
+    for command in ("ask", "transcribe"):
+        failed(ossicle(command, path, "--model", folder, "--max-tokens", "1"), 3, code)
+
+
+GOOD = {
+    "B3 80 ms": (wave(data=b"\0\1" * 1_280), 0.08),
+    "B6 flac called wav": (encoded(format="FLAC"), 0.5),
+    "B8 mp3 without count": (mp3_without_count(), None),
+    "B9 unknown length": (wave(declared=0xFFFFFFFF), 0.5),
+    "B9 length zero": (wave(declared=0), 0.5),
+    "B14 192 kHz x 8": (encoded(0.2, 192_000, 8, subtype="PCM_16"), 0.2),
+    "B16 odd rate": (encoded(rate=44_099), 0.5),
+    "B18 beyond one": (floats([900.0] * 8_000), 0.5),
+    "B19 silence": (wave(data=b"\0" * 16_000), 0.5),
+    "B19 constant": (floats([0.5] * 8_000), 0.5),
+    "B20 a-law": (encoded(subtype="ALAW"), 0.5),
+    "B20 mu-law": (encoded(subtype="ULAW"), 0.5),
+    "B20 8 bit": (encoded(subtype="PCM_U8"), 0.5),
+    "B20 24 bit": (encoded(subtype="PCM_24"), 0.5),
+    "B20 32 bit": (encoded(subtype="PCM_32"), 0.5),
+    "B20 float64": (encoded(subtype="DOUBLE"), 0.5),
+}
+
+
+@pytest.mark.parametrize(("data", "seconds"), GOOD.values(), ids=GOOD.keys())
+def test_odd_but_good_audio_is_heard_whole(ossicle, folder, tmp_path, data, seconds):
+    path = tmp_path / "sound.wav"
+    path.write_bytes(data)
+    exit_code, out, err = ossicle("ask", path, "--model", folder, "--max-tokens", "1", "--json")
+    assert (exit_code, err) == (0, "")
+    ledger = json.loads(out)["ledger"]
+    assert seconds is None or abs(ledger["seconds_given"] - seconds) < 0.001
+    assert abs(ledger["seconds_heard"] - ledger["seconds_given"]) < 0.05
+
+
+def test_what_is_not_a_regular_file_is_exit_3(ossicle, folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for name, code in {
+        str(tmp_path / "missing.wav"): "file_not_found",
+        str(tmp_path): "path_not_allowed",
+        str(tmp_path / "pipe.wav"): "path_not_allowed",
+        "/dev/zero": "path_not_allowed",
+        "file:///etc/passwd": "path_not_allowed",
+    }.items():
+        failed(ossicle("ask", name, "--model", folder), 3, code)
+
+
+# The other commands
+
+
+def test_world_writes_examples_and_evaluate_scores_them(ossicle, folder, tmp_path):
+    exit_code, out, err = ossicle("world", "melody", "--count", "3", "--out", tmp_path / "set", "--split", "test")
+    manifest = tmp_path / "set" / "manifest.jsonl"
+    assert (exit_code, out, err) == (0, f"3 examples in {manifest}\n", "")
+    assert len(list((tmp_path / "set" / "audio").glob("*.flac"))) == 3
+    report = tmp_path / "results.md"
+    arguments = ("evaluate", "--data", manifest, "--model", folder, "--limit", "2")
+    exit_code, out, err = ossicle(*arguments, "--json", "--compare", folder, "--report", report)
+    found = json.loads(out)
+    assert exit_code == 0 and found["tasks"]["melody"]["n"] == 2 and err.startswith("melody: accuracy ")
+    assert found["compare"]["tasks"]["melody"]["difference"] == 0
+    assert "Made by `ossicle " in report.read_text()
+    assert ossicle(*arguments)[1].startswith("| task")
+    failed(ossicle("evaluate", "--suite", "moon", "--model", folder), 2, "invalid_value")
+    failed(ossicle("evaluate", "--data", tmp_path / "none.jsonl", "--model", folder), 7, "bad_item")
+
+
+def test_info_shows_parts_and_environment_and_verifies(ossicle, folder, tmp_path):
+    exit_code, out, _ = ossicle("info", "--model", folder, "--json", "--verify")
+    found = json.loads(out)
+    assert exit_code == 0 and list(found) == ["environment", "model", "verified"]
+    assert found["environment"]["packages"]["torch"] != "missing"
+    assert (found["model"]["encoder"]["frames_per_s"], found["model"]["bridge"]["tokens_per_s"]) == (50.0, 25.0)
+    assert found["model"]["parameters"] == sum(one.numel() for one in tiny_model().parameters())
+    exit_code, out, _ = ossicle("info", "--model", folder)
+    assert exit_code == 0 and "  encoder\n    kind: WhisperEncoder\n" in out
+    damaged = save(tiny_model(), tmp_path / "damaged")
+    with open(damaged / "bridge.safetensors", "r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"\1\2\3\4")
+    got, _, err = ossicle("info", "--model", damaged, "--verify")
+    assert got == 6 and err.startswith("error: hash_mismatch: ") and err.count("\n") == 1
+
+
+def test_a_recipe_that_is_not_there_is_told(ossicle, tmp_path):
+    failed(ossicle("train", tmp_path / "none.yaml", "--out", tmp_path / "run"), 3, "file_not_found")
+
+
+# Ways to fail
+
+
+def test_debug_shows_the_traceback_before_the_line(ossicle, tmp_path):
+    missing = tmp_path / "missing.wav"
+    _, _, err = ossicle("ask", missing, "--debug")
+    assert err.startswith("Traceback (most recent call last):")
+    assert err.splitlines()[-1].startswith("error: file_not_found: ")
+    assert "Traceback" not in ossicle("ask", missing)[2]
+
+
+FAULT = """
+import sys, time
+from ossicle.cli import app, main
+
+@app.command()
+def fault():
+    raise ZeroDivisionError("by\\nnothing")
+
+@app.command()
+def wait():
+    print("ready", flush=True)
+    time.sleep(60)
+
+main()
+"""
+
+
+def test_a_mistake_of_ours_is_exit_1_and_one_line():
+    done = subprocess.run([sys.executable, "-c", FAULT, "fault"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: internal_error: ZeroDivisionError: by nothing (")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_is_exit_130_without_a_word():
+    with subprocess.Popen([sys.executable, "-c", FAULT, "wait"], stdout=-1, stderr=-1, text=True) as waiting:
+        assert waiting.stdout.readline() == "ready\n"
+        waiting.send_signal(signal.SIGINT)
+        _, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, err) == (130, "")
+
+
+def test_every_error_has_an_exit_code_of_the_table():
+    ours = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.OssicleError)]
+    assert {one.exit_code for one in ours} == set(range(1, 8))
