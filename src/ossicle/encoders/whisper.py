@@ -1,0 +1,143 @@
+"""A Whisper encoder that computes only the frames that hold audio.
+
+Knows clips, log-mel features and frames; does not know bridges or LLMs. The published class insists on 30 s of input; here
+its own layers run on the clip's length, with padding masked as keys, which equals the padded and masked run exactly as
+long as two log-mel frames beyond the clip go into the convolutions.
+Source: Radford et al. 2022, section 2.2; layers and weight names of `transformers`' WhisperEncoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder as Tower
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.audio.features import log_mel
+from ossicle.audio.lengths import MEL_HOP, whisper_frames
+from ossicle.errors import EncoderError
+from ossicle.tensors import Features, Frames, length_mask
+
+HALO = 2
+"""Log-mel frames beyond the clip that its last frame sees through the two convolutions."""
+
+
+@dataclass(frozen=True)
+class WhisperSettings:
+    """Sizes of a Whisper encoder.
+
+    ``final_norm`` applies the tower's closing LayerNorm to the frames; Qwen2-Audio's order (pool, then LayerNorm) needs it
+    off, the bridge then norms.
+    """
+
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    ffn: int = 1024
+    n_mels: int = 80
+    max_frames: int = 1500
+    final_norm: bool = True
+    dropout: float = 0.0
+
+
+class WhisperEncoder(nn.Module):
+    """Log-mel features to 50 frames a second.
+
+    Args:
+        settings: the sizes.
+
+    Raises:
+        EncoderError: a width that the heads do not divide.
+    """
+
+    rate_hz = SAMPLE_RATE / (2 * MEL_HOP)
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, settings: WhisperSettings) -> None:
+        super().__init__()
+        if settings.width % settings.heads:
+            raise EncoderError(f"width {settings.width} is not a multiple of {settings.heads} heads")
+        self.settings = settings
+        self.width = settings.width
+        self.max_samples = settings.max_frames * 2 * MEL_HOP
+        config = WhisperConfig(
+            d_model=settings.width,
+            encoder_layers=settings.layers,
+            encoder_attention_heads=settings.heads,
+            encoder_ffn_dim=settings.ffn,
+            num_mel_bins=settings.n_mels,
+            max_source_positions=settings.max_frames,
+            dropout=settings.dropout,
+        )
+        config._attn_implementation = "sdpa"
+        self.tower = Tower(config)
+        if not settings.final_norm:
+            self.tower.layer_norm = nn.Identity()
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames for ``n_samples`` at 16 kHz."""
+        return whisper_frames(n_samples)
+
+    def features(self, clips: Sequence[Clip]) -> Features:
+        """Log-mel features of clips of any rate, each with its own peak, zero-padded to the longest.
+
+        Args:
+            clips: at least one; none longer than ``max_samples`` after resampling to 16 kHz.
+
+        Returns:
+            values (B, n_mels, M), M = the longest clip's frames + 2.
+
+        Raises:
+            EncoderError: no clip, or one that is longer than the encoder's positions.
+        """
+        if not clips:
+            raise EncoderError("an encoder needs at least one clip, got none")
+        at_16k = [clip.at(SAMPLE_RATE) for clip in clips]
+        return self.collate([log_mel(clip.samples, n_mels=self.settings.n_mels, halo=HALO) for clip in at_16k],
+                            [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])  # fmt: skip
+
+    def collate(self, mels: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
+        """A batch from log-mels that were computed apart (`audio.features.log_mel` with a halo of 2).
+
+        Raises:
+            EncoderError: a clip that is longer than the encoder's positions.
+        """
+        longest = max(n_samples)
+        if longest > self.max_samples:
+            raise EncoderError(
+                f"a clip of {longest / SAMPLE_RATE:.2f} s is longer than the {self.max_samples / SAMPLE_RATE:g} s that "
+                "this encoder has positions for: split it into windows"
+            )
+        values = np.zeros((len(mels), self.settings.n_mels, max(mel.shape[1] for mel in mels)), np.float32)
+        for row, mel in zip(values, mels, strict=True):
+            row[:, : mel.shape[1]] = mel
+        return Features(
+            torch.from_numpy(values),
+            torch.tensor(n_samples, dtype=torch.int64),
+            torch.tensor(durations_s, dtype=torch.float64),
+        )
+
+    def forward(self, features: Features) -> Frames:
+        """Frames of a batch.
+
+        Args:
+            features: values (B, n_mels, M) as `features` makes them.
+
+        Returns:
+            values (B, T, D) with T the longest clip's frames.
+        """
+        tower = self.tower
+        lengths = torch.tensor([whisper_frames(n) for n in features.n_samples.tolist()], dtype=torch.int64)
+        n = int(lengths.max())
+        hidden = nn.functional.gelu(tower.conv1(features.values))  # (B, D, M)
+        hidden = nn.functional.gelu(tower.conv2(hidden))[:, :, :n]  # (B, D, T)
+        hidden = hidden.permute(0, 2, 1) + tower.embed_positions.weight[:n]  # (B, T, D)
+        mask = None
+        if int(lengths.min()) < n:
+            mask = length_mask(lengths, n)[:, None, None, :].expand(-1, 1, n, -1).to(hidden.device)  # keys only
+        for layer in tower.layers:
+            hidden = layer(hidden, mask)
+        return Frames(tower.layer_norm(hidden), lengths, self.rate_hz, features.durations_s)

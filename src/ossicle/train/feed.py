@@ -1,0 +1,98 @@
+"""Batches from a source, made by worker processes, pool by pool.
+
+Knows sources, objectives and batch budgets; does not know models or optimisers. Pool number p holds the items
+``p * pool_items`` to ``(p + 1) * pool_items - 1`` of the source, so (pool, batch) says exactly how far a run is.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.data.batching import like_length_batches
+from ossicle.errors import DataError
+from ossicle.train.objectives import Batch, Objective
+from ossicle.train.recipe import Data
+from ossicle.train.sources import Source
+
+BAD_SHARE = 0.01
+FEW = 100
+"""Below this many items one bad one is not yet a share."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The batches of one pool, and the indices of items that could not be used."""
+
+    batches: list[Batch]
+    bad: list[int]
+
+
+class Pools(Dataset[Pool]):
+    """Pools by number.
+
+    Args:
+        source: samples by index.
+        objective: makes items and batches.
+        data: sizes.
+        key: of the random numbers: (seed, stage).
+        first: number of the first pool that is wanted; ``pools[0]`` is that one.
+    """
+
+    def __init__(self, source: Source, objective: Objective, data: Data, key: tuple[int, int], first: int) -> None:
+        self.source, self.objective, self.data, self.key, self.first = source, objective, data, key, first
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, place: int) -> Pool:
+        number = self.first + place
+        items, sizes, bad = [], [], []
+        for index in range(number * self.data.pool_items, (number + 1) * self.data.pool_items):
+            sample = self.source.sample(index)
+            if sample is None or len(sample.samples) > self.data.max_clip_s * SAMPLE_RATE:
+                bad.append(index)
+                continue
+            item = self.objective.item(sample, np.random.default_rng([*self.key, index, 1]))
+            items.append(item)
+            sizes.append(item.size)
+        order = np.random.default_rng([*self.key, number, 2])
+        batches = like_length_batches(sizes, self.data.batch_s, order)
+        return Pool([self.objective.collate([items[i] for i in batch]) for batch in batches], bad)
+
+
+def feed(pools: Pools, *, skip: int) -> Iterator[tuple[int, int, Batch]]:
+    """(pool, number of the batch in it, batch) for ever, from the first pool's batch number ``skip``.
+
+    Raises:
+        DataError: over 1 % of the items cannot be used, or a whole pool cannot.
+    """
+    workers = pools.data.workers or max((os.cpu_count() or 2) - 1, 1)
+    loader = DataLoader(
+        pools,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=2,
+        multiprocessing_context="fork",
+        worker_init_fn=_give_way,
+    )
+    n_bad = n_seen = 0
+    for place, pool in enumerate(loader):
+        n_bad, n_seen = n_bad + len(pool.bad), n_seen + pools.data.pool_items
+        if not pool.batches or (n_bad > BAD_SHARE * n_seen and n_seen >= FEW):
+            raise DataError(
+                f"{n_bad} of {n_seen} training items cannot be read or are longer than {pools.data.max_clip_s:g} s "
+                f"(at most {BAD_SHARE:.0%} may be), the first at place {pool.bad[0]}",
+                code="too_many_bad_items",
+            )
+        for number, batch in enumerate(pool.batches):
+            if place > 0 or number >= skip:
+                yield pools.first + place, number, batch
+
+
+def _give_way(_worker: int) -> None:
+    """A worker runs when the trainer waits: both at once on few cores would make the trainer's threads wait in turn."""
+    os.nice(10)

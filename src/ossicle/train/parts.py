@@ -1,0 +1,111 @@
+"""The parts of a model before training: built from random weights, or taken from a model that is there.
+
+Knows recipes and models; does not know training. The tokenizer of a new LLM writes letter by letter: a small LLM then
+learns one way of copying for all words, and spells those that it never saw. Every byte is in its vocabulary, so that any
+text can be read and written.
+"""
+
+from dataclasses import replace
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from torch import nn
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.whisper import WhisperEncoder
+from ossicle.errors import ConfigError
+from ossicle.hub.folder import load
+from ossicle.models.audio_lm import AudioLM
+from ossicle.train.recipe import BridgePart, LlmPart, Parts
+
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+SPECIALS = ("<|endoftext|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", *ROLES)
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""One token opens a turn and one closes it: a small LLM that writes letters spends none on words like "assistant"."""
+BLANK = "\u2581"
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
+
+
+def letter_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer that writes letter by letter: lower case, a sign for the blank, digits, punctuation, and every byte."""
+    tokens = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), BLANK, *LETTERS]
+    vocabulary = {token: key for key, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=BLANK, prepend_scheme="always")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|AUDIO|>", extra_special_tokens=list(SPECIALS)
+    )
+    fast.chat_template = TEMPLATE
+    return fast
+
+
+def new_llm(part: LlmPart, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """A Qwen2-shaped LLM with random weights and tied embeddings."""
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=part.width,
+        intermediate_size=part.ffn,
+        num_hidden_layers=part.layers,
+        num_attention_heads=part.heads,
+        num_key_value_heads=part.kv_heads,
+        max_position_embeddings=part.context,
+        attention_dropout=part.dropout,
+        tie_word_embeddings=True,
+        initializer_range=0.02,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def new_bridge(part: BridgePart, width_in: int, width_out: int) -> nn.Module:
+    """A bridge of a recipe with random weights."""
+    match part.kind:
+        case "mean_pool":
+            return MeanPool(
+                width_in, width_out, k=part.k, tail=part.tail, norm_in=part.norm_in, output_norm=part.output_norm
+            )
+        case "stack_mlp":
+            tail = "duplicate" if part.tail == "pool" else part.tail
+            return StackMLP(width_in, width_out, k=part.k, hidden=part.hidden, tail=tail, output_norm=part.output_norm)
+
+
+def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
+    """The model of a recipe before its first step.
+
+    Args:
+        parts: what it is made of; with ``base`` a model that is there, in which only a bridge may be new.
+        name: what messages call it.
+        seed: of the random weights.
+
+    Raises:
+        ConfigError: neither a base nor all three parts.
+    """
+    torch.manual_seed(seed)
+    if parts.base is not None:
+        if parts.encoder is not None or parts.llm is not None:
+            raise ConfigError("a recipe with a base may only name a new bridge: its encoder and LLM are the base's")
+        model = load(parts.base, device="cpu", dtype="float32")
+        if parts.bridge is not None:
+            model.bridge = new_bridge(parts.bridge, model.encoder.width, model.table.weight.shape[1])
+        model.name = name
+        return model
+    if parts.encoder is None or parts.bridge is None or parts.llm is None:
+        raise ConfigError("a recipe without a base must name the parts encoder, bridge and llm")
+    tokenizer = letter_tokenizer()
+    encoder = WhisperEncoder(replace(parts.encoder))
+    bridge = new_bridge(parts.bridge, encoder.width, parts.llm.width)
+    return AudioLM(
+        encoder, bridge, new_llm(parts.llm, tokenizer), tokenizer, context=parts.llm.context, pattern="full", name=name
+    )

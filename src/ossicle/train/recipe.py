@@ -1,0 +1,197 @@
+"""A recipe: the parts of a model and the stages that train it, read from YAML and checked before anything loads.
+
+Knows names and numbers; does not know how anything is trained. Unknown keys are refused with the place where they stand.
+A recipe is one file without inheritance; `--set stage.key=value` changes single values and is recorded with the result.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ossicle.encoders.whisper import WhisperSettings
+from ossicle.errors import ConfigError, FetchError
+
+
+@dataclass(frozen=True)
+class BridgePart:
+    """Which bridge, and how many frames it makes one token of."""
+
+    kind: Literal["mean_pool", "stack_mlp"] = "mean_pool"
+    k: int = 2
+    tail: Literal["pool", "duplicate", "drop"] = "pool"
+    hidden: int = 512
+    norm_in: bool = True
+    output_norm: Literal["none", "rms"] = "none"
+
+
+@dataclass(frozen=True)
+class LlmPart:
+    """Sizes of a Qwen2-shaped LLM that starts from random weights."""
+
+    width: int = 192
+    layers: int = 4
+    heads: int = 4
+    kv_heads: int = 2
+    ffn: int = 512
+    context: int = 640
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the model is made of: ``base`` (a model folder or a shipped name) replaces all that is not said."""
+
+    base: str | None = None
+    encoder: WhisperSettings | None = None
+    bridge: BridgePart | None = None
+    llm: LlmPart | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a stage's examples come from: the world, made as it goes, or a manifest."""
+
+    source: Literal["world", "manifest"] = "world"
+    split: Literal["train", "validation"] = "train"
+    tasks: dict[str, float] | None = None
+    manifest: str | None = None
+    pool_items: int = 192
+    batch_s: float = 64.0
+    max_clip_s: float = 16.0
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a stage runs: hours of audio, or the ``share`` of the minutes that the command line gives."""
+
+    audio_hours: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW with a warm-up and a cosine to ``final`` of the peak rate."""
+
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.03
+    final: float = 0.02
+    clip_norm: float = 1.0
+    accumulate: int = 1
+    beta2: float = 0.98
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a stage must show before the next begins: the mean loss of its last steps at most ``loss``."""
+
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training phase."""
+
+    name: str
+    objective: Literal["hear", "tell", "answer"]
+    trains: tuple[Literal["encoder", "bridge", "llm", "lora"], ...]
+    budget: Budget
+    data: Data = field(default_factory=Data)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    gate: Gate = field(default_factory=Gate)
+    encoder_lr: float | None = None
+    hear_weight: float = 0.0
+    lora_rank: int = 16
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model's parts and the stages that train it, in order."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
+    parts: Parts
+    stages: tuple[Stage, ...]
+    seed: int = 1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    checkpoint_minutes: float = 5.0
+    summary: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits of everything that the recipe says."""
+        return _digest(asdict(self))
+
+    def stage_hash(self, index: int) -> str:
+        """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
+        return _digest([asdict(self.parts), self.seed, asdict(self.stages[index])])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        path: a YAML file.
+        overrides: ``"stage.key=value"`` (a stage by its name) or ``"key=value"``; keys may be dotted, values are YAML.
+
+    Raises:
+        FetchError: no such file.
+        ConfigError: not YAML, an unknown key, a value of the wrong kind, an override that names nothing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FetchError(f"there is no recipe file {path}")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(f"{path} is not YAML{f', line {mark.line + 1}' if mark else ''}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} must hold a mapping with name, parts and stages")
+    for override in overrides:
+        _override(raw, override)
+    try:
+        return TypeAdapter(Recipe).validate_python(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_fault(e) for e in error.errors()[:5]), code=_code(error)) from error
+
+
+def _fault(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden" or error["type"] == "unexpected_keyword_argument":
+        return f"unknown key {place}"
+    return f"{place}: {error['msg']} (got {error.get('input')!r})"
+
+
+def _code(error: ValidationError) -> str:
+    unknown = {"extra_forbidden", "unexpected_keyword_argument"}
+    return "unknown_key" if any(e["type"] in unknown for e in error.errors()) else "bad_value"
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"an override reads stage.key=value, got {override!r}")
+    path = key.split(".")
+    target: Any = raw
+    stages = {stage.get("name"): stage for stage in raw.get("stages", []) if isinstance(stage, dict)}
+    if path[0] in stages:
+        target, path = stages[path[0]], path[1:]
+    elif len(path) > 1 and path[0] not in raw:
+        raise ConfigError(f"{override!r} names no stage and no part of the recipe; stages are {', '.join(stages)}")
+    for part in path[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"{override!r}: {part} holds a value, not a mapping")
+    target[path[-1]] = yaml.safe_load(value)

@@ -1,0 +1,115 @@
+"""Where training samples come from: the world, made as it goes and never twice, or a manifest, shuffled anew each epoch.
+
+Knows examples and audio; does not know features, tokens or models. A sample is a function of (seed, stage, index) alone,
+so workers need no state and a resumed run goes on with the very next sample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.data.manifest import Item, read
+from ossicle.errors import DataError
+from ossicle.world.parts import Event, Scene
+from ossicle.world.scenes import render
+from ossicle.world.tasks import Example, mixture, sample
+from ossicle.world.telling import sketch
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One training example with its sound.
+
+    Args:
+        samples: (S,) float32 at 16 kHz.
+        question: None where the audio is the question.
+        answer: what the model should say.
+        task: a name for logs.
+        scene, events: the ground truth, where the sample comes from the world.
+    """
+
+    samples: np.ndarray
+    question: str | None
+    answer: str
+    task: str
+    scene: Scene | None = None
+    events: tuple[Event, ...] = ()
+
+
+class Source(Protocol):
+    """Samples by index."""
+
+    def sample(self, index: int) -> Sample | None:
+        """The sample of an index, or None where it cannot be used (counted, never silent)."""
+
+
+class World:
+    """Samples of the world.
+
+    Args:
+        seed: of the run.
+        stage: number of the stage, so that stages never hear the same scene.
+        split: "train" or "validation".
+        tasks: weights of tasks; None is the world's own mixture.
+        dry: no sound is made: silence of the right length with its events, for tellings.
+    """
+
+    def __init__(self, seed: int, stage: int, split: str, tasks: dict[str, float] | None = None, *, dry: bool = False):
+        self.key, self.split, self.tasks, self.dry = (seed, stage), split, tasks, dry
+
+    def example(self, index: int) -> Example:
+        """The example of an index, before it is rendered."""
+        rng = np.random.default_rng([*self.key, index])
+        if self.tasks is None:
+            return mixture(rng, self.split)
+        names = tuple(self.tasks)
+        weights = np.array([self.tasks[name] for name in names])
+        return sample(names[int(rng.choice(len(names), p=weights / weights.sum()))], rng, self.split)
+
+    def sample(self, index: int) -> Sample:
+        """The sample of an index."""
+        example = self.example(index)
+        if self.dry:
+            quiet = replace(example.scene, noise=None, room=0.0, tilt_db=0.0)
+            rendered = render(quiet, speak=sketch)
+        else:
+            rendered = render(example.scene)
+        return Sample(
+            rendered.samples, example.question, example.answer, example.task, example.scene, tuple(rendered.events)
+        )
+
+
+class Manifest:
+    """Samples of a manifest, in an order that is drawn anew for each epoch.
+
+    Args:
+        path: a JSONL manifest whose items hold one user turn with one clip and, at the end, the answer.
+        seed: of the run.
+
+    Raises:
+        DataError: an empty manifest, or a line that cannot be read.
+    """
+
+    def __init__(self, path: str | Path, seed: int) -> None:
+        self.items: Sequence[Item] = list(read(path))
+        self.seed = seed
+        if not self.items:
+            raise DataError(f"the manifest {path} holds no item")
+
+    def sample(self, index: int) -> Sample | None:
+        """The sample of an index; None where its audio cannot be read."""
+        epoch, place = divmod(index, len(self.items))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
+        item = self.items[int(order[place])]
+        try:
+            *_, user, assistant = item.open(rate=SAMPLE_RATE)
+            (clip,) = (part for part in user.content if isinstance(part, Clip))
+            (answer,) = assistant.content
+        except (DataError, ValueError):
+            return None
+        question = " ".join(part for part in user.content if isinstance(part, str)) or None
+        return Sample(clip.samples, question, str(answer), item.task or "own")

@@ -1,0 +1,265 @@
+"""Spoken sentences with exact phone times, from three engines, in voices that the splits never share.
+
+Knows text and voices; does not know scenes or tasks. eSpeak NG runs in this process through its C interface (the library
+comes with the package `espeakng-loader`, extra `world`) and tells when each phone begins; flite and festival are programs,
+used where they are installed. A voice is an accent, a variant, a rate, a pitch and a formant factor: formants are moved
+by playing the engine's sound faster or slower, with its rate and pitch moved back.
+"""
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.audio.io import read_clip
+from ossicle.errors import ConfigError, DependencyError
+from ossicle.world.parts import Voice
+
+ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan")
+UNSEEN_ACCENT = "en-gb-x-gbcwmd"
+FLITE_VOICES = ("kal16", "awb", "rms", "slt")
+FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
+
+# eSpeak NG's variants by split; "" is the plain voice. What is left out (whisperf, croak and the like) is an effect, not
+# a voice: people do not understand those either.
+TRAIN_VARIANTS = (
+    "", "Alex", "Alicia", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Marco", "Mario",
+    "Michael", "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax3", "anika", "anikaRobot", "antonio", "aunty",
+    "benjamin", "boris", "david", "edward", "edward2", "f1", "f3", "f5", "grandma", "grandpa", "gustave", "iven", "iven2",
+    "iven3", "iven4", "john", "kaukovalta", "klatt", "klatt2", "klatt4", "klatt6", "m1", "m3", "m4", "m6", "m7", "m8",
+    "marcelo", "max", "miguel", "mike2", "norbert", "paul", "pedro", "quincy", "rob", "robert", "robosoft", "robosoft2",
+    "robosoft3", "robosoft4", "robosoft5", "robosoft6", "shelby", "steph", "steph3", "travis", "victor", "zac",
+)  # fmt: skip
+VALIDATION_VARIANTS = ("m2", "f4", "klatt3", "ed", "linda", "sandro")
+TEST_VARIANTS = ("m5", "f2", "klatt5", "adam", "belinda", "ian", "michel", "Andrea", "Jacky", "Mike", "pablo", "steph2")
+VARIANTS = {"train": TRAIN_VARIANTS, "validation": VALIDATION_VARIANTS, "test": TEST_VARIANTS}
+# Variants whose pitch is steady enough to be called low or high: (low, high) for each split.
+PITCHED = {
+    "train": (("", "m1", "m3", "m4", "m6", "m7", "m8", "john", "max"), ("f1", "f3", "f5", "steph", "Alicia", "anika")),
+    "validation": (("m2", "sandro"), ("f4", "linda")),
+    "test": (("m5", "adam", "Mike", "michel"), ("f2", "belinda", "steph2", "Andrea")),
+}
+PITCH_SETTINGS = {"low": (0, 36), "high": (50, 96)}
+"""eSpeak NG's pitch numbers for a low voice (measured 56-95 Hz) and a high one (180-400 Hz): half-open ranges."""
+PACE_WPM = {"slow": (90, 116), "fast": (255, 311)}
+"""Words a minute of a slow and a fast speaker, half-open; all other speech keeps to `USUAL_WPM`."""
+USUAL_WPM = (120, 241)
+FLITE_SHARE = 0.07
+PHONES = (
+    "t", "n", "s", "I", "k", "d", "z", "r", "l", "m", "p", "E", "i", "@", "3", "b", "a", "f", "eI", "V", "oU", "I2", "N",
+    "0", "aI", "w", "g", "v", "u", "dZ", "a#", "tS", "@L", "h", "S", "A@", "aU", "j", "O", "O@", "aa", "U", "T", "e@",
+    "o@", "i@3", "D", "aI@", "A", "i@", "OI", "I#", "t#", "t[", "aI2", "O2", "VR", "IR", "@-", "r-", "U@", "w#", "Z",
+    "aI3", "t2", "?", "n-", "@2",
+)  # fmt: skip
+"""eSpeak NG's names of every phone that the accents use; training knows no other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """Speech with its phones.
+
+    Args:
+        samples: (S,) float32 at 16 kHz.
+        phones: (label, start_s, end_s), in eSpeak NG's phone names; empty from engines that do not tell.
+    """
+
+    samples: np.ndarray
+    phones: tuple[tuple[str, float, float], ...]
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+_END, _PHONEME = 0, 7
+STRESS_MARKS = "',%=_:|;"
+_RATE, _PITCH, _RANGE = 1, 3, 4
+
+
+class _Espeak:
+    """The one eSpeak NG of this process: its library keeps global state, so there is never a second."""
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader
+        except ImportError as error:
+            raise DependencyError(
+                "speech for the world needs eSpeak NG: install the extra `world` (package espeakng-loader)"
+            ) from error
+        self.data = Path(espeakng_loader.get_data_path())
+        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        retrieval, phoneme_events, no_exit = 1, 0x0001, 0x8000
+        self.rate = self.library.espeak_Initialize(
+            retrieval, 500, str(self.data.parent).encode(), phoneme_events | no_exit
+        )
+        assert self.rate > 0, "eSpeak NG did not start"
+        self.pieces: list[np.ndarray] = []
+        self.marks: list[tuple[str, int]] = []
+        self.callback = _Callback(self._take)
+        self.library.espeak_SetSynthCallback(self.callback)
+        self.voice = ""
+
+    def _take(self, wave: "ctypes._Pointer[ctypes.c_short]", n: int, events: "ctypes._Pointer[_Event]") -> int:
+        if wave and n > 0:
+            self.pieces.append(np.ctypeslib.as_array(wave, (n,)).copy())
+        i = 0
+        while events[i].type != _END:
+            if events[i].type == _PHONEME:
+                self.marks.append((events[i].name.decode("utf-8", "replace"), events[i].sample))
+            i += 1
+        return 0
+
+    def speak(
+        self, text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int
+    ) -> tuple[np.ndarray, list[tuple[str, int]]]:
+        """Samples (S,) float32 at ``self.rate``, and each phone's name and first sample."""
+        if voice != self.voice:
+            if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+                raise ConfigError(f"eSpeak NG has no voice {voice!r}")
+            self.voice = voice
+        for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_RANGE, pitch_range)):
+            self.library.espeak_SetParameter(parameter, value, 0)
+        self.pieces, self.marks = [], []
+        data = text.encode()
+        utf8 = 1
+        self.library.espeak_Synth(data, len(data) + 1, 0, 1, 0, utf8, None, None)
+        self.library.espeak_Synchronize()
+        wave = np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.int16)
+        return wave.astype(np.float32) / 32768, self.marks
+
+
+@functools.cache
+def _espeak() -> _Espeak:
+    return _Espeak()
+
+
+def engines() -> tuple[str, ...]:
+    """The engines that are installed, of "espeak", "flite" and "festival"."""
+    programs = (("flite", "flite"), ("festival", "text2wave"))
+    return ("espeak", *(engine for engine, program in programs if shutil.which(program)))
+
+
+def sample_voice(
+    rng: np.random.Generator, split: str, *, pitch: str | None = None, pace: str | None = None, slice: str | None = None
+) -> Voice:
+    """A voice of a split.
+
+    Args:
+        rng: draws everything.
+        split: "train", "validation" or "test".
+        pitch: "low", "high" or None for anything.
+        pace: "slow", "fast" or None for the usual range.
+        slice: "unseen_accent" or "festival" of the test split; anything else is the seen accents.
+
+    Raises:
+        ConfigError: an unknown split, pitch or pace.
+    """
+    for name, value, known in (("split", split, VARIANTS), ("pitch", pitch, PITCH_SETTINGS), ("pace", pace, PACE_WPM)):
+        if value not in known and not (value is None and name != "split"):
+            raise ConfigError(f"unknown {name} {value!r}, allowed are {', '.join(known)}")
+    rate = int(rng.integers(*(USUAL_WPM if pace is None else PACE_WPM[pace])))
+    if slice == "festival":
+        return Voice("festival", "en-us", str(rng.choice(FESTIVAL_VOICES)), rate, 50, 1.0)
+    plain = pitch is None and pace is None
+    if split == "train" and plain and rng.random() < FLITE_SHARE and "flite" in engines():
+        return Voice("flite", "en-us", str(rng.choice(FLITE_VOICES)), rate, int(rng.integers(20, 81)), 1.0)
+    accent = UNSEEN_ACCENT if slice == "unseen_accent" else str(rng.choice(ACCENTS))
+    if pitch is not None:
+        variant = str(rng.choice(PITCHED[split][pitch == "high"]))
+        return Voice("espeak", accent, variant, rate, int(rng.integers(*PITCH_SETTINGS[pitch])), 1.0)
+    variant = str(rng.choice(VARIANTS[split]))
+    warp = float(rng.uniform(0.87, 1.15)) if plain and rng.random() < 0.6 else 1.0
+    return Voice("espeak", accent, variant, rate, int(rng.integers(15, 86)), warp)
+
+
+def pitch_of(voice: Voice) -> str | None:
+    """ "low" or "high" where the voice is one that a question about pitch may use, else None."""
+    for low, high in PITCHED.values():
+        for name, variants in (("low", low), ("high", high)):
+            first, end = PITCH_SETTINGS[name]
+            if (
+                voice.engine == "espeak"
+                and voice.variant in variants
+                and first <= voice.pitch < end
+                and voice.warp == 1.0
+            ):
+                return name
+    return None
+
+
+def pace_of(voice: Voice) -> str | None:
+    """ "slow" or "fast", or None for the usual pace."""
+    return next((name for name, (first, end) in PACE_WPM.items() if first <= voice.rate_wpm < end), None)
+
+
+def speak(text: str, voice: Voice) -> Spoken:
+    """Say a text.
+
+    eSpeak NG keeps some state from sentence to sentence, so two renderings may differ in length by about a millisecond.
+
+    Raises:
+        ConfigError: an unknown engine, accent or variant.
+        DependencyError: the engine is not installed.
+    """
+    match voice.engine:
+        case "espeak":
+            return _speak_espeak(text, voice)
+        case "flite":
+            stretch, mean_hz = 165 / voice.rate_wpm, 70 + 1.4 * voice.pitch
+            options = ["--setf", f"duration_stretch={stretch:.3f}", "--setf", f"int_f0_target_mean={mean_hz:.0f}"]
+            return _speak_program("flite", ["flite", "-voice", voice.variant, *options, "-t", text, "-o"])
+        case "festival":
+            options = [
+                "-eval",
+                f"(voice_{voice.variant})",
+                "-eval",
+                f"(Parameter.set 'Duration_Stretch {165 / voice.rate_wpm:.3f})",
+            ]
+            return _speak_program("festival", ["text2wave", *options, "-o"], text)
+        case _:
+            raise ConfigError(f"unknown engine {voice.engine!r}, allowed are espeak, flite, festival")
+
+
+def _speak_espeak(text: str, voice: Voice) -> Spoken:
+    engine = _espeak()
+    accent = "en" if voice.accent == "en-gb" else voice.accent
+    if voice.variant and not (engine.data / "voices" / "!v" / voice.variant).is_file():
+        raise ConfigError(f"eSpeak NG has no variant {voice.variant!r}")
+    name = f"{accent}+{voice.variant}" if voice.variant else accent
+    # Played `warp` times faster, formants, pitch and pace all rise by it: pace and pitch are set back here.
+    rate = int(np.clip(voice.rate_wpm / voice.warp, 80, 400))
+    pitch = int(np.clip(voice.pitch - 70 * np.log2(voice.warp), 0, 99))
+    wave, marks = engine.speak(text, name, rate, pitch, 50)
+    speed = engine.rate * voice.warp
+    samples = soxr.resample(wave, speed, SAMPLE_RATE).astype(np.float32, copy=False)
+    starts = [sample / speed for _, sample in marks]
+    ends = [*starts[1:], len(samples) / SAMPLE_RATE]
+    labels = [label.strip(STRESS_MARKS) for label, _ in marks]
+    phones = tuple((n, a, b) for n, a, b in zip(labels, starts, ends, strict=True) if n and b > a)
+    return Spoken(samples, phones)
+
+
+def _speak_program(engine: str, command: list[str], text: str | None = None) -> Spoken:
+    if shutil.which(command[0]) is None:
+        raise DependencyError(f"the engine {engine} is not installed (program {command[0]} is not on the path)")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        subprocess.run([*command, str(path)], input=text, text=True, check=True, capture_output=True)
+        return Spoken(read_clip(path, rate=SAMPLE_RATE).samples, ())
