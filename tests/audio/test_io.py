@@ -689,3 +689,23 @@ def test_what_is_not_written(tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
         write_clip(clip, tmp_path / "taken.wav")
     assert os.listdir(tmp_path) == ["taken.wav"]
+
+
+FULL_PROGRAM = """
+import resource, sys
+import numpy as np
+from ossicle.audio.clip import Clip
+from ossicle.audio.io import write_clip
+from ossicle.errors import StorageError
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try: write_clip(Clip(np.zeros(16_000, np.float32), 16_000), sys.argv[1])
+except StorageError as error: print(error.code, error)
+"""
+
+
+def test_a_full_disk_leaves_the_older_file(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"older")
+    done = subprocess.run([sys.executable, "-c", FULL_PROGRAM, path], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("no_space there is no space left")
+    assert os.listdir(tmp_path) == ["a.wav"] and path.read_bytes() == b"older"

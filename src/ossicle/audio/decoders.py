@@ -112,7 +112,7 @@ def _open_av(header: Header, file: ByteFile) -> Iterator[Stream]:
         codec = track.codec_context.name
         if codec not in _AV_CODECS and not codec.startswith("pcm_"):
             raise unsupported(f"{header.container.upper()} with audio of this codec")
-        check_rate_and_channels(track.rate, track.channels)
+        check_rate_and_channels(track.rate or 0, track.channels)
         layout = tuple(channel.name for channel in track.layout.channels)
         seconds = None if container.duration is None else container.duration / 1e6
         if track.duration is not None and track.time_base is not None:

@@ -114,10 +114,8 @@ def _wav_data(file: ByteFile, size: int, fmt: bytes, first: int, length: int) ->
     elif length % align:
         raise undecodable(f"{length} bytes of sound are not whole frames of {align} bytes")
     here = min(length, present)
-    return Header(
-        "wav", codec, rate, wav_layout(channels, mask), length // align, True, length > present,
-        (((first, first + here - here % align),),),
-    )  # fmt: skip
+    sound: Piece = (first, first + here - here % align)
+    return Header("wav", codec, rate, wav_layout(channels, mask), length // align, True, length > present, ((sound,),))
 
 
 def _only_chunks(file: ByteFile, first: int, size: int) -> bool:
@@ -223,13 +221,13 @@ def read_mp3(file: ByteFile, first: int, size: int) -> Header:
     tag_at = 4 + frame.side_bytes + (0 if head[1] & 1 else 2)
     info = head + file.read(frame.n_bytes - 4)
     tag = info[tag_at:]
-    if tag[:4] not in (b"Xing", b"Info") or not tag[7] & 1:
+    if tag[:4] not in (b"Xing", b"Info") or len(tag) < 16 or not tag[7] & 1:
         return Header("mp3", "mp3", frame.rate, layout, None, False, False, ((_endless(head), (first, size)),))
     declared = int.from_bytes(tag[8:12], "big")
     present, end = _count_frames(file, first + frame.n_bytes, size)
     all_bytes = bool(tag[7] & 2) and end - first >= int.from_bytes(tag[12:16], "big")
     cut = present < declared and not (all_bytes and present + 1 == declared)  # some encoders count the first one too
-    lame, samples = tag.find(b"LAME"), declared * frame.n_samples
+    lame, samples = max(tag.find(b"LAME"), tag.find(b"Lav")), declared * frame.n_samples
     if lame >= 0 and len(tag) >= lame + 24:
         gaps = int.from_bytes(tag[lame + 21 : lame + 24], "big")
         samples = max(samples - (gaps >> 12) - (gaps & 0xFFF), 0)

@@ -347,6 +347,6 @@ def _write_whole(data: memoryview, target: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError("there is no space left for the audio file", code="no_space") from None
         raise StorageError(f"the file {target.name!r} cannot be written in its folder") from None

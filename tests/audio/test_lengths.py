@@ -1,0 +1,60 @@
+"""Integer length rules against plain counting."""
+
+from fractions import Fraction
+from math import ceil
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ossicle.audio.lengths import ceil_div, grouped, mel_frames, resampled_samples, whisper_frames
+
+counts = st.integers(0, 10**12)
+rates = st.integers(4_000, 192_000)
+
+
+@settings(deadline=None)
+@given(a=counts, b=st.integers(1, 10**6))
+def test_ceil_div(a, b):
+    assert ceil_div(a, b) == ceil(Fraction(a, b))
+
+
+@settings(deadline=None)
+@given(n=counts, rate_in=rates, rate_out=rates)
+def test_resampling_rounds_up_and_empties_no_clip(n, rate_in, rate_out):
+    assert resampled_samples(n, rate_in, rate_out) == ceil(Fraction(n) * rate_out / rate_in)
+    assert resampled_samples(n, rate_in, rate_in) == n
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**5))
+def test_mel_and_whisper_frames_are_counted_by_their_strides(n):
+    assert mel_frames(n) == len(range(0, n, 160))
+    assert whisper_frames(n) == len(range(0, mel_frames(n), 2))
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**4), k=st.integers(1, 12), tail=st.sampled_from(["pool", "duplicate", "drop"]))
+def test_grouping(n, k, tail):
+    groups = [min(k, n - first) for first in range(0, n, k)]
+    if tail == "drop" and len(groups) > 1 and groups[-1] < k:
+        groups.pop()
+    assert grouped(n, k, tail) == len(groups)
+
+
+@pytest.mark.parametrize(
+    ("rule", "arguments", "want"),
+    [
+        (mel_frames, (480_000,), 3_000),
+        (whisper_frames, (480_000,), 1_500),
+        (mel_frames, (1,), 1),
+        (whisper_frames, (1,), 1),
+        (grouped, (1_500, 2, "pool"), 750),
+        (grouped, (1, 5, "drop"), 1),
+        (grouped, (9, 5, "drop"), 1),
+        (grouped, (9, 5, "duplicate"), 2),
+        (resampled_samples, (1, 48_000, 16_000), 1),
+    ],
+)
+def test_known_values(rule, arguments, want):
+    assert rule(*arguments) == want
