@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from ossicle.audio.decoders import AAC_PADDING, _without_padding
+from ossicle.audio.decoders import AAC_PADDING, _av_blocks, _without_padding
 from ossicle.audio.io import probe, read_clip
 from ossicle.errors import AudioInputError
 
@@ -76,7 +76,38 @@ def test_a_header_that_is_not_what_the_sound_is():
     data = bytearray(encoded("opus", tone(0.5, 16_000), 16_000))
     at = data.index(b"OpusHead")
     data[at + 18] = 3  # a mapping family that the decoder does not know
-    refused(bytes(data), "audio_undecodable", "(the decoder stopped|not what its header says)")
+    refused(bytes(data), "audio_undecodable", "the decoder stopped")
+
+
+def test_a_second_stream_info_that_says_otherwise():
+    data = encoded("flac", tone(0.5, 16_000), 16_000)
+    again = bytearray(data[4:42])
+    bits = int.from_bytes(again[14:22], "big")
+    again[14:22] = (bits & (1 << 44) - 1 | 8_000 << 44).to_bytes(8, "big")
+    refused(data[:42] + bytes(again) + data[42:], "unsupported_media_type", "not those of its header")
+
+
+class Part:
+    """What a resampler gives back, as far as it is looked at."""
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self.sample_rate, self.channels = rate, channels
+
+    def to_ndarray(self) -> np.ndarray:
+        return np.zeros((self.channels, 100), np.float32)
+
+
+class Passing:
+    def resample(self, frame: Part) -> list[Part]:
+        return [frame]
+
+
+@pytest.mark.parametrize("change", [Part(8_000, 2), Part(16_000, 1)])
+def test_a_rate_or_channels_that_change_on_the_way(change):
+    blocks = _av_blocks(iter([Part(16_000, 2), change]), Passing(), (16_000, 2), ArithmeticError)
+    assert next(blocks).shape == (100, 2)
+    with pytest.raises(AudioInputError, match="change on the way"):
+        next(blocks)
 
 
 def test_damage_in_the_middle_is_told():

@@ -14,7 +14,7 @@ def noise(n_samples: int) -> np.ndarray:
     return np.random.default_rng(n_samples).standard_normal(n_samples).astype(np.float32)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(n_samples=st.integers(1, 20_000), n_mels=st.sampled_from([1, 40, 80, 128]), halo=st.integers(0, 5))
 def test_the_shape_follows_the_length_rule(n_samples, n_mels, halo):
     features = log_mel(noise(n_samples), n_mels=n_mels, halo=halo)
@@ -22,7 +22,7 @@ def test_the_shape_follows_the_length_rule(n_samples, n_mels, halo):
     assert features.max() - features.min() <= 2.0 + 1e-6  # eight decades over four
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(n_samples=st.integers(1, 8_000), halo=st.integers(2, 6))
 def test_two_halo_frames_hold_all_that_zeros_can_hold(n_samples, halo):
     samples = noise(n_samples)

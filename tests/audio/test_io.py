@@ -444,7 +444,7 @@ def test_a_file_cut_short(kind, share):
         np.testing.assert_array_equal(clip.samples, whole[: clip.n_samples])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(share=st.floats(0.0, 1.0), kind=st.sampled_from(["wav", "flac", "vorbis", "opus", "mp3"]))
 def test_cut_anywhere_is_truncated_or_no_audio_at_all(share, kind):
     data = CUT_FIXTURES[kind]
@@ -623,9 +623,10 @@ for i, path in enumerate(sys.argv[1:]):
 """
 
 
-@pytest.mark.parametrize(("kind", "rate", "times"), [("opus", 16_000, 10), ("flac", 48_000, 10)])
-def test_a_stream_of_any_length_takes_no_more_memory(tmp_path, kind, rate, times):
-    silence = np.zeros((rate * 20, 2), np.float32)
+@pytest.mark.parametrize("kind", ["opus", "flac"])
+def test_a_stream_of_any_length_takes_no_more_memory(tmp_path, kind):
+    rate, times = 48_000, 12
+    silence = np.zeros((rate * 5, 2), np.float32)
     short, long = tmp_path / "short", tmp_path / "long"
     short.write_bytes(encoded(kind, silence, rate))
     with soundfile.SoundFile(long, "w", rate, 2, format=KINDS[kind][0], subtype=KINDS[kind][1]) as out:
@@ -635,8 +636,8 @@ def test_a_stream_of_any_length_takes_no_more_memory(tmp_path, kind, rate, times
         [sys.executable, "-c", MEMORY_PROGRAM, short, long], capture_output=True, text=True, check=True
     )
     (short_s, short_mib), (long_s, long_mib) = (map(int, line.split()) for line in done.stdout.splitlines())
-    assert (short_s, long_s) == (20, 20 * times)
-    decoded_mib = rate * 20 * times * 2 * 4 / 2**20
+    assert (short_s, long_s) == (5, 5 * times)
+    decoded_mib = rate * 5 * times * 2 * 4 / 2**20
     assert long_mib - short_mib < decoded_mib / 3
 
 

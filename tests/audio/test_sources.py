@@ -20,7 +20,7 @@ step = st.one_of(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(pieces=st.lists(piece, max_size=5), steps=st.lists(step, max_size=12))
 def test_pieces_behave_as_the_bytes_they_stand_for(pieces, steps):
     whole = b"".join(p if isinstance(p, bytes) else DATA[p[0] : p[1]] for p in pieces)

@@ -79,7 +79,7 @@ def _soundfile_blocks(header: Header, file: ByteFile) -> Iterator[np.ndarray]:
             with soundfile.SoundFile(Pieces(file, pieces)) as sound:
                 sound.seekable = lambda: False  # else it seeks after every read, and fails in a file that is cut
                 if (sound.samplerate, sound.channels) != (header.rate, channels):
-                    raise undecodable("its sound is not what its header says")
+                    raise unsupported("audio whose sample rate or channels are not those of its header")
                 while n_left != 0:
                     block = np.empty((n_block if n_left is None else min(n_block, n_left), channels), np.float32)
                     n = sound.buffer_read_into(block, dtype="float32")
