@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.tiny import noise, tiny_model
@@ -30,6 +31,15 @@ def test_each_window_is_asked_by_itself_and_the_texts_are_joined():
     assert [segment.text for segment in result.segments] == texts
     assert result.text == " ".join(filter(None, texts))
     assert len(windows) >= 4
+
+
+def test_a_file_is_read_as_it_goes_and_cut_where_the_clip_would_be(tmp_path):
+    clip = noise(21.0)
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, clip.samples, clip.rate, subtype="FLOAT")
+    whole = transcribe(MODEL, clip, max_tokens=4)
+    for source in (path, path.read_bytes(), path.open("rb")):
+        assert transcribe(MODEL, source, max_tokens=4).segments == whole.segments
 
 
 def test_more_windows_than_a_group_are_all_written():

@@ -5,15 +5,13 @@ not grow with its length; windows are written in groups, because several cost li
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-
 from ossicle.audio.clip import Clip
 from ossicle.audio.io import read_blocks
-from ossicle.audio.windows import split
+from ossicle.audio.windows import split_blocks
 from ossicle.data.manifest import TRANSCRIBE
 from ossicle.errors import RequestError
 from ossicle.infer.ask import Answer, Request, Sound, ask_batch, conversation
@@ -83,7 +81,8 @@ def transcribe(
     began = time.perf_counter()
     segments: list[Segment] = []
     answers: list[Answer] = []
-    for windows in _groups(_windows(source, model.encoder.sample_rate)):
+    blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
+    for windows in _groups(split_blocks(blocks, WINDOW_S)):
         requests = [Request(conversation([window], TRANSCRIBE), sampling) for window in windows]
         group = ask_batch(model, requests)
         answers += group
@@ -99,26 +98,6 @@ def transcribe(
         tokens_per_s=n_written / (time.perf_counter() - began),
     )
     return Transcript(text, tuple(segments), ledger)
-
-
-def _windows(source: Sound, rate: int) -> Iterator[Clip]:
-    """The windows of a source, which is read only as far as they go."""
-    if isinstance(source, Clip):
-        yield from split(source, WINDOW_S)
-        return
-    waiting: list[Clip] = []
-    for block in read_blocks(source, rate=rate):
-        waiting.append(block)
-        if block.end_s - waiting[0].start_s >= 2 * GROUP * WINDOW_S:
-            *sure, last = split(_joined(waiting), WINDOW_S)
-            yield from sure
-            waiting = [last]  # its end is where reading stopped, not where the audio is quiet
-    yield from split(_joined(waiting), WINDOW_S)
-
-
-def _joined(clips: Sequence[Clip]) -> Clip:
-    """Clips that follow each other, as one."""
-    return Clip(np.concatenate([clip.samples for clip in clips]), clips[0].rate, clips[0].start_s)
 
 
 def _groups(windows: Iterator[Clip]) -> Iterator[list[Clip]]:
