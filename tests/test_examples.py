@@ -1,0 +1,40 @@
+"""Every example runs, on a tiny random model, and says what it promises to say."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from models.tiny import noise, tiny_model
+
+from ossicle.hub.folder import save
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SAYS = {
+    "ask.py": ("what is said: ", "who says it: ", "heard 10.00 of 10.00 s in "),
+    "stream.py": (" tokens a second",),
+    "subtitles.py": ("1\n00:00:00,000 --> 00:00:0", "2\n00:00:0", " --> 00:00:10,000\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    soundfile.write(folder / "noise.wav", noise(10.0).samples, 16_000)
+    save(tiny_model(context=512), folder / "tiny")
+    return folder
+
+
+def test_every_example_is_run():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SAYS)
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_runs_and_is_short(name, folder, capsys, monkeypatch):
+    path = EXAMPLES / name
+    assert len(path.read_text().splitlines()) <= 40
+    monkeypatch.setattr(sys, "argv", [name, str(folder / "noise.wav"), str(folder / "tiny")])
+    runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert all(text in out for text in SAYS[name])
