@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,14 @@ def physical_cores() -> int:
     return len(cores)
 
 
-def environment() -> dict[str, Any]:
-    """Versions, extras, devices and voices of this installation; what is missing says how to get it."""
+def environment(wanted: Mapping[str, Sequence[str]] = EXTRAS) -> dict[str, Any]:
+    """Versions, extras, devices and voices of this installation; what is missing says how to get it.
+
+    Args:
+        wanted: packages of each extra.
+    """
     extras = {}
-    for extra, packages in EXTRAS.items():
+    for extra, packages in wanted.items():
         found = {package: _version(package) for package in packages}
         missing = [package for package, version in found.items() if version is None]
         have = ", ".join(f"{package} {version}" for package, version in found.items() if version)
