@@ -6,7 +6,7 @@ Source: the norms of trained embedding tables against uncalibrated projectors (1
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -15,6 +15,7 @@ from ossicle.errors import BridgeError
 from ossicle.tensors import AudioTokens, Frames, length_mask
 
 
+@runtime_checkable
 class Calibratable(Protocol):
     """A bridge that ends with an `Output`."""
 

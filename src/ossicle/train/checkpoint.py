@@ -82,7 +82,7 @@ def newest(folder: Path) -> Checkpoint | None:
     Raises:
         CheckpointError: there are checkpoints, but all are damaged.
     """
-    faults = []
+    faults: list[str] = []
     for path in reversed(_folders(folder)):
         try:
             found = read(path)

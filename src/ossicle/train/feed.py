@@ -5,6 +5,7 @@ Knows sources, objectives and batch budgets; does not know models or optimisers.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -96,3 +97,4 @@ def feed(pools: Pools, *, skip: int) -> Iterator[tuple[int, int, Batch]]:
 def _give_way(_worker: int) -> None:
     """A worker runs when the trainer waits: both at once on few cores would make the trainer's threads wait in turn."""
     os.nice(10)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the trainer stops its workers itself, after the step under way

@@ -1,52 +1,57 @@
 """The one training loop: stages of a recipe, in order, resumable at any step.
 
 Knows recipes, objectives and checkpoints; does not know what an objective computes. A run is a folder: ``checkpoints``,
-``log.jsonl``, ``stages/<name>`` (a model folder after each stage) and, at its end, ``model``. Killed at any moment and
-started again with the same command, it goes on from its newest checkpoint.
+``log.jsonl``, ``stages/<name>`` (a model folder after each stage that answers) and, at its end, ``model``. Killed at any
+moment and started again with the same command, it goes on from its newest checkpoint.
 """
 
 import dataclasses
-import importlib.metadata
+import fcntl
+import importlib.util
 import math
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import nn
 
-from ossicle.bridge.calibrate import calibrate
-from ossicle.errors import CheckpointError, ConfigError, TrainingError
+from ossicle.errors import CheckpointError, StorageError, TrainingError
 from ossicle.hub.folder import save as save_model
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora, merge_lora
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed
-from ossicle.train.objectives import Answer, Batch, Hear, Loss, Objective, Tell
+from ossicle.train.objectives import Batch, Hear, Loss, Objective, whisper
+from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
 from ossicle.train.recipe import Recipe, Stage, read_recipe
 from ossicle.train.report import Progress
-from ossicle.train.sources import Manifest, Source, World
+from ossicle.train.stage import (
+    enter,
+    learning_rate,
+    new_optimizer,
+    objective_of,
+    pattern_after,
+    set_trainable,
+    source_of,
+)
+from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
-VERSIONS = ("ossicle", "torch", "transformers", "tokenizers", "numpy", "espeakng-loader")
 
 
 class Step(nn.Module):
-    """A model and what trains it, as one module, so that a loss is one forward (and any wrapper works)."""
+    """A model and what trains it, as one module, so that a loss is one forward and any wrapper works."""
 
     def __init__(self, model: AudioLM, objective: Objective) -> None:
         super().__init__()
-        self.model, self.heads = model, objective.heads
-        self.objective = objective
+        self.model, self.heads, self.objective = model, objective.heads, objective
 
     def forward(self, batch: Batch) -> Loss:
         """The objective's loss."""
@@ -83,57 +88,104 @@ class Run:
 
     def __init__(self, recipe: Recipe, out: Path, *, minutes: float | None, data: str | None, device: str) -> None:
         self.recipe, self.out, self.minutes, self.data = recipe, out, minutes, data
-        self.device = torch.device(
-            "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
+        cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        precision = choose_precision(recipe.precision, torch.device("cpu" if cpu else "cuda"))
+        self.accelerator = Accelerator(
+            cpu=cpu,
+            mixed_precision="bf16" if precision == "bfloat16" else "no",
+            log_with="tensorboard" if importlib.util.find_spec("tensorboard") else None,
+            project_dir=out,
         )
-        self.precision = choose_precision(recipe.precision, self.device)
-        self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.device)
-        self.hear = Hear(self.model.encoder).to(self.device) if self._hears() else None
-        self.place, self.segments, self.stopping = Place(), [segment(self.device, self.precision)], False
+        self.accelerator.init_trackers("tensorboard")
+        self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
+        hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
+        self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
+        self.place, self.stopping = Place(), False
+        self.segments = [segment(self.accelerator.device, precision)]
         self.optimizer: torch.optim.Optimizer | None = None
-        self.out.mkdir(parents=True, exist_ok=True)
-
-    def _hears(self) -> bool:
-        return any(stage.objective == "hear" or stage.hear_weight > 0 for stage in self.recipe.stages)
+        self.restored: dict[str, torch.Tensor] | None = None
+        self.clock = time.monotonic()
 
     def go(self) -> Path:
-        """Train what is left; returns the model's folder."""
+        """Train what is left; returns the model's folder, or the run's if it was asked to stop."""
         self._resume()
+        self.clock = time.monotonic()
         while self.place.stage < len(self.recipe.stages) and not self.stopping:
-            self._stage(self.recipe.stages[self.place.stage])
-        if self.stopping:
-            return self.out
-        self.model.pattern = self._pattern()
-        return self._save_folder(self.out / "model")
+            self._stage(self.place.stage)
+        self.accelerator.end_training()
+        return self.out if self.stopping else self._save_folder(self.out / "model")
 
-    def _stage(self, stage: Stage) -> None:
-        source, objective = self._source(stage), self._objective(stage)
+    def _stage(self, index: int) -> None:
+        stage = self.recipe.stages[index]
+        source, objective = source_of(self.recipe, index, self.data), objective_of(stage, self.model, self.hear)
         if not self.place.started_stage:
-            self._enter(stage, objective, source)
-        step = Step(self.model, objective)
-        self._set_trainable(stage, objective)
-        self.optimizer = self._new_optimizer(stage, objective)
+            enter(self.recipe, index, self.model, objective, source)
+            self.place.started_stage = True
+        trained = set_trainable(stage, self.model, objective)
+        self.optimizer = new_optimizer(stage, self.model, objective, trained)
         if self.place.stage_steps and self.restored is not None:
             load_optimizer(self.optimizer, self.restored)
-        pools = Pools(source, objective, stage.data, (self.recipe.seed, self.place.stage), self.place.pool)
+        step, optimizer = self.accelerator.prepare(Step(self.model, objective), self.optimizer)
+        self.accelerator.gradient_accumulation_steps = stage.optimizer.accumulate
+        pools = Pools(source, objective, stage.data, (self.recipe.seed, index), self.place.pool)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
+        count = 0
         for pool, number, batch in feed(pools, skip=self.place.batch):
-            began = time.monotonic()
-            parts = self._step(stage, step, batch)
-            self._count(pool, number, batch, time.monotonic() - began)
-            progress.show(self.place.step, self._share_done(stage), self.place.stage_audio_s, self.place.stage_s, parts)
-            done = self._share_done(stage) >= 1
-            if done or self.stopping:
+            with self.accelerator.accumulate(step):
+                parts, n = self._backward(step, batch)
+                count += n
+                if self.accelerator.sync_gradients:
+                    parts |= self._update(stage, optimizer, trained, count, parts)
+                    count = 0
+            self._count(pool, number, batch)
+            share = self._share_done(stage)
+            shown = progress.show(self.place.step, share, self.place.stage_audio_s, self.place.stage_s, parts)
+            if shown:
+                self.accelerator.log({f"{stage.name}/{key}": value for key, value in shown.items()}, self.place.step)
+            if share >= 1 or self.stopping:
                 break
-            if time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
+            if count == 0 and time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
                 self._save()
                 saved = time.monotonic()
         if not self.stopping:
             self._leave(stage, progress.mean_loss)
         self._save()
 
-    def _count(self, pool: int, number: int, batch: Batch, _seconds: float) -> None:
+    def _backward(self, step: nn.Module, batch: Batch) -> tuple[dict[str, float], int]:
+        """Gradients of the summed loss: what was counted divides them only when all of a step's batches are in."""
+        if batch.features is not None:
+            batch = dataclasses.replace(batch, features=batch.features.to(self.accelerator.device))
+        total, n, parts = step(batch)
+        self.accelerator.backward(total * self.accelerator.gradient_accumulation_steps)
+        return {"loss": total.item() / n, **parts}, n
+
+    def _update(
+        self,
+        stage: Stage,
+        optimizer: torch.optim.Optimizer,
+        trained: list[nn.Parameter],
+        count: int,
+        parts: dict[str, float],
+    ) -> dict[str, float]:
+        rate = learning_rate(stage, self._share_done(stage))
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        for value in trained:
+            if value.grad is not None:
+                value.grad.div_(count)
+        norm = nn.utils.clip_grad_norm_(trained, stage.optimizer.clip_norm).item()
+        if math.isfinite(norm) and math.isfinite(parts["loss"]):
+            self.place.bad_steps = 0
+            optimizer.step()
+        else:
+            self.place.bad_steps += 1
+            if self.place.bad_steps >= MAX_BAD_STEPS:
+                raise TrainingError(f"{MAX_BAD_STEPS} steps in a row gave no finite loss; the last checkpoint stays")
+        optimizer.zero_grad()
+        return {"norm": norm, "lr": rate}
+
+    def _count(self, pool: int, number: int, batch: Batch) -> None:
         now = time.monotonic()
         spent, self.clock = now - self.clock, now
         place = self.place
@@ -142,137 +194,28 @@ class Run:
         place.stage_s, place.wall_s = place.stage_s + spent, place.wall_s + spent
         place.stage_audio_s, place.audio_s = place.stage_audio_s + batch.seconds, place.audio_s + batch.seconds
 
-    def _step(self, stage: Stage, step: Step, batch: Batch) -> dict[str, float]:
-        assert self.optimizer is not None
-        rate = learning_rate(stage, self._share_done(stage))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        if batch.features is not None:
-            batch = dataclasses.replace(batch, features=batch.features.to(self.device))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            total, count, parts = step(batch)
-        loss = total / count
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.trained, stage.optimizer.clip_norm)
-        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
-            self.place.bad_steps += 1
-            if self.place.bad_steps >= MAX_BAD_STEPS:
-                raise TrainingError(f"{MAX_BAD_STEPS} steps in a row gave no finite loss; the last checkpoint stays")
-            return {}
-        self.place.bad_steps = 0
-        self.optimizer.step()
-        return {"loss": loss.item(), "norm": norm.item(), "lr": rate, **parts}
-
     def _share_done(self, stage: Stage) -> float:
         if self.minutes is None:
             return self.place.stage_audio_s / (3600 * stage.budget.audio_hours)
         shares = sum(one.budget.share for one in self.recipe.stages)
         return self.place.stage_s / (60 * self.minutes * stage.budget.share / shares)
 
-    def _source(self, stage: Stage) -> Source:
-        manifest = self.data or stage.data.manifest
-        if self.data is not None or stage.data.source == "manifest":
-            if manifest is None:
-                raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
-            return Manifest(manifest, self.recipe.seed)
-        dry = stage.objective == "tell"
-        return World(self.recipe.seed, self.place.stage, stage.data.split, stage.data.tasks, dry=dry)
-
-    def _objective(self, stage: Stage) -> Objective:
-        match stage.objective:
-            case "hear":
-                assert self.hear is not None
-                return self.hear
-            case "tell":
-                return Tell(self.model)
-            case "answer":
-                hear = self.hear if stage.hear_weight > 0 else None
-                return Answer(self.model, hear=hear, hear_weight=stage.hear_weight)
-
-    def _enter(self, stage: Stage, objective: Objective, source: Source) -> None:
-        """What happens once, before a stage's first step: a LoRA is put on, a fresh bridge gets the embeddings' size."""
-        if "lora" in stage.trains:
-            add_lora(self.model, stage.lora_rank)
-            self.model.to(self.device)
-        if isinstance(objective, Answer) and "bridge" in stage.trains and self._bridge_is_new():
-            samples = [sample for i in range(16) if (sample := source.sample(i)) is not None]
-            batch = objective.collate(
-                [objective.item(sample, np.random.default_rng(i)) for i, sample in enumerate(samples)]
-            )
-            assert batch.features is not None
-            with torch.no_grad():
-                frames = self.model.encoder(batch.features.to(self.device))
-            calibrate(self.model.bridge, frames, self.model.table.weight.detach())
-        self.place.started_stage = True
-
-    def _bridge_is_new(self) -> bool:
-        before = self.recipe.stages[: self.place.stage]
-        kept = self.recipe.parts.base is not None and self.recipe.parts.bridge is None
-        return not kept and not any("bridge" in stage.trains for stage in before)
-
     def _leave(self, stage: Stage, loss: float) -> None:
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
         if "lora" in stage.trains:
             merge_lora(self.model)
-        if stage.objective == "answer":
-            self.model.pattern = self._pattern()
-            self._save_folder(self.out / "stages" / stage.name)
-        self.place = dataclasses.replace(
-            self.place, stage=self.place.stage + 1, pool=0, batch=0, stage_s=0.0, stage_audio_s=0.0, stage_steps=0,
-            started_stage=False,
-        )  # fmt: skip
+        place = dataclasses.asdict(self.place)
+        fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
+        self.place = Place(stage=self.place.stage + 1, **fresh)
         self.optimizer = self.restored = None
-
-    def _pattern(self) -> str:
-        trained = {part for stage in self.recipe.stages[: self.place.stage + 1] for part in stage.trains
-                   if stage.objective == "answer"}  # fmt: skip
-        return "full" if "llm" in trained else "lora" if "lora" in trained else "frozen"
-
-    def _set_trainable(self, stage: Stage, objective: Objective) -> None:
-        self.model.requires_grad_(False)
-        names = {"encoder": "encoder.", "bridge": "bridge.", "llm": "llm."}
-        for name, value in self.model.named_parameters():
-            wanted = any(name.startswith(names[part]) for part in stage.trains if part in names)
-            value.requires_grad_(
-                (wanted and "embed_positions" not in name) or ("lora" in stage.trains and "lora_" in name)
-            )
-        objective.heads.requires_grad_(True)
-        self.model.train()
-        self.trained = [p for p in [*self.model.parameters(), *objective.heads.parameters()] if p.requires_grad]
-
-    def _new_optimizer(self, stage: Stage, objective: Objective) -> torch.optim.Optimizer:
-        settings = stage.optimizer
-        encoder = {id(p) for p in [*self.model.encoder.parameters(), *objective.heads.parameters()]}
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-        for value in self.trained:
-            groups.setdefault((id(value) in encoder, value.ndim >= 2), []).append(value)
-        scale = 1.0 if stage.encoder_lr is None else stage.encoder_lr / settings.lr
-        return torch.optim.AdamW(
-            [
-                {
-                    "params": values,
-                    "scale": scale if of_encoder else 1.0,
-                    "weight_decay": settings.weight_decay if matrix else 0.0,
-                }
-                for (of_encoder, matrix), values in groups.items()
-            ],
-            lr=settings.lr,
-            betas=(0.9, settings.beta2),
-            fused=True,
-        )
+        if stage.objective == "answer":
+            self._save_folder(self.out / "stages" / stage.name)
 
     def _named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins."""
-        parts = {part for stage in self.recipe.stages for part in stage.trains}
-        heads = tuple(
-            f"{part}." for part in ("encoder", "bridge", "llm") if part in parts or (part, "lora") == ("llm", "lora")
-        )
-        lora = "lora" in parts
-        return {
-            n: p for n, p in self.model.named_parameters() if n.startswith(heads) or (lora and n.startswith("llm."))
-        }
+        parts = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
+        return {name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts}
 
     def _save(self) -> None:
         groups: dict[str, dict[str, torch.Tensor]] = {"model": self._named(), "random": {"cpu": torch.get_rng_state()}}
@@ -283,9 +226,10 @@ class Run:
         for name, values in groups.items():
             if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
                 raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
+        done = min(self.place.stage + 1, len(self.recipe.stages))
         state = {
             "recipe": self.recipe.hash,
-            "stages": [self.recipe.stage_hash(i) for i in range(min(self.place.stage + 1, len(self.recipe.stages)))],
+            "stages": [self.recipe.stage_hash(i) for i in range(done)],
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
         }
@@ -293,24 +237,22 @@ class Run:
 
     def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one that this recipe may go on from."""
-        self.clock, self.restored = time.monotonic(), None
-        found = newest(self.out / "checkpoints") if (self.out / "checkpoints").is_dir() else None
+        found = newest(self.out / "checkpoints")
         if found is None:
             return
         ours = [self.recipe.stage_hash(i) for i in range(len(self.recipe.stages))]
         for i, theirs in enumerate(found.state["stages"]):
             if i >= len(ours) or ours[i] != theirs:
                 raise CheckpointError(
-                    f"the run in {self.out} was made by another recipe: parts, seed or stage {i + 1} differ. "
-                    "Take its own recipe, or another folder",
+                    f"the run in {self.out} was made by another recipe: parts, seed or stage {i + 1} differ; "
+                    "take its own recipe, or another folder",
                     code="key_mismatch",
                 )
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
-        stage = self.recipe.stages[self.place.stage] if self.place.stage < len(self.recipe.stages) else None
-        if stage is not None and "lora" in stage.trains and self.place.started_stage:
-            add_lora(self.model, stage.lora_rank)
-            self.model.to(self.device)
+        if self.place.started_stage and "lora" in self.recipe.stages[self.place.stage].trains:
+            add_lora(self.model, self.recipe.stages[self.place.stage].lora_rank)
+            self.model.to(self.accelerator.device)
         load_named(self._named(), found.tensors["model"])
         if self.hear is not None:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
@@ -318,6 +260,7 @@ class Run:
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
 
     def _save_folder(self, folder: Path) -> Path:
+        self.model.pattern = pattern_after(self.recipe.stages[: self.place.stage])
         origin = {
             "recipe": self.recipe.name,
             "recipe_hash": self.recipe.hash,
@@ -351,21 +294,44 @@ def run(
         device: "auto", "cpu" or "cuda".
 
     Returns:
-        the folder of the finished model, or the run's folder if it was asked to stop before the end.
+        the folder of the finished model, or the run's folder if SIGTERM stopped it before the end.
 
     Raises:
-        ConfigError, FetchError: the recipe; CheckpointError: the folder holds another run; TrainingError: it diverged.
+        ConfigError, FetchError: the recipe; DataError: the manifest or too many of its items.
+        CheckpointError: the folder holds another recipe's run.
+        StorageError: the folder cannot be written, or another process trains in it.
+        TrainingError: the loss is not finite, or a gate is missed.
     """
-    training = Run(read_recipe(recipe, overrides), Path(out), minutes=minutes, data=data, device=device)
-    with stop_on_term(training):
-        return training.go()
+    read, folder = read_recipe(recipe, overrides), Path(out)
+    with locked(folder):
+        training = Run(read, folder, minutes=minutes, data=data, device=device)
+        with stop_on_term(training):
+            return training.go()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One trainer a folder; the lock dies with its process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("w")
+    except OSError as error:
+        raise StorageError(f"the run's folder {folder} cannot be written: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageError(f"another process trains in {folder}") from error
+        yield
 
 
 @contextmanager
 def stop_on_term(training: Run) -> Iterator[None]:
-    """SIGTERM ends the run after the step that is under way, with a checkpoint."""
+    """SIGTERM ends the run after the step that is under way, with a checkpoint; a second one ends it at once."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        if training.stopping:
+            raise SystemExit(143)
         training.stopping = True
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -373,89 +339,3 @@ def stop_on_term(training: Run) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def learning_rate(stage: Stage, share: float) -> float:
-    """Warm-up, then a cosine down to ``final`` of the peak, by the share of the stage that is done."""
-    settings = stage.optimizer
-    if share < settings.warmup:
-        return settings.lr * max(share / settings.warmup, 0.01)
-    left = (1 + math.cos(math.pi * min(1.0, (share - settings.warmup) / (1 - settings.warmup)))) / 2
-    return settings.lr * (settings.final + (1 - settings.final) * left)
-
-
-def choose_precision(asked: str, device: torch.device) -> str:
-    """bfloat16 where it is quicker than float32: on GPUs, and on processors that a short product shows to have it."""
-    if asked != "auto":
-        return asked
-    if device.type != "cpu":
-        return "bfloat16"
-    times = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(256, 256, dtype=dtype)
-        a @ a
-        began = time.perf_counter()
-        for _ in range(5):
-            a @ a
-        times[dtype] = time.perf_counter() - began
-    return "bfloat16" if times[torch.bfloat16] < times[torch.float32] else "float32"
-
-
-def segment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Who trains from here on: commit, versions, device, time."""
-    versions = {}
-    for package in VERSIONS:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return {
-        "commit": commit(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "precision": precision,
-        "versions": versions,
-        "from_step": 0,
-    }
-
-
-def commit() -> str:
-    """The commit of the working tree, "+" behind it if files differ; "unknown" outside a repository."""
-    here = Path(__file__).parent
-    asked = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    if asked.returncode:
-        return "unknown"
-    changed = subprocess.run(
-        ["git", "-C", here, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip()[:12] + ("+" if changed.stdout.strip() else "")
-
-
-def dump_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimiser's state as named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {f"{i}.{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """The inverse of `dump_optimizer`."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def load_named(ours: dict[str, torch.Tensor], theirs: Any) -> None:
-    """Copy weights by name, strictly.
-
-    Raises:
-        CheckpointError: ``key_mismatch`` with the names that only one side has.
-    """
-    odd = sorted(set(ours) ^ set(theirs))
-    if odd:
-        raise CheckpointError(f"the checkpoint does not fit the model: {', '.join(odd[:5])}", code="key_mismatch")
-    with torch.no_grad():
-        for name, value in ours.items():
-            value.copy_(theirs[name])

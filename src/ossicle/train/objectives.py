@@ -18,6 +18,7 @@ from torch.nn import functional
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
 from ossicle.encoders.whisper import HALO, WhisperEncoder
+from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, Prompt, render, render_answer
 from ossicle.tensors import Features
@@ -58,7 +59,9 @@ class Batch:
 class Objective(Protocol):
     """What the loop knows of what is trained."""
 
-    heads: nn.Module
+    @property
+    def heads(self) -> nn.Module:
+        """What is trained beside the model and thrown away with the objective."""
 
     def item(self, sample: Sample, rng: np.random.Generator) -> Any:
         """What a batch needs of one sample; None where the sample says nothing to this objective."""
@@ -127,7 +130,7 @@ class Hear(nn.Module):
         phone_weight, mark_weight: of the two frame losses beside CTC.
     """
 
-    def __init__(self, encoder: WhisperEncoder, *, phone_weight: float = 0.4, mark_weight: float = 4.0) -> None:
+    def __init__(self, encoder: WhisperEncoder, *, phone_weight: float = 1.5, mark_weight: float = 4.0) -> None:
         super().__init__()
         self.n_mels = encoder.settings.n_mels
         self.norm = nn.LayerNorm(encoder.width)
@@ -197,6 +200,17 @@ class Hear(nn.Module):
         return total, n, parts
 
 
+def whisper(model: AudioLM) -> WhisperEncoder:
+    """The model's encoder, which must read log-mels to be trained here.
+
+    Raises:
+        ConfigError: it is another kind of encoder.
+    """
+    if not isinstance(model.encoder, WhisperEncoder):
+        raise ConfigError(f"training needs a Whisper encoder, the model has {type(model.encoder).__name__}")
+    return model.encoder
+
+
 def stack_mels(mels: Sequence[np.ndarray], n_samples: Sequence[int]) -> Features:
     """Log-mels of any length as one batch of features, zero-padded."""
     values = np.zeros((len(mels), mels[0].shape[0], max(mel.shape[1] for mel in mels)), np.float32)
@@ -263,8 +277,13 @@ class Tell:
 
     def __init__(self, model: AudioLM, *, noise: float = 0.25) -> None:
         self.tokenizer, self.pad_id, self.noise = model.tokenizer, model.pad_id, noise
-        self.heads: nn.Module = nn.Identity()
+        self._heads = nn.Identity()
         self._ids: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def heads(self) -> nn.Module:
+        """Nothing but the model is trained."""
+        return self._heads
 
     def ids(self, word: str) -> tuple[int, ...]:
         """Token ids of a told word: a letter is its own token, a mark is the sum of its pieces."""
@@ -345,10 +364,17 @@ class Answer:
 
     def __init__(self, model: AudioLM, *, hear: Hear | None = None, hear_weight: float = 0.0) -> None:
         self.tokenizer, self.pad_id = model.tokenizer, model.pad_id
-        self.n_tokens, self.n_frames = model.bridge.n_tokens, model.encoder.n_frames
-        self.n_mels = model.encoder.settings.n_mels
+        if not model.bridge.fixed_rate:
+            raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
+        self.n_tokens, self.n_frames = model.bridge.max_tokens, model.encoder.n_frames
+        self.n_mels = whisper(model).settings.n_mels
         self.hear, self.hear_weight = hear, hear_weight
-        self.heads: nn.Module = nn.Identity() if hear is None else hear
+        self._heads: nn.Module = nn.Identity() if hear is None else hear
+
+    @property
+    def heads(self) -> nn.Module:
+        """The encoder's heads, if its own lessons go on."""
+        return self._heads
 
     def item(self, sample: Sample, rng: np.random.Generator) -> AnswerItem:
         """Features and the prompt around the sample's audio."""

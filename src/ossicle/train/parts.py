@@ -5,16 +5,13 @@ learns one way of copying for all words, and spells those that it never saw. Eve
 text can be read and written.
 """
 
-from dataclasses import replace
-
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
-from ossicle.encoders.whisper import WhisperEncoder
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
 from ossicle.hub.folder import load
 from ossicle.models.audio_lm import AudioLM
@@ -27,6 +24,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """One token opens a turn and one closes it: a small LLM that writes letters spends none on words like "assistant"."""
+POSITION_SCALE, CONVOLUTION_SCALE = 0.1, 2.0
 BLANK = "\u2581"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
 
@@ -69,7 +67,21 @@ def new_llm(part: LlmPart, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausal
     return Qwen2ForCausalLM(config)
 
 
-def new_bridge(part: BridgePart, width_in: int, width_out: int) -> nn.Module:
+def new_encoder(settings: WhisperSettings) -> WhisperEncoder:
+    """A Whisper encoder with random weights that starts to learn at once.
+
+    As published, the sinusoids are ten times as large as what the untrained convolutions give, and the first thousands of
+    steps are spent on outgrowing them; here the positions begin small and the convolutions large.
+    """
+    encoder = WhisperEncoder(settings)
+    with torch.no_grad():
+        encoder.tower.embed_positions.weight.mul_(POSITION_SCALE)
+        for conv in (encoder.tower.conv1, encoder.tower.conv2):
+            conv.weight.mul_(CONVOLUTION_SCALE)
+    return encoder
+
+
+def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | StackMLP:
     """A bridge of a recipe with random weights."""
     match part.kind:
         case "mean_pool":
@@ -104,7 +116,7 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
     if parts.encoder is None or parts.bridge is None or parts.llm is None:
         raise ConfigError("a recipe without a base must name the parts encoder, bridge and llm")
     tokenizer = letter_tokenizer()
-    encoder = WhisperEncoder(replace(parts.encoder))
+    encoder = new_encoder(parts.encoder)
     bridge = new_bridge(parts.bridge, encoder.width, parts.llm.width)
     return AudioLM(
         encoder, bridge, new_llm(parts.llm, tokenizer), tokenizer, context=parts.llm.context, pattern="full", name=name

@@ -189,7 +189,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
     if path[0] in stages:
         target, path = stages[path[0]], path[1:]
     elif len(path) > 1 and path[0] not in raw:
-        raise ConfigError(f"{override!r} names no stage and no part of the recipe; stages are {', '.join(stages)}")
+        raise ConfigError(
+            f"{override!r} names no stage and no part of the recipe; stages are {', '.join(map(str, stages))}"
+        )
     for part in path[:-1]:
         target = target.setdefault(part, {})
         if not isinstance(target, dict):

@@ -14,6 +14,7 @@ import numpy as np
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.data.manifest import Item, read
 from ossicle.errors import DataError
+from ossicle.world.grammar import Split
 from ossicle.world.parts import Event, Scene
 from ossicle.world.scenes import render
 from ossicle.world.tasks import Example, mixture, sample
@@ -58,7 +59,9 @@ class World:
         dry: no sound is made: silence of the right length with its events, for tellings.
     """
 
-    def __init__(self, seed: int, stage: int, split: str, tasks: dict[str, float] | None = None, *, dry: bool = False):
+    def __init__(
+        self, seed: int, stage: int, split: Split, tasks: dict[str, float] | None = None, *, dry: bool = False
+    ):
         self.key, self.split, self.tasks, self.dry = (seed, stage), split, tasks, dry
 
     def example(self, index: int) -> Example:

@@ -166,9 +166,7 @@ def _moved(heard: list[Event], by_s: float) -> list[Event]:
 
 def _clipped(heard: list[Event], at_s: float) -> list[Event]:
     return [
-        Event(event.start_s, min(event.end_s, at_s), event.kind, event.label)
-        for event in heard
-        if event.start_s < at_s
+        Event(event.start_s, min(event.end_s, at_s), event.kind, event.label) for event in heard if event.start_s < at_s
     ]
 
 

@@ -203,9 +203,7 @@ def make_sound(kind: str, duration_s: float, rng: Rng) -> Wave:
     return _placed(stroke(kind, rng), n_strokes, n, rng)[0]
 
 
-def _placed(
-    first: Wave, n_strokes: int, n: int, rng: Rng
-) -> tuple[Wave, tuple[tuple[float, float], ...]]:
+def _placed(first: Wave, n_strokes: int, n: int, rng: Rng) -> tuple[Wave, tuple[tuple[float, float], ...]]:
     out = np.zeros(n, np.float32)
     spans = []
     for i in range(n_strokes):

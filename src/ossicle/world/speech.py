@@ -105,9 +105,9 @@ class _Espeak:
             ) from error
         self.data = Path(espeakng_loader.get_data_path())
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
-        retrieval, phoneme_events, no_exit = 1, 0x0001, 0x8000
+        synchronous, phoneme_events, no_exit = 2, 0x0001, 0x8000  # without threads, so that a fork is safe
         self.rate = self.library.espeak_Initialize(
-            retrieval, 500, str(self.data.parent).encode(), phoneme_events | no_exit
+            synchronous, 500, str(self.data.parent).encode(), phoneme_events | no_exit
         )
         assert self.rate > 0, "eSpeak NG did not start"
         self.pieces: list[np.ndarray] = []

@@ -14,29 +14,29 @@ def _words(text: str) -> tuple[str, ...]:
 
 COUNTABLE: dict[str, tuple[str, ...]] = {
     "thing": _words(
-        "bag ball basket bell blanket book bottle bowl box brush bucket button camera candle clock coin comb cup "
-        "drum envelope fork hammer key knife ladder lamp letter magazine map mirror needle newspaper notebook "
-        "pen pencil phone picture pillow plate pot present radio ring rope screen shovel spoon stamp "
-        "suitcase tent ticket torch towel toy umbrella vase wallet whistle guitar piano violin trumpet flute"
+        "bag ball bell book bottle bowl box camera clock coin cup "
+        "fork key knife lamp letter map mirror "
+        "pen pencil phone picture plate pot present radio ring rope spoon "
+        "tent ticket toy whistle guitar piano violin trumpet flute"
     ),
-    "furniture": _words("table chair sofa bed desk shelf cupboard bench fridge oven window door carpet curtain drawer"),
+    "furniture": _words("table chair sofa bed desk shelf bench fridge oven window door "),
     "animal": _words(
-        "dog cat horse cow pig sheep goat chicken duck goose mouse rabbit lion tiger elephant monkey giraffe zebra "
-        "wolf fox camel donkey kitten puppy parrot eagle owl pigeon swan frog snake turtle lizard spider bee "
-        "butterfly fish shark whale dolphin penguin squirrel hedgehog"
+        "dog cat horse cow pig sheep goat chicken duck goose mouse rabbit lion tiger elephant "
+        "wolf fox eagle frog snake bee "
+        "fish "
     ),
-    "fruit": _words("apple banana lemon peach melon cherry grape mango tomato potato carrot onion pepper cucumber egg"),
-    "dish": _words("sandwich pizza burger biscuit cake pancake omelette sausage muffin salad"),
-    "garment": _words("coat hat shirt jacket dress skirt scarf sweater belt sock glove boot shoe tie cap uniform"),
-    "vehicle": _words("car bus train truck bicycle boat ship taxi tram van plane tractor helicopter motorbike"),
+    "fruit": _words("apple banana lemon peach melon cherry grape tomato potato carrot onion egg"),
+    "dish": _words("sandwich pizza burger cake pancake salad"),
+    "garment": _words("coat hat shirt jacket dress belt sock glove boot shoe tie cap "),
+    "vehicle": _words("car bus train truck bicycle boat ship taxi plane "),
     "job": _words(
-        "doctor nurse teacher farmer driver baker painter singer dancer lawyer soldier sailor pilot waiter "
-        "dentist engineer gardener mechanic plumber writer actor artist judge student butcher carpenter hunter "
-        "reporter secretary tailor scientist librarian policeman"
+        "doctor nurse teacher farmer driver baker painter singer dancer soldier pilot "
+        "writer actor artist judge student hunter "
+        "policeman"
     ),
     "family": _words("mother father sister brother uncle cousin grandmother grandfather daughter husband wife nephew"),
     "person": _words("man woman boy girl baby child neighbour friend guest stranger"),
-    "plant": _words("tree bush leaf branch tulip stone"),
+    "plant": _words("tree bush leaf branch stone"),
     "sky": _words("cloud star"),
     "building": _words("house tower bridge castle palace wall fence roof"),
 }
@@ -50,10 +50,10 @@ IRREGULAR: dict[str, str] = {
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "name": _words(
-        "adam alice amir anna arthur carla carlos clara daniel david diana edward ella emma eva fatima felix george "
-        "hannah helen henry hugo irene ivan jacob james john julia kevin laura leo linda louis lucas lucy maria "
-        "martin molly nathan nina nora oliver omar oscar paul peter philip rachel robert rosa ruby samuel sarah "
-        "simon sophie steven teresa thomas tina vera victor walter william zoe"
+        "adam alice anna clara daniel david ella emma george "
+        "hannah helen henry james john julia kevin leo linda lucy maria "
+        "martin nina oliver paul peter philip robert ruby sarah "
+        "simon tina zoe"
     ),
     "room": _words("kitchen bedroom bathroom garden garage attic cellar hallway office classroom library corridor"),
     "place": _words(

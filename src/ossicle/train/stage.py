@@ -1,0 +1,125 @@
+"""What a stage needs before its first step: its data, its objective, which weights move, and how fast.
+
+Knows recipes and models; does not know steps, checkpoints or folders.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from ossicle.bridge.calibrate import Calibratable, calibrate
+from ossicle.errors import ConfigError
+from ossicle.models.audio_lm import AudioLM
+from ossicle.models.lora import add_lora
+from ossicle.train.objectives import Answer, Hear, Objective, Tell
+from ossicle.train.recipe import Recipe, Stage
+from ossicle.train.sources import Manifest, Source, World
+
+CALIBRATION_ITEMS = 16
+
+
+def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
+    """The samples of a stage: ``data`` is a manifest that replaces what the recipe says.
+
+    Raises:
+        ConfigError: the stage trains on a manifest, and none is named.
+        DataError: the manifest cannot be used.
+    """
+    stage = recipe.stages[index]
+    manifest = data or stage.data.manifest
+    if data is None and stage.data.source == "world":
+        return World(recipe.seed, index, stage.data.split, stage.data.tasks, dry=stage.objective == "tell")
+    if manifest is None:
+        raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
+    return Manifest(manifest, recipe.seed)
+
+
+def objective_of(stage: Stage, model: AudioLM, hear: Hear | None) -> Objective:
+    """What a stage trains; ``hear`` is the run's one encoder objective, whose heads live through all stages."""
+    match stage.objective:
+        case "hear":
+            assert hear is not None
+            return hear
+        case "tell":
+            return Tell(model)
+        case "answer":
+            return Answer(model, hear=hear if stage.hear_weight > 0 else None, hear_weight=stage.hear_weight)
+
+
+def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, source: Source) -> None:
+    """What happens once, before a stage's first step: a LoRA is put on; a new bridge gets the embeddings' size."""
+    stage = recipe.stages[index]
+    if "lora" in stage.trains:
+        device = model.device
+        add_lora(model, stage.lora_rank)
+        model.to(device)
+    bridge = model.bridge
+    new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
+    if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
+        samples = [sample for i in range(CALIBRATION_ITEMS) if (sample := source.sample(i)) is not None]
+        if not samples:
+            raise ConfigError(f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be read")
+        items = [objective.item(sample, np.random.default_rng(i)) for i, sample in enumerate(samples)]
+        batch = objective.collate(items)
+        assert batch.features is not None
+        with torch.no_grad():
+            frames = model.encoder(batch.features.to(model.device))
+        calibrate(bridge, frames, model.table.weight.detach())
+
+
+def _bridge_is_new(recipe: Recipe, index: int) -> bool:
+    kept = recipe.parts.base is not None and recipe.parts.bridge is None
+    return not kept and not any("bridge" in stage.trains for stage in recipe.stages[:index])
+
+
+def set_trainable(stage: Stage, model: AudioLM, objective: Objective) -> list[nn.Parameter]:
+    """Let a stage's weights take gradients and no others; returns those that do."""
+    for name, value in model.named_parameters():
+        part = name.split(".", 1)[0]
+        wanted = part in stage.trains and "embed_positions" not in name
+        value.requires_grad_(wanted or ("lora" in stage.trains and "lora_" in name))
+    objective.heads.requires_grad_(True)
+    model.train()
+    return [p for p in [*model.parameters(), *objective.heads.parameters()] if p.requires_grad]
+
+
+def new_optimizer(
+    stage: Stage, model: AudioLM, objective: Objective, trained: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, the rest do not; the encoder and its heads may have a rate of their own."""
+    settings = stage.optimizer
+    encoder = {id(p) for p in [*model.encoder.parameters(), *objective.heads.parameters()]}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for value in trained:
+        groups.setdefault((id(value) in encoder, value.ndim >= 2), []).append(value)
+    scale = 1.0 if stage.encoder_lr is None else stage.encoder_lr / settings.lr
+    return torch.optim.AdamW(
+        [
+            {
+                "params": values,
+                "scale": scale if of_encoder else 1.0,
+                "weight_decay": settings.weight_decay if matrix else 0.0,
+            }
+            for (of_encoder, matrix), values in groups.items()
+        ],
+        lr=settings.lr,
+        betas=(0.9, settings.beta2),
+        fused=True,
+    )
+
+
+def learning_rate(stage: Stage, share: float) -> float:
+    """Warm-up, then a cosine down to ``final`` of the peak, by the share of the stage that is done."""
+    settings = stage.optimizer
+    if share < settings.warmup:
+        return settings.lr * max(share / settings.warmup, 0.01)
+    left = (1 + math.cos(math.pi * min(1.0, (share - settings.warmup) / (1 - settings.warmup)))) / 2
+    return settings.lr * (settings.final + (1 - settings.final) * left)
+
+
+def pattern_after(stages: tuple[Stage, ...]) -> str:
+    """The pattern of a model that went through these stages: what of its LLM moved while audio was read."""
+    trained = {part for stage in stages for part in stage.trains if stage.objective == "answer"}
+    return "full" if "llm" in trained else "lora" if "lora" in trained else "frozen"

@@ -1,0 +1,39 @@
+"""Weights and optimiser states as named tensors, copied strictly.
+
+Knows tensors and names; does not know files.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from ossicle.errors import CheckpointError
+
+
+def dump_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """An optimiser's state as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """The inverse of `dump_optimizer`."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def load_named(ours: dict[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
+    """Copy weights by name, strictly.
+
+    Raises:
+        CheckpointError: ``key_mismatch`` with the names that only one side has.
+    """
+    odd = sorted(set(ours) ^ set(theirs))
+    if odd:
+        raise CheckpointError(f"the checkpoint does not fit the model: {', '.join(odd[:5])}", code="key_mismatch")
+    with torch.no_grad():
+        for name, value in ours.items():
+            value.copy_(theirs[name])
