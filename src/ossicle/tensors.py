@@ -1,7 +1,7 @@
 """What flows between encoder, bridge and LLM: three small containers of tensors.
 
-Knows shapes; does not know who made the values. It is a file of its own, below `encoders` and `bridge`, because both need
-it and neither may import the other.
+Knows shapes; does not know who made the values. It is a file of its own, below `encoders` and `bridge`, because both
+need it and neither may import the other.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,8 @@ class AudioTokens:
         lengths: (B,) int64 on the CPU, valid tokens.
         spans_s: (B, N, 2) float64 on the CPU, start and end second of each token; the valid ones cover the clip from 0
             to its duration without a hole, except for what ``tail_s`` says was dropped.
-        tail_s: (B,) float64 on the CPU, seconds at the end of each clip that no token holds (a published layout's drop).
+        tail_s: (B,) float64 on the CPU, seconds at the end of each clip that no token holds (a published layout's
+        drop).
     """
 
     values: torch.Tensor

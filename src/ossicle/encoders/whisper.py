@@ -1,9 +1,9 @@
 """A Whisper encoder that computes only the frames that hold audio.
 
-Knows clips, log-mel features and frames; does not know bridges or LLMs. The published class insists on 30 s of input; here
-its own layers run on the clip's length, with padding masked as keys, which equals the padded and masked run exactly as
-long as two log-mel frames beyond the clip go into the convolutions.
-Source: Radford et al. 2022, section 2.2; layers and weight names of `transformers`' WhisperEncoder.
+Knows clips, log-mel features and frames; does not know bridges or LLMs. The published class insists on 30 s of input;
+here its own layers run on the clip's length, with padding masked as keys, which equals the padded and masked run
+exactly as long as two log-mel frames beyond the clip go into the convolutions. Source: Radford et al. 2022, section
+2.2; layers and weight names of `transformers`' WhisperEncoder.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ HALO = 2
 class WhisperSettings:
     """Sizes of a Whisper encoder.
 
-    ``final_norm`` applies the tower's closing LayerNorm to the frames; Qwen2-Audio's order (pool, then LayerNorm) needs it
-    off, the bridge then norms.
+    ``final_norm`` applies the tower's closing LayerNorm to the frames; Qwen2-Audio's order (pool, then LayerNorm)
+    needs it off, the bridge then norms.
     """
 
     width: int = 256

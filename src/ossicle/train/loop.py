@@ -1,8 +1,8 @@
 """The one training loop: stages of a recipe, in order, resumable at any step.
 
-Knows recipes, objectives and checkpoints; does not know what an objective computes. A run is a folder: ``checkpoints``,
-``log.jsonl``, ``stages/<name>`` (a model folder after each stage that answers) and, at its end, ``model``. Killed at any
-moment and started again with the same command, it goes on from its newest checkpoint.
+Knows recipes, objectives and checkpoints; does not know what an objective computes. A run is a folder:
+``checkpoints``, ``log.jsonl``, ``stages/<name>`` (a model folder after each stage that answers) and, at its end,
+``model``. Killed at any moment and started again with the same command, it goes on from its newest checkpoint.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import fcntl
 import importlib.util
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +22,15 @@ from accelerate import Accelerator
 from torch import nn
 
 from ossicle.errors import CheckpointError, StorageError, TrainingError
+from ossicle.evaluate.report import tables
+from ossicle.hub.folder import load
 from ossicle.hub.folder import save as save_model
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora, merge_lora
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed
+from ossicle.train.guards import score_held_out
 from ossicle.train.objectives import Batch, Hear, Loss, Objective, whisper
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
@@ -113,7 +117,14 @@ class Run:
         while self.place.stage < len(self.recipe.stages) and not self.stopping:
             self._stage(self.place.stage)
         self.accelerator.end_training()
-        return self.out if self.stopping else self._save_folder(self.out / "model")
+        if self.stopping:
+            return self.out
+        folder = self._save_folder(self.out / "model")
+        manifest = self.data or self.recipe.stages[-1].data.manifest
+        scores = score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out) if manifest else None
+        if scores is not None:
+            print(tables(scores), file=sys.stderr)
+        return folder
 
     def _stage(self, index: int) -> None:
         stage = self.recipe.stages[index]
@@ -262,7 +273,7 @@ class Run:
     def _save_folder(self, folder: Path) -> Path:
         self.model.pattern = pattern_after(self.recipe.stages[: self.place.stage])
         origin = {
-            "recipe": self.recipe.name,
+            "recipe": dataclasses.asdict(self.recipe),
             "recipe_hash": self.recipe.hash,
             "seed": self.recipe.seed,
             "data_hours": round(self.place.audio_s / 3600, 3),

@@ -1,9 +1,9 @@
 """What is trained: three objectives behind one promise, so that there is one loop.
 
-``hear`` teaches an encoder letters (CTC), phones and marks; ``tell`` teaches an LLM to answer about audio that is told in
-words; ``answer`` teaches any of encoder, bridge and LLM to answer about audio itself. Each makes an item of a sample and
-a batch of items (in a worker process) and a loss of a batch. Knows models and samples; does not know optimisers.
-Source: Graves et al. 2006 for CTC; Chu et al. 2023 for next-token loss on the answer alone.
+``hear`` teaches an encoder letters (CTC), phones and marks; ``tell`` teaches an LLM to answer about audio that is
+told in words; ``answer`` teaches any of encoder, bridge and LLM to answer about audio itself. Each makes an item of a
+sample and a batch of items (in a worker process) and a loss of a batch. Knows models and samples; does not know
+optimisers. Source: Graves et al. 2006 for CTC; Chu et al. 2023 for next-token loss on the answer alone.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The parts of a model before training: built from random weights, or taken from a model that is there.
 
 Knows recipes and models; does not know training. The tokenizer of a new LLM writes letter by letter: a small LLM then
-learns one way of copying for all words, and spells those that it never saw. Every byte is in its vocabulary, so that any
-text can be read and written.
+learns one way of copying for all words, and spells those that it never saw. Every byte is in its vocabulary, so that
+any text can be read and written.
 """
 
 import torch
@@ -30,7 +30,8 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
 
 
 def letter_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer that writes letter by letter: lower case, a sign for the blank, digits, punctuation, and every byte."""
+    """A tokenizer that writes letter by letter: lower case, a sign for the blank, digits, punctuation, and every
+    byte."""
     tokens = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256)), BLANK, *LETTERS]
     vocabulary = {token: key for key, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], byte_fallback=True))
@@ -70,8 +71,8 @@ def new_llm(part: LlmPart, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausal
 def new_encoder(settings: WhisperSettings) -> WhisperEncoder:
     """A Whisper encoder with random weights that starts to learn at once.
 
-    As published, the sinusoids are ten times as large as what the untrained convolutions give, and the first thousands of
-    steps are spent on outgrowing them; here the positions begin small and the convolutions large.
+    As published, the sinusoids are ten times as large as what the untrained convolutions give, and the first
+    thousands of steps are spent on outgrowing them; here the positions begin small and the convolutions large.
     """
     encoder = WhisperEncoder(settings)
     with torch.no_grad():

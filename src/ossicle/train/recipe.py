@@ -1,7 +1,8 @@
 """A recipe: the parts of a model and the stages that train it, read from YAML and checked before anything loads.
 
-Knows names and numbers; does not know how anything is trained. Unknown keys are refused with the place where they stand.
-A recipe is one file without inheritance; `--set stage.key=value` changes single values and is recorded with the result.
+Knows names and numbers; does not know how anything is trained. Unknown keys are refused with the place where they
+stand. A recipe is one file without inheritance; `--set stage.key=value` changes single values and is recorded with
+the result.
 """
 
 import hashlib
@@ -123,6 +124,8 @@ class Recipe:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_minutes: float = 5.0
     summary: str = ""
+    holdout: float = 0.0
+    """Share of a manifest's items that is never trained on, and scored at the end."""
 
     @property
     def hash(self) -> str:

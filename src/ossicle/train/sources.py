@@ -1,9 +1,11 @@
-"""Where training samples come from: the world, made as it goes and never twice, or a manifest, shuffled anew each epoch.
+"""Where training samples come from: the world, made as it goes and never twice, or a manifest, shuffled anew each
+epoch.
 
-Knows examples and audio; does not know features, tokens or models. A sample is a function of (seed, stage, index) alone,
-so workers need no state and a resumed run goes on with the very next sample.
+Knows examples and audio; does not know features, tokens or models. A sample is a function of (seed, stage, index)
+alone, so workers need no state and a resumed run goes on with the very next sample.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,19 +88,34 @@ class World:
         )
 
 
+def divided(path: str | Path, holdout: float) -> tuple[list[Item], list[Item]]:
+    """The items of a manifest to train on, and those held out: by a hash of each id, so that an item never changes
+    sides.
+
+    Raises:
+        DataError: a line that cannot be read.
+    """
+    sides: tuple[list[Item], list[Item]] = ([], [])
+    for item in read(path):
+        place = int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:4], "big") / 2**32
+        sides[place < holdout].append(item)
+    return sides
+
+
 class Manifest:
     """Samples of a manifest, in an order that is drawn anew for each epoch.
 
     Args:
         path: a JSONL manifest whose items hold one user turn with one clip and, at the end, the answer.
         seed: of the run.
+        holdout: share of the items that is left out; `held_out` gives those.
 
     Raises:
         DataError: an empty manifest, or a line that cannot be read.
     """
 
-    def __init__(self, path: str | Path, seed: int) -> None:
-        self.items: Sequence[Item] = list(read(path))
+    def __init__(self, path: str | Path, seed: int, *, holdout: float = 0.0) -> None:
+        self.items: Sequence[Item] = divided(path, holdout)[0]
         self.seed = seed
         if not self.items:
             raise DataError(f"the manifest {path} holds no item")

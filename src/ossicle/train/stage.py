@@ -33,7 +33,7 @@ def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
         return World(recipe.seed, index, stage.data.split, stage.data.tasks, dry=stage.objective == "tell")
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
-    return Manifest(manifest, recipe.seed)
+    return Manifest(manifest, recipe.seed, holdout=recipe.holdout)
 
 
 def objective_of(stage: Stage, model: AudioLM, hear: Hear | None) -> Objective:

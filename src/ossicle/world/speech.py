@@ -1,9 +1,9 @@
 """Spoken sentences with exact phone times, from three engines, in voices that the splits never share.
 
-Knows text and voices; does not know scenes or tasks. eSpeak NG runs in this process through its C interface (the library
-comes with the package `espeakng-loader`, extra `world`) and tells when each phone begins; flite and festival are programs,
-used where they are installed. A voice is an accent, a variant, a rate, a pitch and a formant factor: formants are moved
-by playing the engine's sound faster or slower, with its rate and pitch moved back.
+Knows text and voices; does not know scenes or tasks. eSpeak NG runs in this process through its C interface (the
+library comes with the package `espeakng-loader`, extra `world`) and tells when each phone begins; flite and festival
+are programs, used where they are installed. A voice is an accent, a variant, a rate, a pitch and a formant factor:
+formants are moved by playing the engine's sound faster or slower, with its rate and pitch moved back.
 """
 
 import ctypes
@@ -27,15 +27,17 @@ UNSEEN_ACCENT = "en-gb-x-gbcwmd"
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
-# eSpeak NG's variants by split; "" is the plain voice. What is left out (whisperf, croak and the like) is an effect, not
+# eSpeak NG's variants by split; "" is the plain voice. What is left out (whisperf, croak and the like) is an
+# effect, not
 # a voice: people do not understand those either.
 TRAIN_VARIANTS = (
-    "", "Alex", "Alicia", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Marco", "Mario",
-    "Michael", "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax3", "anika", "anikaRobot", "antonio", "aunty",
-    "benjamin", "boris", "david", "edward", "edward2", "f1", "f3", "f5", "grandma", "grandpa", "gustave", "iven", "iven2",
-    "iven3", "iven4", "john", "kaukovalta", "klatt", "klatt2", "klatt4", "klatt6", "m1", "m3", "m4", "m6", "m7", "m8",
-    "marcelo", "max", "miguel", "mike2", "norbert", "paul", "pedro", "quincy", "rob", "robert", "robosoft", "robosoft2",
-    "robosoft3", "robosoft4", "robosoft5", "robosoft6", "shelby", "steph", "steph3", "travis", "victor", "zac",
+    "", "Alex", "Alicia", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Marco",
+    "Mario", "Michael", "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax3", "anika", "anikaRobot",
+    "antonio", "aunty", "benjamin", "boris", "david", "edward", "edward2", "f1", "f3", "f5", "grandma", "grandpa",
+    "gustave", "iven", "iven2", "iven3", "iven4", "john", "kaukovalta", "klatt", "klatt2", "klatt4", "klatt6", "m1",
+    "m3", "m4", "m6", "m7", "m8", "marcelo", "max", "miguel", "mike2", "norbert", "paul", "pedro", "quincy", "rob",
+    "robert", "robosoft", "robosoft2", "robosoft3", "robosoft4", "robosoft5", "robosoft6", "shelby", "steph",
+    "steph3", "travis", "victor", "zac",
 )  # fmt: skip
 VALIDATION_VARIANTS = ("m2", "f4", "klatt3", "ed", "linda", "sandro")
 TEST_VARIANTS = ("m5", "f2", "klatt5", "adam", "belinda", "ian", "michel", "Andrea", "Jacky", "Mike", "pablo", "steph2")
@@ -53,10 +55,10 @@ PACE_WPM = {"slow": (90, 116), "fast": (255, 311)}
 USUAL_WPM = (120, 241)
 FLITE_SHARE = 0.07
 PHONES = (
-    "t", "n", "s", "I", "k", "d", "z", "r", "l", "m", "p", "E", "i", "@", "3", "b", "a", "f", "eI", "V", "oU", "I2", "N",
-    "0", "aI", "w", "g", "v", "u", "dZ", "a#", "tS", "@L", "h", "S", "A@", "aU", "j", "O", "O@", "aa", "U", "T", "e@",
-    "o@", "i@3", "D", "aI@", "A", "i@", "OI", "I#", "t#", "t[", "aI2", "O2", "VR", "IR", "@-", "r-", "U@", "w#", "Z",
-    "aI3", "t2", "?", "n-", "@2",
+    "t", "n", "s", "I", "k", "d", "z", "r", "l", "m", "p", "E", "i", "@", "3", "b", "a", "f", "eI", "V", "oU", "I2",
+    "N", "0", "aI", "w", "g", "v", "u", "dZ", "a#", "tS", "@L", "h", "S", "A@", "aU", "j", "O", "O@", "aa", "U", "T",
+    "e@", "o@", "i@3", "D", "aI@", "A", "i@", "OI", "I#", "t#", "t[", "aI2", "O2", "VR", "IR", "@-", "r-", "U@", "w#",
+    "Z", "aI3", "t2", "?", "n-", "@2",
 )  # fmt: skip
 """eSpeak NG's names of every phone that the accents use; training knows no other."""
 

@@ -1,9 +1,10 @@
-"""A scene told in words on a time line: what an encoder should mark in its frames, and what an LLM reads in place of audio.
+"""A scene told in words on a time line: what an encoder should mark in its frames, and what an LLM reads in place of
+audio.
 
-Knows scenes and events; does not know frames, tokens or models. A *mark* is a word that holds from one second to another
-("dog", "piano", "low", a digit for the height of a note). A *telling* is the same with the letters of what is said, one
-bag of words for each 40 ms, with the blanks, repeats and slips that a trained bridge will make: an LLM that learned to
-read tellings understands audio as soon as a bridge learns to tell.
+Knows scenes and events; does not know frames, tokens or models. A *mark* is a word that holds from one second to
+another ("dog", "piano", "low", a digit for the height of a note). A *telling* is the same with the letters of what is
+said, one bag of words for each 40 ms, with the blanks, repeats and slips that a trained bridge will make: an LLM that
+learned to read tellings understands audio as soon as a bridge learns to tell.
 """
 
 from collections.abc import Sequence
