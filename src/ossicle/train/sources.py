@@ -57,7 +57,7 @@ class World:
         seed: of the run.
         stage: number of the stage, so that stages never hear the same scene.
         split: "train" or "validation".
-        tasks: weights of tasks; None is the world's own mixture.
+        tasks: weights of tasks, or of "task:slice"; None is the world's own mixture.
         dry: no sound is made: silence of the right length with its events, for tellings.
     """
 
@@ -73,7 +73,8 @@ class World:
             return mixture(rng, self.split)
         names = tuple(self.tasks)
         weights = np.array([self.tasks[name] for name in names])
-        return sample(names[int(rng.choice(len(names), p=weights / weights.sum()))], rng, self.split)
+        name, _, part = names[int(rng.choice(len(names), p=weights / weights.sum()))].partition(":")
+        return sample(name, rng, self.split, slice=part or None)
 
     def sample(self, index: int) -> Sample:
         """The sample of an index."""
