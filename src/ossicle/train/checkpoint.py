@@ -1,10 +1,11 @@
 """Checkpoints that survive a kill at any moment: written beside, synced, renamed; the newest whole one is found again.
 
 Knows tensors, JSON and folders; does not know what is trained. A checkpoint is a folder ``<step>`` with safetensors
-and ``state.json``, which holds the size and SHA-256 of every other file and is written last; a folder without a
-matching ``state.json`` never existed.
+and ``state.json``, which holds the size and SHA-256 of every other file, and of itself, and is written last; a folder
+without a matching ``state.json`` never existed.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ossicle.errors import CheckpointError, StorageError
 
 STATE = "state.json"
 NAME = re.compile(r"\d{8}")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,8 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int = 2) -> P
             path = draft / f"{name}.safetensors"
             save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
             files[path.name] = {"bytes": path.stat().st_size, "sha256": digest(path)}
-        _write(draft / STATE, json.dumps({"files": files, "state": checkpoint.state}, indent=1))
+        told = {"files": files, "state": dict(checkpoint.state)}
+        _write(draft / STATE, json.dumps({**told, "sha256": _digest_of(told)}, indent=1))
         for path in draft.iterdir():
             _sync(path)
         _sync(draft)
@@ -67,10 +71,11 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int = 2) -> P
         _sync(folder)
         for old in _folders(folder)[:-keep]:
             shutil.rmtree(old)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        code = "no_space" if error.errno in (28, 27) else "not_writable"
-        raise StorageError(f"the checkpoint of step {step} cannot be written: {error.strerror}", code=code) from error
+        number = _errno(error)
+        code, fault = "no_space" if number in FULL else "not_writable", os.strerror(number)
+        raise StorageError(f"the checkpoint of step {step} cannot be written: {fault}", code=code) from error
     return target
 
 
@@ -103,9 +108,14 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         description = json.loads((path / STATE).read_text(encoding="utf-8"))
-        files = description["files"]
-    except (OSError, ValueError, KeyError) as error:
+        files, state = description["files"], description["state"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path.name} has no readable {STATE}") from error
+    # A checkpoint without the digest of its own state is one of before that was written; it has the other two keys only.
+    if set(description) != {"files", "state"} and description.get("sha256") != _digest_of(
+        {"files": files, "state": state}
+    ):
+        raise CheckpointError(f"checkpoint {path.name}: {STATE} has changed since it was saved", code="hash_mismatch")
     tensors = {}
     for name, facts in files.items():
         file = path / name
@@ -118,7 +128,7 @@ def read(path: Path) -> Checkpoint:
                 f"checkpoint {path.name}: {name} has changed since it was saved", code="hash_mismatch"
             )
         tensors[file.stem] = load_file(file)
-    return Checkpoint(tensors, description["state"], path)
+    return Checkpoint(tensors, state, path)
 
 
 def sweep(folder: Path) -> None:
@@ -131,6 +141,18 @@ def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _errno(error: Exception) -> int:
+    """The system's number of a fault; safetensors tells it in words only."""
+    if isinstance(error, OSError):
+        return error.errno or errno.EIO
+    told = re.search(r"os error (\d+)", str(error))
+    return int(told[1]) if told else errno.EIO
 
 
 def _folders(folder: Path) -> list[Path]:

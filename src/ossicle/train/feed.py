@@ -81,12 +81,14 @@ def feed(pools: Pools, *, skip: int) -> Iterator[tuple[int, int, Batch]]:
         worker_init_fn=_give_way,
     )
     n_bad = n_seen = 0
+    first_bad: int | None = None
     for place, pool in enumerate(loader):
         n_bad, n_seen = n_bad + len(pool.bad), n_seen + pools.data.pool_items
+        first_bad = pool.bad[0] if first_bad is None and pool.bad else first_bad
         if not pool.batches or (n_bad > BAD_SHARE * n_seen and n_seen >= FEW):
             raise DataError(
-                f"{n_bad} of {n_seen} training items cannot be read or are longer than {pools.data.max_clip_s:g} s "
-                f"(at most {BAD_SHARE:.0%} may be), the first at place {pool.bad[0]}",
+                f"{n_bad} of {n_seen} training items cannot be read, are longer than {pools.data.max_clip_s:g} s, or "
+                f"are not one clip and one answer (at most {BAD_SHARE:.0%} may be), the first at place {first_bad}",
                 code="too_many_bad_items",
             )
         for number, batch in enumerate(pool.batches):

@@ -38,6 +38,7 @@ from ossicle.train.recipe import Recipe, Stage, read_recipe
 from ossicle.train.report import Progress
 from ossicle.train.stage import (
     enter,
+    fitting,
     learning_rate,
     new_optimizer,
     objective_of,
@@ -138,7 +139,7 @@ class Run:
             load_optimizer(self.optimizer, self.restored)
         step, optimizer = self.accelerator.prepare(Step(self.model, objective), self.optimizer)
         self.accelerator.gradient_accumulation_steps = stage.optimizer.accumulate
-        pools = Pools(source, objective, stage.data, (self.recipe.seed, index), self.place.pool)
+        pools = Pools(source, objective, fitting(stage.data, self.model), (self.recipe.seed, index), self.place.pool)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         count = 0
@@ -156,7 +157,7 @@ class Run:
                 self.accelerator.log({f"{stage.name}/{key}": value for key, value in shown.items()}, self.place.step)
             if share >= 1 or self.stopping:
                 break
-            if count == 0 and time.monotonic() - saved > self.recipe.checkpoint_minutes * 60:
+            if count == 0 and time.monotonic() - saved > self._checkpoint_s():
                 self._save()
                 saved = time.monotonic()
         if not self.stopping:
@@ -211,6 +212,11 @@ class Run:
         shares = sum(one.budget.share for one in self.recipe.stages)
         return self.place.stage_s / (60 * self.minutes * stage.budget.share / shares)
 
+    def _checkpoint_s(self) -> float:
+        """Seconds between checkpoints: the recipe's, and at most a twentieth of a short run."""
+        minutes = self.recipe.checkpoint_minutes
+        return 60 * (minutes if self.minutes is None else min(minutes, self.minutes / 20))
+
     def _leave(self, stage: Stage, loss: float) -> None:
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
@@ -237,10 +243,10 @@ class Run:
         for name, values in groups.items():
             if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
                 raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
-        done = min(self.place.stage + 1, len(self.recipe.stages))
+        begun = self.place.stage + self.place.started_stage
         state = {
             "recipe": self.recipe.hash,
-            "stages": [self.recipe.stage_hash(i) for i in range(done)],
+            "stages": [self.recipe.stage_hash(i) for i in range(begun)],
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
         }
@@ -330,8 +336,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise StorageError(f"the run's folder {folder} cannot be written: {error.strerror}") from error
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, no worker process inherits it
+        except (BlockingIOError, PermissionError) as error:
             raise StorageError(f"another process trains in {folder}") from error
         yield
 

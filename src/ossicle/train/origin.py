@@ -4,6 +4,7 @@ Knows this process and its repository; does not know models. What is found here 
 """
 
 import importlib.metadata
+import shutil
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -52,9 +53,12 @@ def segment(device: torch.device, precision: str) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the working tree, "+" behind it if files differ; "unknown" outside a repository."""
+    """The commit of the working tree, "+" behind it if files differ; "unknown" where this file is in no commit."""
+    if shutil.which("git") is None:
+        return "unknown"
     here = Path(__file__).parent
-    asked = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    ours = ["git", "-C", here, "rev-parse", "HEAD", "HEAD:./origin.py"]
+    asked = subprocess.run(ours, capture_output=True, text=True, check=False)
     if asked.returncode:
         return "unknown"
     changed = subprocess.run(

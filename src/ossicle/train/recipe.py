@@ -7,6 +7,8 @@ the result.
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
+
+
+NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise FetchError(f"there is no recipe file {path}")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(f"{path} is not YAML{f', line {mark.line + 1}' if mark else ''}") from error
@@ -165,9 +172,38 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     for override in overrides:
         _override(raw, override)
     try:
-        return TypeAdapter(Recipe).validate_python(raw)
+        recipe = TypeAdapter(Recipe).validate_python(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(_fault(e) for e in error.errors()[:5]), code=_code(error)) from error
+    for holds, fault in _demands(recipe):
+        if not holds:
+            raise ConfigError(f"{path}: {fault}")
+    return recipe
+
+
+def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
+    """What no type says: each demand on the numbers of a recipe, and the words for one that is not met."""
+    names = [stage.name for stage in recipe.stages]
+    yield len(names) > 0, "a recipe needs at least one stage"
+    yield len(set(names)) == len(names), f"two stages have the same name: {', '.join(names)}"
+    yield 0 <= recipe.holdout < 1, f"holdout is a share from 0 to below 1 (got {recipe.holdout:g})"
+    for stage in recipe.stages:
+        data, optimizer = stage.data, stage.optimizer
+        yield NAME.fullmatch(stage.name) is not None, f"a stage's name is letters, digits, - and _ (got {stage.name!r})"
+        yield len(stage.trains) > 0, f"{stage.name}: trains names nothing"
+        yield not {"llm", "lora"} <= set(stage.trains), f"{stage.name}: trains names both llm and lora"
+        for place, value in (
+            ("budget.audio_hours", stage.budget.audio_hours),
+            ("budget.share", stage.budget.share),
+            ("data.pool_items", data.pool_items),
+            ("data.batch_s", data.batch_s),
+            ("data.max_clip_s", data.max_clip_s),
+            ("optimizer.accumulate", optimizer.accumulate),
+            ("optimizer.lr", optimizer.lr),
+        ):
+            yield value > 0, f"{stage.name}: {place} must be above 0 (got {value:g})"
+        yield data.workers >= 0, f"{stage.name}: data.workers must be at least 0 (got {data.workers})"
+        yield 0 <= optimizer.warmup < 1, f"{stage.name}: optimizer.warmup is a share below 1 (got {optimizer.warmup:g})"
 
 
 def _fault(error: Any) -> str:
@@ -188,15 +224,20 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"an override reads stage.key=value, got {override!r}")
     path = key.split(".")
     target: Any = raw
-    stages = {stage.get("name"): stage for stage in raw.get("stages", []) if isinstance(stage, dict)}
-    if path[0] in stages:
+    stages = {stage.get("name"): stage for stage in raw.get("stages") or [] if isinstance(stage, dict)}
+    if path[0] in stages and len(path) > 1:
         target, path = stages[path[0]], path[1:]
     elif len(path) > 1 and path[0] not in raw:
         raise ConfigError(
             f"{override!r} names no stage and no part of the recipe; stages are {', '.join(map(str, stages))}"
         )
     for part in path[:-1]:
-        target = target.setdefault(part, {})
-        if not isinstance(target, dict):
+        inner = target.get(part, {})
+        if not isinstance(inner, dict):
             raise ConfigError(f"{override!r}: {part} holds a value, not a mapping")
-    target[path[-1]] = yaml.safe_load(value)
+        target[part] = dict(inner)  # a copy: by a YAML alias several stages may share one mapping
+        target = target[part]
+    try:
+        target[path[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{override!r}: the value is not YAML") from error

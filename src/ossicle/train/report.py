@@ -22,7 +22,7 @@ class Progress:
     def __init__(self, stage: str, log: Path) -> None:
         self.stage, self.log = stage, log
         self.sums: dict[str, float] = {}
-        self.n = 0
+        self.counts: dict[str, int] = {}
         self.shown = self.began = time.monotonic()
         self.from_audio_s: float | None = None
         self.from_s = 0.0
@@ -37,13 +37,12 @@ class Progress:
             What was logged, empty if nothing was.
         """
         for key, value in parts.items():
-            self.sums[key] = self.sums.get(key, 0.0) + value
-        self.n += bool(parts)
+            self.sums[key], self.counts[key] = self.sums.get(key, 0.0) + value, self.counts.get(key, 0) + 1
         if self.from_audio_s is None:
             self.from_audio_s, self.from_s = audio_s, seconds
         if time.monotonic() - self.shown < LINE_S and share < 1:
             return {}
-        means = {key: value / max(self.n, 1) for key, value in self.sums.items()}
+        means = {key: value / self.counts[key] for key, value in self.sums.items()}
         self.mean_loss = means.get("loss", self.mean_loss)
         rate = (audio_s - self.from_audio_s) / max(seconds - self.from_s, 1e-9)
         left_s = seconds * (1 - share) / share if share > 0 else float("inf")
@@ -54,6 +53,6 @@ class Progress:
         left = f"{audio_s / 3600:.2f} audio-h  {rate:.0f} audio-s/s  {left_s / 60:.1f} min left"
         end = "\r" if sys.stderr.isatty() and share < 1 else "\n"
         print(f"{self.stage}  {share:4.0%}  {left}  {shown}", file=sys.stderr, end=end, flush=True)
-        self.sums, self.n, self.shown = {}, 0, time.monotonic()
+        self.sums, self.counts, self.shown = {}, {}, time.monotonic()
         self.from_audio_s, self.from_s = audio_s, seconds
         return reading

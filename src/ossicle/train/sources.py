@@ -15,11 +15,11 @@ import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.data.manifest import Item, read
-from ossicle.errors import DataError
+from ossicle.errors import ConfigError, DataError
 from ossicle.world.grammar import Split
 from ossicle.world.parts import Event, Scene
 from ossicle.world.scenes import render
-from ossicle.world.tasks import Example, mixture, sample
+from ossicle.world.tasks import TASKS, Example, mixture, sample
 from ossicle.world.telling import sketch
 
 
@@ -59,12 +59,20 @@ class World:
         split: "train" or "validation".
         tasks: weights of tasks, or of "task:slice"; None is the world's own mixture.
         dry: no sound is made: silence of the right length with its events, for tellings.
+
+    Raises:
+        ConfigError: a task that the world does not have, or weights that are not positive.
     """
 
     def __init__(
         self, seed: int, stage: int, split: Split, tasks: dict[str, float] | None = None, *, dry: bool = False
     ):
-        self.key, self.split, self.tasks, self.dry = (seed, stage), split, tasks, dry
+        for name, weight in (tasks or {}).items():
+            if name not in TASKS:
+                raise ConfigError(f"unknown task {name!r}, allowed are {', '.join(TASKS)}")
+            if not weight > 0:
+                raise ConfigError(f"the task {name} has the weight {weight:g}: leave it out, or give it one above 0")
+        self.key, self.split, self.tasks, self.dry = (seed, stage), split, tasks or None, dry
 
     def example(self, index: int) -> Example:
         """The example of an index, before it is rendered."""
@@ -122,15 +130,17 @@ class Manifest:
             raise DataError(f"the manifest {path} holds no item")
 
     def sample(self, index: int) -> Sample | None:
-        """The sample of an index; None where its audio cannot be read."""
+        """The sample of an index; None where its audio cannot be read, or it is not one user turn and an answer."""
         epoch, place = divmod(index, len(self.items))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
         item = self.items[int(order[place])]
         try:
-            *_, user, assistant = item.open(rate=SAMPLE_RATE)
+            user, assistant = item.open(rate=SAMPLE_RATE)
             (clip,) = (part for part in user.content if isinstance(part, Clip))
             (answer,) = assistant.content
         except (DataError, ValueError):
+            return None
+        if (user.role, assistant.role) != ("user", "assistant"):
             return None
         question = " ".join(part for part in user.content if isinstance(part, str)) or None
         return Sample(clip.samples, question, str(answer), item.task or "own")

@@ -4,6 +4,7 @@ Knows recipes and models; does not know steps, checkpoints or folders.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.train.objectives import Answer, Hear, Objective, Tell
-from ossicle.train.recipe import Recipe, Stage
+from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, Source, World
 
 CALIBRATION_ITEMS = 16
@@ -24,7 +25,7 @@ def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
     """The samples of a stage: ``data`` is a manifest that replaces what the recipe says.
 
     Raises:
-        ConfigError: the stage trains on a manifest, and none is named.
+        ConfigError: the stage trains on a manifest, and none is named; or it learns what a manifest cannot tell.
         DataError: the manifest cannot be used.
     """
     stage = recipe.stages[index]
@@ -33,7 +34,18 @@ def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
         return World(recipe.seed, index, stage.data.split, stage.data.tasks, dry=stage.objective == "tell")
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
+    if stage.objective != "answer" or stage.hear_weight > 0:
+        what = stage.objective if stage.objective != "answer" else "hear_weight"
+        raise ConfigError(
+            f"stage {stage.name} learns from the world's own truth ({what}), which a manifest does not hold: "
+            "only stages that answer, without hear_weight, train on one"
+        )
     return Manifest(manifest, recipe.seed, holdout=recipe.holdout)
+
+
+def fitting(data: Data, model: AudioLM) -> Data:
+    """The same data with no clip that is longer than the encoder has positions for."""
+    return replace(data, max_clip_s=min(data.max_clip_s, model.encoder.max_samples / model.encoder.sample_rate))
 
 
 def objective_of(stage: Stage, model: AudioLM, hear: Hear | None) -> Objective:
@@ -58,9 +70,11 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
     bridge = model.bridge
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
     if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
-        samples = [sample for i in range(CALIBRATION_ITEMS) if (sample := source.sample(i)) is not None]
+        longest = fitting(stage.data, model).max_clip_s * model.encoder.sample_rate
+        drawn = (source.sample(i) for i in range(CALIBRATION_ITEMS))
+        samples = [sample for sample in drawn if sample is not None and len(sample.samples) <= longest]
         if not samples:
-            raise ConfigError(f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be read")
+            raise ConfigError(f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be used")
         items = [objective.item(sample, np.random.default_rng(i)) for i, sample in enumerate(samples)]
         batch = objective.collate(items)
         assert batch.features is not None
@@ -75,7 +89,9 @@ def _bridge_is_new(recipe: Recipe, index: int) -> bool:
 
 
 def set_trainable(stage: Stage, model: AudioLM, objective: Objective) -> list[nn.Parameter]:
-    """Let a stage's weights take gradients and no others; returns those that do."""
+    """Let a stage's weights take gradients and no others, with none left of the stage before; returns those that do."""
+    model.zero_grad()
+    objective.heads.zero_grad()
     for name, value in model.named_parameters():
         part = name.split(".", 1)[0]
         wanted = part in stage.trains and "embed_positions" not in name

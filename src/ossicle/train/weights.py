@@ -29,11 +29,16 @@ def load_named(ours: dict[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]
     """Copy weights by name, strictly.
 
     Raises:
-        CheckpointError: ``key_mismatch`` with the names that only one side has.
+        CheckpointError: ``key_mismatch`` with the names that only one side has, or whose shapes differ.
     """
     odd = sorted(set(ours) ^ set(theirs))
     if odd:
         raise CheckpointError(f"the checkpoint does not fit the model: {', '.join(odd[:5])}", code="key_mismatch")
+    shapes = [name for name, value in ours.items() if value.shape != theirs[name].shape]
+    if shapes:
+        raise CheckpointError(
+            f"the checkpoint does not fit the model: other shapes of {', '.join(shapes[:5])}", code="key_mismatch"
+        )
     with torch.no_grad():
         for name, value in ours.items():
             value.copy_(theirs[name])

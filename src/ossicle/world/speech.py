@@ -27,9 +27,8 @@ UNSEEN_ACCENT = "en-gb-x-gbcwmd"
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
-# eSpeak NG's variants by split; "" is the plain voice. What is left out (whisperf, croak and the like) is an
-# effect, not
-# a voice: people do not understand those either.
+# eSpeak NG's variants by split; "" is the plain voice. What is left out (whisperf, croak and the like) is an effect,
+# not a voice: people do not understand those either.
 TRAIN_VARIANTS = (
     "", "Alex", "Alicia", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Marco",
     "Mario", "Michael", "Mr serious", "Nguyen", "Reed", "RicishayMax", "RicishayMax3", "anika", "anikaRobot",
@@ -218,8 +217,11 @@ def speak(text: str, voice: Voice) -> Spoken:
 
     Raises:
         ConfigError: an unknown engine, accent or variant.
-        DependencyError: the engine is not installed.
+        DependencyError: the engine or its voice is not installed.
     """
+    known = {"flite": FLITE_VOICES, "festival": FESTIVAL_VOICES}.get(voice.engine)
+    if known is not None and voice.variant not in known:
+        raise ConfigError(f"{voice.engine} has no voice {voice.variant!r}, allowed are {', '.join(known)}")
     match voice.engine:
         case "espeak":
             return _speak_espeak(text, voice)
@@ -263,5 +265,7 @@ def _speak_program(engine: str, command: list[str], text: str | None = None) -> 
         raise DependencyError(f"the engine {engine} is not installed (program {command[0]} is not on the path)")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        subprocess.run([*command, str(path)], input=text, text=True, check=True, capture_output=True)
+        subprocess.run([*command, str(path)], input=text, text=True, check=False, capture_output=True)
+        if not path.is_file():  # festival exits 0 when it does not know a voice
+            raise DependencyError(f"the engine {engine} made no sound: its voice is not installed ({' '.join(command)})")
         return Spoken(read_clip(path, rate=SAMPLE_RATE).samples, ())

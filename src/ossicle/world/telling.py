@@ -15,7 +15,7 @@ import numpy as np
 from ossicle.world.music import TIMBRES
 from ossicle.world.parts import Event, Scene, Speech, Voice
 from ossicle.world.sounds import KINDS
-from ossicle.world.speech import USUAL_WPM, Spoken, pace_of, pitch_of
+from ossicle.world.speech import Spoken, pace_of, pitch_of
 
 HEIGHTS = tuple("0123456789")
 """Height of a note in steps of three half-tones from MIDI 48 up, one digit each."""
@@ -77,8 +77,7 @@ def _speeches(scene: Scene) -> list[Speech]:
 def sketch(text: str, voice: Voice) -> Spoken:
     """A stand-in for `speech.speak` that makes silence of about the right length: tellings need no sound."""
     letters = sum(0.075 if letter != " " else 0.03 for letter in text)
-    wpm = voice.rate_wpm if USUAL_WPM else 165
-    return Spoken(np.full(int(SAMPLE_RATE * (0.1 + letters * 150 / wpm)), 1e-3, np.float32), ())
+    return Spoken(np.full(int(SAMPLE_RATE * (0.1 + letters * 150 / voice.rate_wpm)), 1e-3, np.float32), ())
 
 
 def tell(
