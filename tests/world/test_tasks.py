@@ -29,9 +29,9 @@ def heard(example: Example) -> list[Part]:
 
 
 def the_text(example: Example) -> str:
-    (part,) = heard(example)
-    assert isinstance(part, Speech)
-    return part.text
+    parts = heard(example)
+    assert all(isinstance(part, Speech) for part in parts)
+    return " ".join(part.text for part in parts)
 
 
 def test_there_are_at_least_thirteen_tasks_with_eight_phrasings_each():
@@ -118,6 +118,14 @@ def test_slices_change_the_voice_or_the_words():
     assert {part.voice.engine for part in speeches("unheard_words")} == {"espeak"}
     lengths = {len(part.text.split()) for part in speeches("random_words")}
     assert lengths <= set(range(3, 9))
+
+
+def test_two_sentences_are_said_by_one_voice_with_a_pause_between():
+    for example in draw("transcribe", slice="two_sentences"):
+        first, pause, second = example.scene.parts[1:-1]
+        assert isinstance(pause, Pause)
+        assert first.voice == second.voice
+        assert example.answer == f"{first.text} {second.text}"
 
 
 @pytest.mark.parametrize("task", ["said", "slot"])
@@ -259,8 +267,10 @@ def test_the_mixture_keeps_its_weights():
     assert set(counts) == set(TASKS)
     assert counts["transcribe"] / 2000 == pytest.approx(0.45, abs=0.04)
     transcripts = [example for example in found if example.task == "transcribe"]
-    random = sum(example.slices == ("random_words",) for example in transcripts)
-    assert random / len(transcripts) == pytest.approx(0.2, abs=0.04)
+    for part, share in (("random_words", 0.2), ("two_sentences", 0.1)):
+        assert sum(example.slices == (part,) for example in transcripts) / len(transcripts) == pytest.approx(
+            share, abs=0.04
+        )
     assert sum(task.weight for task in TASKS.values()) == pytest.approx(1.0)
 
 

@@ -111,7 +111,7 @@ def read(path: Path) -> Checkpoint:
         files, state = description["files"], description["state"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {path.name} has no readable {STATE}") from error
-    # A checkpoint without the digest of its own state is one of before that was written; it has the other two keys only.
+    # A checkpoint of before the digest of its own state was written has the other two keys only.
     if set(description) != {"files", "state"} and description.get("sha256") != _digest_of(
         {"files": files, "state": state}
     ):

@@ -86,7 +86,8 @@ def sample(task: str, rng: Rng, split: Split, *, slice: str | None = None) -> Ex
         rng: every choice.
         split: "train", "validation" or "test"; they share no sentence and no voice setting.
         slice: for tasks with speech, the voices: "accents" (those of training, the default), "unseen_accent" or
-            "festival"; transcribe also knows the texts "random_words" and "unheard_words".
+            "festival"; transcribe also knows the texts "random_words", "unheard_words"
+            and "two_sentences".
 
     Raises:
         ConfigError: an unknown task or split, or a slice that the task does not have.
@@ -119,11 +120,12 @@ def sample(task: str, rng: Rng, split: Split, *, slice: str | None = None) -> Ex
 
 
 def mixture(rng: Rng, split: Split) -> Example:
-    """An example of a task drawn by its training weight; a fifth of the transcripts are random word strings."""
+    """An example of a task drawn by its training weight; a fifth of the transcripts are random word strings, a tenth two sentences."""
     names = tuple(TASKS)
     weights = np.array([TASKS[name].weight for name in names])
     name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-    return sample(name, rng, split, slice="random_words" if name == "transcribe" and rng.random() < 0.2 else None)
+    draw = rng.random() if name == "transcribe" else 1.0
+    return sample(name, rng, split, slice="random_words" if draw < 0.2 else "two_sentences" if draw < 0.3 else None)
 
 
 def _conditions(rng: Rng, task: Task, drawn: Drawn) -> Conditions:

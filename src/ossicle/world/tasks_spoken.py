@@ -19,10 +19,10 @@ from ossicle.world.grammar import (
     unheard_string,
     word_string,
 )
-from ossicle.world.parts import Part, Speech
+from ossicle.world.parts import Part, Pause, Speech
 from ossicle.world.speech import sample_voice
 
-TEXT_SLICES = ("random_words", "unheard_words")
+TEXT_SLICES = ("random_words", "unheard_words", "two_sentences")
 Rng = np.random.Generator
 
 
@@ -68,6 +68,12 @@ def short_speech(rng: Rng, split: Split) -> Speech:
 
 def transcribe(rng: Rng, split: Split, slice: str | None) -> Drawn:
     match slice:
+        case "two_sentences":
+            first, second = sentence(rng, split).text, sentence(rng, split).text
+            voice = sample_voice(rng, split)
+            pause = Pause(float(rng.uniform(0.2, 0.7)))
+            parts = (Speech(first, voice), pause, Speech(second, voice))
+            return Drawn(parts, q.TRANSCRIBE, f"{first} {second}")
         case "random_words":
             text = word_string(rng, split)
         case "unheard_words":
