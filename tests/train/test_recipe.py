@@ -1,0 +1,157 @@
+"""Recipes: read from YAML, checked to the last key, changed by single overrides."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ossicle.encoders.whisper import WhisperSettings
+from ossicle.errors import ConfigError, FetchError
+from ossicle.train.recipe import BridgePart, Data, Gate, LlmPart, Optimizer, read_recipe
+
+TINY = Path(__file__).with_name("tiny.yaml")
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+STAGE = {"name": "a", "objective": "answer", "trains": ["bridge"], "budget": {"audio_hours": 1, "share": 1}}
+
+
+def written(folder: Path, **changes: object) -> Path:
+    path = folder / "r.yaml"
+    path.write_text(yaml.safe_dump({"name": "r", "parts": {"base": "mini"}, "stages": [STAGE], **changes}))
+    return path
+
+
+def staged(folder: Path, **changes: object) -> Path:
+    return written(folder, stages=[{**STAGE, **changes}])
+
+
+def test_a_recipe_becomes_settings_with_defaults() -> None:
+    recipe = read_recipe(TINY)
+    assert (recipe.name, recipe.seed, recipe.precision, recipe.checkpoint_minutes) == ("tiny", 3, "float32", 0.0)
+    assert recipe.parts.encoder == WhisperSettings(16, 1, 2, 32, max_frames=300, final_norm=False)
+    assert recipe.parts.bridge == BridgePart() and recipe.parts.base is None
+    assert recipe.parts.llm == LlmPart(width=16, layers=1, heads=2, kv_heads=1, ffn=32, context=400)
+    assert [stage.name for stage in recipe.stages] == ["hear", "tell", "connect", "tune"]
+    tune = recipe.stages[3]
+    assert tune.trains == ("encoder", "bridge", "lora") and (tune.hear_weight, tune.lora_rank) == (0.5, 2)
+    assert tune.optimizer == Optimizer(accumulate=2) and tune.gate == Gate()
+    assert tune.data == Data(pool_items=6, batch_s=10)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_shipped_recipes_are_read(path: Path) -> None:
+    assert read_recipe(path).stages
+
+
+def test_hashes_follow_what_is_said() -> None:
+    plain, same = read_recipe(TINY), read_recipe(TINY)
+    assert plain.hash == same.hash and len(plain.hash) == 12
+    other = read_recipe(TINY, ("tune.lora_rank=4",))
+    assert other.hash != plain.hash
+    assert [other.stage_hash(i) == plain.stage_hash(i) for i in range(4)] == [True, True, True, False]
+    for change in ("seed=4", "parts.llm.ffn=48"):
+        assert read_recipe(TINY, (change,)).stage_hash(0) != plain.stage_hash(0)
+    assert read_recipe(TINY, ("summary=words",)).stage_hash(0) == plain.stage_hash(0)
+
+
+def test_overrides_change_single_values_of_one_stage() -> None:
+    recipe = read_recipe(TINY, ("hear.data.batch_s=7", "seed=9", "parts.encoder.layers=2", "tune.gate.loss=1.5"))
+    assert [stage.data.batch_s for stage in recipe.stages] == [7, 10, 10, 10]  # one YAML mapping serves all four
+    assert (recipe.seed, recipe.parts.encoder.layers, recipe.stages[3].gate.loss) == (9, 2, 1.5)
+    assert read_recipe(TINY, ("tell.data.tasks={count: 1.0}",)).stages[1].data.tasks == {"count": 1.0}
+
+
+@settings(deadline=None, max_examples=50)
+@given(value=st.one_of(st.integers(1, 10**6), st.floats(1e-6, 1e6)), stage=st.sampled_from(["hear", "tune"]))
+def test_any_number_arrives_as_it_was_given(value: float, stage: str) -> None:
+    recipe = read_recipe(TINY, (f"{stage}.budget.audio_hours={value!r}",))
+    assert [one.budget.audio_hours == float(value) for one in recipe.stages if one.name == stage] == [True]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "an override reads stage.key=value, got 'seed'"),
+        ("speech.k=1", r"'speech.k=1' names no stage and no part of the recipe; stages are hear, tell, connect, tune"),
+        ("tune.objective.deep=1", "'tune.objective.deep=1': objective holds a value, not a mapping"),
+        ("seed=[1", r"'seed=\[1': the value is not YAML"),
+        ("tune=5", "unknown key tune"),
+        ("colour=red", "unknown key colour"),
+        ("tune.colour=red", "unknown key stages.3.colour"),
+        ("seed=many", "seed: .*valid integer.* \\(got 'many'\\)"),
+    ],
+)
+def test_an_override_that_names_nothing_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_recipe(TINY, (override,))
+    assert caught.value.code == ("unknown_key" if "unknown key" in message else "bad_value")
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        ("colour", {"colour": 1}),
+        ("parts.colour", {"parts": {"colour": 1}}),
+        ("parts.encoder.colour", {"parts": {"encoder": {"colour": 1}}}),
+        ("parts.bridge.colour", {"parts": {"bridge": {"colour": 1}}}),
+        ("parts.llm.colour", {"parts": {"llm": {"colour": 1}}}),
+        *(
+            (f"stages.0.{part}.colour", {"stages": [{**STAGE, part: {**inner, "colour": 1}}]})
+            for part, inner in (("data", {}), ("budget", STAGE["budget"]), ("optimizer", {}), ("gate", {}))
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_place(tmp_path: Path, place: str, changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=rf"r\.yaml: unknown key {place}") as caught:
+        read_recipe(written(tmp_path, **changes))
+    assert caught.value.code == "unknown_key"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "sing"}, r"stages\.0\.objective: Input should be 'hear', 'tell' or 'answer' \(got 'sing'\)"),
+        ({"trains": ["tail"]}, r"stages\.0\.trains\.0: Input should be 'encoder', 'bridge', 'llm' or 'lora'"),
+        ({"budget": None}, r"stages\.0\.budget"),
+        ({"trains": []}, "a: trains names nothing"),
+        ({"trains": ["llm", "lora"]}, "a: trains names both llm and lora"),
+        ({"name": "a/b"}, "a stage's name is letters, digits, - and _ .got 'a/b'"),
+        ({"budget": {"audio_hours": 0, "share": 1}}, r"a: budget\.audio_hours must be above 0 \(got 0\)"),
+        ({"budget": {"audio_hours": 1, "share": -1}}, r"a: budget\.share must be above 0 \(got -1\)"),
+        ({"data": {"pool_items": 0}}, r"a: data\.pool_items must be above 0"),
+        ({"data": {"batch_s": 0.0}}, r"a: data\.batch_s must be above 0"),
+        ({"data": {"max_clip_s": -1.0}}, r"a: data\.max_clip_s must be above 0"),
+        ({"data": {"workers": -1}}, r"a: data\.workers must be at least 0 \(got -1\)"),
+        ({"optimizer": {"accumulate": 0}}, r"a: optimizer\.accumulate must be above 0"),
+        ({"optimizer": {"lr": 0.0}}, r"a: optimizer\.lr must be above 0"),
+        ({"optimizer": {"warmup": 1.0}}, r"a: optimizer\.warmup is a share below 1 \(got 1\)"),
+    ],
+)
+def test_a_bad_value_of_a_stage_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_recipe(staged(tmp_path, **changes))
+    assert caught.value.code == "bad_value"
+
+
+def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"there is no recipe file .*none\.yaml"):
+        read_recipe(tmp_path / "none.yaml")
+    path = tmp_path / "r.yaml"
+    path.write_text("name: r\nparts: [\n")
+    with pytest.raises(ConfigError, match=r"r\.yaml is not YAML, line 3"):
+        read_recipe(path)
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match=r"r\.yaml is not UTF-8 text"):
+        read_recipe(path)
+    path.write_text("just words")
+    with pytest.raises(ConfigError, match=r"r\.yaml must hold a mapping with name, parts and stages"):
+        read_recipe(path)
+    with pytest.raises(ConfigError, match="a recipe needs at least one stage"):
+        read_recipe(written(tmp_path, stages=[]))
+    with pytest.raises(ConfigError, match="two stages have the same name: a, a"):
+        read_recipe(written(tmp_path, stages=[STAGE, STAGE]))
+    with pytest.raises(ConfigError, match=r"holdout is a share from 0 to below 1 \(got 1\)"):
+        read_recipe(written(tmp_path, holdout=1.0))
+    with pytest.raises(ConfigError, match="unknown key b"):
+        read_recipe(written(tmp_path, stages=None), ("b=1",))

@@ -1,0 +1,37 @@
+"""Readings: what a stage logs and prints, and when."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ossicle.train.report import Progress
+
+
+def test_the_last_step_of_a_stage_is_logged_with_the_means_of_all_since_the_last_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress("hear", tmp_path / "log.jsonl")
+    assert progress.show(1, 0.25, 10.0, 1.0, {"loss": 4.0}) == {}
+    assert progress.show(2, 0.50, 20.0, 2.0, {"loss": 2.0, "norm": 3.0}) == {}
+    assert not (tmp_path / "log.jsonl").exists() and capsys.readouterr().err == ""
+    reading = progress.show(3, 1.0, 36.0, 3.0, {"loss": 3.0})
+    assert reading == {"step": 3, "share": 1.0, "audio_h": 0.01, "audio_s_per_s": 13.0, "loss": 3.0, "norm": 3.0}
+    assert progress.mean_loss == 3.0
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(line) == {"stage": "hear", **reading}
+    printed = capsys.readouterr().err
+    assert printed == "hear  100%  0.01 audio-h  13 audio-s/s  0.0 min left  loss 3  norm 3\n"  # a plain line
+
+
+def test_a_reading_starts_afresh_after_each_line(tmp_path: Path) -> None:
+    progress = Progress("hear", tmp_path / "log.jsonl")
+    progress.show(1, 1.0, 36.0, 2.0, {"loss": 8.0})
+    reading = progress.show(2, 1.0, 72.0, 4.0, {"loss": 2.0})
+    assert reading["loss"] == progress.mean_loss == 2.0 and reading["audio_s_per_s"] == 18.0
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_nothing_read_yet_is_no_loss(tmp_path: Path) -> None:
+    progress = Progress("hear", tmp_path / "log.jsonl")
+    assert progress.mean_loss != progress.mean_loss
