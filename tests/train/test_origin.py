@@ -14,7 +14,9 @@ CPU = torch.device("cpu")
 def test_a_segment_says_who_trained() -> None:
     told = segment(CPU, "float32")
     assert set(told["versions"]) == set(VERSIONS)
-    assert told["versions"]["torch"] == torch.__version__.split("+")[0] or told["versions"]["torch"] == torch.__version__
+    assert (
+        told["versions"]["torch"] == torch.__version__.split("+")[0] or told["versions"]["torch"] == torch.__version__
+    )
     assert (told["device"], told["precision"], told["from_step"]) == ("cpu", "float32", 0)
     assert told["started"].endswith("+00:00") and told["threads"] == torch.get_num_threads()
     assert told["commit"] == commit()
@@ -35,7 +37,9 @@ def test_the_commit_is_twelve_hex_digits_with_a_sign_where_files_differ() -> Non
     assert len(told.removesuffix("+")) == 12 and int(told.removesuffix("+"), 16) >= 0
 
 
-def test_without_git_or_outside_a_repository_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_or_outside_a_repository_the_commit_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path))
     assert commit() == "unknown"
     monkeypatch.delenv("GIT_DIR")

@@ -1,0 +1,107 @@
+"""Pools of batches from worker processes: in order, from any place, and never silently short of items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from ossicle.errors import DataError
+from ossicle.train.feed import Pools, feed
+from ossicle.train.objectives import Batch
+from ossicle.train.recipe import Data
+from ossicle.train.sources import Sample
+
+
+@dataclass
+class Numbers:
+    """A source whose sample i lasts 0.1 to 0.7 s and says i; some cannot be read, some are too long."""
+
+    bad: tuple[int, ...] = ()
+    long: tuple[int, ...] = ()
+
+    def sample(self, index: int) -> Sample | None:
+        if index in self.bad:
+            return None
+        seconds = 5.0 if index in self.long else 0.1 * (1 + index % 7)
+        return Sample(np.zeros(round(seconds * 16_000), np.float32), None, str(index), "count")
+
+
+@dataclass
+class Item:
+    index: int
+    size: float
+    draw: float
+
+
+class Count:
+    """An objective whose batches name their items, in ``n_answers``, and carry a random number of each."""
+
+    heads = nn.Identity()
+
+    def item(self, sample: Sample, rng: np.random.Generator) -> Item:
+        return Item(int(sample.answer), len(sample.samples) / 16_000, rng.random())
+
+    def collate(self, items: Sequence[Item]) -> Batch:
+        return Batch(sum(item.draw for item in items), n_answers=tuple(item.index for item in items))
+
+    def loss(self, model: Any, batch: Batch) -> Any:
+        raise AssertionError("a feed computes no loss")
+
+
+def pools(first: int = 0, *, source: Numbers | None = None, **data: Any) -> Pools:
+    settings = Data(**{"pool_items": 20, "batch_s": 1.5, "max_clip_s": 1.0, **data})
+    return Pools(source or Numbers(), Count(), settings, (1, 2), first)
+
+
+def drawn(feeding: Any, n: int) -> list[tuple[int, int, tuple[int, ...], float]]:
+    return [(pool, number, batch.n_answers, batch.seconds) for pool, number, batch in islice(feeding, n)]
+
+
+def test_a_pool_holds_its_own_items_once_and_follows_from_its_number() -> None:
+    pool = pools(3)[0]
+    assert sorted(i for batch in pool.batches for i in batch.n_answers) == list(range(60, 80)) and pool.bad == []
+    again = pools(2)[1]
+    assert [(b.n_answers, b.seconds) for b in again.batches] == [(b.n_answers, b.seconds) for b in pool.batches]
+    assert all(len(batch.n_answers) * max(1 + i % 7 for i in batch.n_answers) <= 15 for batch in pool.batches)
+    assert len(pools()) == 2**31
+
+
+@pytest.mark.parametrize("workers", [1, 3, 0])
+def test_any_number_of_workers_gives_the_same_batches_in_the_same_order(workers: int) -> None:
+    one = drawn(feed(pools(workers=workers), skip=0), 30)
+    assert [pool for pool, *_ in one] == sorted(pool for pool, *_ in one) and one[-1][0] >= 2
+    for number in range(one[-1][0]):
+        wanted = [(batch.n_answers, batch.seconds) for batch in pools(number)[0].batches]
+        assert [tuple(rest) for pool, _, *rest in one if pool == number] == wanted
+
+
+def test_a_feed_goes_on_at_any_batch() -> None:
+    whole = drawn(feed(pools(), skip=0), 24)
+    for place in (1, 7, 15):
+        pool, number = whole[place][:2]
+        assert drawn(feed(pools(pool), skip=number), 5) == whole[place : place + 5]
+
+
+def test_a_few_bad_items_are_passed_over() -> None:
+    batches = drawn(feed(pools(source=Numbers(bad=(3,), long=(250,))), skip=0), 120)
+    seen = {i for _, _, items, _ in batches for i in items}
+    assert 3 not in seen and 250 not in seen and {2, 4, 249, 251} <= seen
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (Numbers(bad=(44, 45)), r"2 of 100 training items cannot be read, .* \(at most 1% may be\), .* at place 44"),
+        (Numbers(long=(7, 90)), r"2 of 100 training items .* are longer than 1 s, or are not one clip .* at place 7"),
+        (Numbers(bad=tuple(range(20, 40))), "20 of 40 training items .* at place 20"),
+        (Numbers(bad=(0,), long=tuple(range(1, 20))), "20 of 20 training items .* at place 0"),
+    ],
+)
+def test_too_many_bad_items_end_the_feed_with_their_number(source: Numbers, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        drawn(feed(pools(source=source), skip=0), 200)
+    assert caught.value.code == "too_many_bad_items"

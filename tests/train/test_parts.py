@@ -1,0 +1,104 @@
+"""The parts of a model before training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+from ossicle.errors import BridgeError, ConfigError, NotFoundError
+from ossicle.hub.folder import save
+from ossicle.train.parts import LETTERS, SPECIALS, build, letter_tokenizer, new_bridge, new_encoder
+from ossicle.train.recipe import BridgePart, Parts
+
+from .support import tiny_model, tiny_recipe
+
+TOKENIZER = letter_tokenizer()
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.text(LETTERS + " ", min_size=1, max_size=60).filter(lambda text: not text.startswith(" ")))
+def test_letters_are_one_token_each_and_come_back(text: str) -> None:
+    ids = TOKENIZER(text, add_special_tokens=False)["input_ids"]
+    assert TOKENIZER.decode(ids) == text
+    assert len(ids) == len(text) + 1  # a blank opens every text
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.text(st.characters(exclude_categories=("Cs", "Lu", "Lt", "M")), max_size=40))
+def test_any_text_can_be_read_and_written(text: str) -> None:
+    ids = TOKENIZER(text, add_special_tokens=False)["input_ids"]
+    assert all(0 <= key < len(TOKENIZER) for key in ids) and TOKENIZER.unk_token_id not in ids
+    normal = TOKENIZER.backend_tokenizer.normalizer.normalize_str(text)
+    assert TOKENIZER.decode(ids, clean_up_tokenization_spaces=False).lstrip(" ") == normal.lstrip(" ").replace(
+        "\u2581", " "
+    ).lstrip(" ")
+
+
+def test_special_tokens_and_the_template_are_one_token_each() -> None:
+    text = TOKENIZER.apply_chat_template(
+        [{"role": "user", "content": "<|AUDIO|>why?"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == "<|user|><|AUDIO|>why?<|im_end|><|assistant|>"
+    assert [TOKENIZER.convert_tokens_to_ids(token) for token in SPECIALS] == list(range(len(SPECIALS)))
+    assert TOKENIZER.eos_token == "<|im_end|>" and TOKENIZER.pad_token == "<|AUDIO|>"
+
+
+def test_a_model_follows_from_its_seed() -> None:
+    one, two = tiny_model(), tiny_model()
+    other = build(tiny_recipe().parts, name="tiny", seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.table.weight, other.table.weight)
+    assert (one.name, one.context, one.llm.config.vocab_size) == ("tiny", 400, len(TOKENIZER))
+    assert one.llm.get_output_embeddings().weight is one.table.weight
+
+
+def test_a_new_encoder_starts_with_small_positions_and_large_convolutions() -> None:
+    wanted = WhisperSettings(width=16, layers=1, heads=2, ffn=32, max_frames=20)
+    torch.manual_seed(0)
+    plain = WhisperEncoder(wanted)
+    torch.manual_seed(0)
+    new = new_encoder(wanted)
+    torch.testing.assert_close(new.tower.embed_positions.weight, 0.1 * plain.tower.embed_positions.weight)
+    torch.testing.assert_close(new.tower.conv1.weight, 2 * plain.tower.conv1.weight)
+    torch.testing.assert_close(new.tower.conv2.weight, 2 * plain.tower.conv2.weight)
+    assert torch.equal(new.tower.layers[0].fc1.weight, plain.tower.layers[0].fc1.weight)
+
+
+def test_each_kind_of_bridge_gets_its_settings() -> None:
+    pool = new_bridge(BridgePart("mean_pool", k=3, tail="drop", norm_in=False, output_norm="rms"), 8, 4)
+    assert isinstance(pool, MeanPool) and (pool.k, pool.tail) == (3, "drop")
+    assert pool.settings()["norm_in"] is False and pool.settings()["output_norm"] == "rms"
+    stack = new_bridge(BridgePart("stack_mlp", k=4, hidden=10), 8, 4)
+    assert isinstance(stack, StackMLP) and (stack.k, stack.tail, stack.settings()["hidden"]) == (4, "duplicate", 10)
+    assert new_bridge(BridgePart("stack_mlp", tail="drop"), 8, 4).tail == "drop"
+    with pytest.raises(BridgeError, match="duplicate"):
+        new_bridge(BridgePart("mean_pool", tail="duplicate"), 8, 4)
+
+
+def test_a_base_gives_all_that_is_not_said(tmp_path: Path) -> None:
+    base = tiny_model()
+    save(base, tmp_path / "base")
+    kept = build(Parts(base=str(tmp_path / "base")), name="mine", seed=9)
+    assert kept.name == "mine"
+    ours, theirs = dict(kept.named_parameters()), dict(base.named_parameters())
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    bridged = build(Parts(base=str(tmp_path / "base"), bridge=BridgePart("stack_mlp", k=3)), name="mine", seed=9)
+    assert isinstance(bridged.bridge, StackMLP) and bridged.bridge.k == 3
+    assert torch.equal(bridged.table.weight, base.table.weight)
+
+
+def test_parts_that_make_no_model_are_refused() -> None:
+    parts = tiny_recipe().parts
+    for missing in ("encoder", "bridge", "llm"):
+        with pytest.raises(ConfigError, match="a recipe without a base must name the parts encoder, bridge and llm"):
+            build(Parts(**{**vars(parts), missing: None}), name="tiny", seed=1)
+    for extra in ("encoder", "llm"):
+        with pytest.raises(ConfigError, match="a recipe with a base may only name a new bridge: its encoder and LLM"):
+            build(Parts(base="mini", **{extra: getattr(parts, extra)}), name="tiny", seed=1)
+    with pytest.raises(NotFoundError, match="nobody"):
+        build(Parts(base="nobody"), name="tiny", seed=1)

@@ -1,0 +1,179 @@
+"""What a stage needs before its first step."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ossicle.errors import ConfigError, DataError
+from ossicle.models.lora import has_lora
+from ossicle.train.objectives import Answer, Hear, Tell, whisper
+from ossicle.train.recipe import Data, Recipe, Stage
+from ossicle.train.sources import Manifest, World
+from ossicle.train.stage import (
+    enter,
+    fitting,
+    learning_rate,
+    new_optimizer,
+    objective_of,
+    pattern_after,
+    set_trainable,
+    source_of,
+)
+
+from .support import tiny_model, tiny_recipe
+
+RECIPE = tiny_recipe()
+HEAR, TELL, CONNECT, TUNE = RECIPE.stages
+QUIET = tiny_recipe("connect.data.tasks={sound: 1.0}")
+
+
+def changed(index: int, **changes: object) -> Recipe:
+    stages = list(RECIPE.stages)
+    stages[index] = replace(stages[index], **changes)
+    return replace(RECIPE, stages=tuple(stages))
+
+
+def manifest(folder: Path, *seconds: float) -> str:
+    lines = []
+    for i, length in enumerate(seconds):
+        soundfile.write(folder / f"{i}.wav", np.full(round(16_000 * length), 0.1, np.float32), 16_000)
+        lines.append(json.dumps({"audio": f"{i}.wav", "text": "a"}) + "\n")
+    (folder / "own.jsonl").write_text("".join(lines))
+    return str(folder / "own.jsonl")
+
+
+def test_each_stage_has_its_own_source(tmp_path: Path) -> None:
+    hear, tell = source_of(RECIPE, 0, None), source_of(RECIPE, 1, None)
+    assert isinstance(hear, World) and isinstance(tell, World)
+    assert (hear.key, hear.dry, tell.key, tell.dry) == ((3, 0), False, (3, 1), True)
+    own = manifest(tmp_path, 0.1)
+    replaced, named = source_of(RECIPE, 2, own), source_of(changed(2, data=Data("manifest", manifest=own)), 2, None)
+    assert isinstance(replaced, Manifest) and isinstance(named, Manifest)
+    assert len(replaced.items) == len(named.items) == 1
+
+
+def test_sources_that_cannot_serve_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="stage connect trains on a manifest: name it in the recipe or with --data"):
+        source_of(changed(2, data=Data("manifest")), 2, None)
+    with pytest.raises(DataError, match=r"there is no manifest .*none\.jsonl"):
+        source_of(RECIPE, 2, str(tmp_path / "none.jsonl"))
+    own = manifest(tmp_path, 0.1)
+    for index, what in ((0, "hear"), (1, "tell"), (3, "hear_weight")):
+        message = rf"stage \w+ learns from the world's own truth \({what}\), which a manifest does not hold"
+        with pytest.raises(ConfigError, match=message):
+            source_of(RECIPE, index, own)
+
+
+def test_each_stage_has_its_objective() -> None:
+    model = tiny_model()
+    hear = Hear(whisper(model))
+    assert objective_of(HEAR, model, hear) is hear
+    assert isinstance(objective_of(TELL, model, hear), Tell)
+    plain, both = objective_of(CONNECT, model, hear), objective_of(TUNE, model, hear)
+    assert isinstance(plain, Answer) and plain.hear is None
+    assert isinstance(both, Answer) and (both.hear, both.hear_weight) == (hear, 0.5)
+
+
+def test_clips_must_fit_the_encoder() -> None:
+    model = tiny_model()  # 300 frames: 6 s
+    assert fitting(Data(max_clip_s=16.0, batch_s=7.0), model) == Data(max_clip_s=6.0, batch_s=7.0)
+    assert fitting(Data(max_clip_s=5.0), model).max_clip_s == 5.0
+
+
+@pytest.mark.parametrize(
+    ("stage", "moves"),
+    [(HEAR, {"encoder"}), (TELL, {"llm"}), (CONNECT, {"bridge"}), (TUNE, {"encoder", "bridge", "lora"})],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_stage_moves_what_it_names_and_nothing_else(stage: Stage, moves: set[str]) -> None:
+    model = tiny_model()
+    hear = Hear(whisper(model))
+    objective = objective_of(stage, model, hear)
+    for value in model.parameters():
+        value.grad = torch.ones_like(value)
+    if "lora" in moves:
+        enter(RECIPE, 3, model, objective, source_of(RECIPE, 3, None))
+        assert has_lora(model.llm)
+    trained = set_trainable(stage, model, objective)
+    assert all(value.grad is None for value in [*model.parameters(), *trained])  # nothing is left of a stage before
+    found = set()
+    for name, value in model.named_parameters():
+        part = "lora" if "lora_" in name else name.split(".", 1)[0]
+        wanted = part in moves and "embed_positions" not in name
+        assert value.requires_grad == wanted, name
+        assert wanted == any(value is one for one in trained)
+        found |= {part} if wanted else set()
+    assert found == moves and model.training
+    heads = [value for value in hear.parameters() if any(value is one for one in trained)]
+    assert len(heads) == (len(list(hear.parameters())) if stage in (HEAR, TUNE) else 0)
+
+
+def test_matrices_decay_and_the_encoder_has_its_own_rate() -> None:
+    model = tiny_model()
+    hear = Hear(whisper(model))
+    objective = objective_of(TUNE, model, hear)
+    trained = set_trainable(TUNE, model, objective)
+    optimizer = new_optimizer(TUNE, model, objective, trained)
+    ears = {id(value) for value in [*model.encoder.parameters(), *hear.parameters()]}
+    seen = 0
+    for group in optimizer.param_groups:
+        for value in group["params"]:
+            seen += 1
+            assert group["weight_decay"] == (0.01 if value.ndim >= 2 else 0.0)
+            assert group["scale"] == pytest.approx(0.1 if id(value) in ears else 1.0)
+        assert group["betas"] == (0.9, 0.98) and group["lr"] == 1e-3
+    assert seen == len(trained)
+    scales = {
+        group["scale"] for group in new_optimizer(HEAR, model, hear, set_trainable(HEAR, model, hear)).param_groups
+    }
+    assert scales == {1.0}
+
+
+def test_the_rate_warms_up_and_follows_a_cosine() -> None:
+    stage = replace(HEAR, optimizer=replace(HEAR.optimizer, lr=2.0, warmup=0.1, final=0.25))
+    shares = [0.0, 0.0005, 0.05, 0.1, 0.55, 1.0, 1.3]
+    rates = [learning_rate(stage, share) for share in shares]
+    assert rates == pytest.approx([0.02, 0.02, 1.0, 2.0, 2.0 * (0.25 + 0.75 / 2), 0.5, 0.5])
+    steady = replace(HEAR, optimizer=replace(HEAR.optimizer, warmup=0.0, final=1.0))
+    assert {learning_rate(steady, share) for share in (0.0, 0.3, 1.0)} == {1e-3}
+
+
+def test_the_pattern_is_what_moved_while_audio_was_read() -> None:
+    assert pattern_after((HEAR, TELL)) == "frozen"
+    assert pattern_after((HEAR, TELL, CONNECT)) == "frozen"
+    assert pattern_after(RECIPE.stages) == "lora"
+    assert pattern_after((replace(CONNECT, trains=("llm",)), TUNE)) == "full"
+
+
+def median_norms(recipe: Recipe, stage: int) -> tuple[float, float]:
+    """Of a model's audio tokens and of its embeddings, after a stage was entered."""
+    model = tiny_model()
+    objective = objective_of(recipe.stages[stage], model, None)
+    source = source_of(recipe, stage, None)
+    enter(recipe, stage, model, objective, source)
+    items = [objective.item(source.sample(i), np.random.default_rng(i)) for i in range(8)]
+    with torch.no_grad():
+        tokens = model.bridge(model.encoder(objective.collate(items).features))
+    valid = torch.cat([row[:n] for row, n in zip(tokens.values, tokens.lengths.tolist(), strict=True)])
+    return valid.norm(dim=-1).median().item(), model.table.weight.norm(dim=-1).median().item()
+
+
+def test_a_new_bridge_gets_the_size_of_the_embeddings_once() -> None:
+    tokens, embeddings = median_norms(QUIET, 2)
+    assert tokens == pytest.approx(embeddings, rel=0.2)
+    twice = replace(QUIET, stages=(*QUIET.stages[:3], replace(QUIET.stages[2], name="again")))
+    tokens, embeddings = median_norms(twice, 3)
+    assert not tokens == pytest.approx(embeddings, rel=0.2)
+
+
+def test_calibration_passes_over_what_does_not_fit_and_needs_one_item(tmp_path: Path) -> None:
+    model = tiny_model()
+    objective = objective_of(CONNECT, model, None)
+    enter(RECIPE, 2, model, objective, Manifest(manifest(tmp_path, 0.5, 7.0), 1))
+    with pytest.raises(ConfigError, match="stage connect: none of its first 16 items can be used"):
+        enter(RECIPE, 2, model, objective, Manifest(manifest(tmp_path, 7.0), 1))
