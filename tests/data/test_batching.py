@@ -1,5 +1,7 @@
 """Batches of like length: every item once, no batch over its budget."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ def test_every_index_is_in_one_batch_and_the_budget_is_kept(sizes: list[float], 
 def test_a_batch_holds_neighbours_in_size(sizes: list[float], budget: float) -> None:
     batches = like_length_batches(sizes, budget, np.random.default_rng(0))
     spans = sorted((min(sizes[i] for i in batch), max(sizes[i] for i in batch)) for batch in batches)
-    assert all(above[0] >= below[1] for below, above in zip(spans, spans[1:], strict=False))
+    assert all(above[0] >= below[1] for below, above in pairwise(spans))
 
 
 def test_batches_are_full_and_shuffled_by_the_generator_alone() -> None:

@@ -218,7 +218,7 @@ def test_a_changed_state_is_told_from_one_of_before_it_was_signed(pair: Path) ->
 def test_where_none_is_whole_each_fault_is_told(pair: Path) -> None:
     for folder in pair.iterdir():
         (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="no checkpoint is whole: checkpoint 00000002: .*; checkpoint 00000001: "):
+    with pytest.raises(CheckpointError, match=r"no checkpoint is whole: checkpoint 00000002: .*; checkpoint 00000001:"):
         newest(pair)
 
 

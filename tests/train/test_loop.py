@@ -381,7 +381,8 @@ def test_a_second_sigterm_ends_a_run_at_once() -> None:
 
 def test_killed_half_way_the_same_command_goes_on_and_ends(tmp_path: Path) -> None:
     out, overrides = tmp_path / "out", ("hear.budget.audio_hours=0.03",)
-    command = f"from ossicle.train.loop import run; run({str(TINY)!r}, out={str(out)!r}, overrides={overrides!r}, device='cpu')"
+    call = f"run({str(TINY)!r}, out={str(out)!r}, overrides={overrides!r}, device='cpu')"
+    command = f"from ossicle.train.loop import run; {call}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     child = subprocess.Popen([sys.executable, "-c", command], env=environment, stderr=subprocess.PIPE, text=True)
     try:

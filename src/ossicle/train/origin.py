@@ -57,7 +57,7 @@ def commit() -> str:
     if shutil.which("git") is None:
         return "unknown"
     here = Path(__file__).parent
-    ours = ["git", "-C", here, "rev-parse", "HEAD", "HEAD:./origin.py"]
+    ours = ["git", "-C", str(here), "rev-parse", "HEAD", "HEAD:./origin.py"]
     asked = subprocess.run(ours, capture_output=True, text=True, check=False)
     if asked.returncode:
         return "unknown"

@@ -68,7 +68,7 @@ class World:
         self, seed: int, stage: int, split: Split, tasks: dict[str, float] | None = None, *, dry: bool = False
     ):
         for name, weight in (tasks or {}).items():
-            if name not in TASKS:
+            if name.partition(":")[0] not in TASKS:
                 raise ConfigError(f"unknown task {name!r}, allowed are {', '.join(TASKS)}")
             if not weight > 0:
                 raise ConfigError(f"the task {name} has the weight {weight:g}: leave it out, or give it one above 0")
