@@ -267,7 +267,6 @@ def _speak_program(engine: str, command: list[str], text: str | None = None) -> 
         path = Path(folder) / "speech.wav"
         subprocess.run([*command, str(path)], input=text, text=True, check=False, capture_output=True)
         if not path.is_file():  # festival exits 0 when it does not know a voice
-            raise DependencyError(
-                f"the engine {engine} made no sound: the voice of {' '.join(command)} is not installed"
-            )
+            said = " ".join(command)
+            raise DependencyError(f"the engine {engine} made no sound: is the voice of {said} there?")
         return Spoken(read_clip(path, rate=SAMPLE_RATE).samples, ())
