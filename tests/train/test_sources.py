@@ -48,6 +48,12 @@ def test_only_the_tasks_that_are_named_and_as_often_as_they_weigh() -> None:
     assert everything > set(QUIET) and "transcribe" in everything
 
 
+def test_a_slice_of_a_task_may_be_named() -> None:
+    world = World(1, 0, "train", {"transcribe:random_words": 1.0, "transcribe": 1.0}, dry=True)
+    slices = [world.example(i).slices for i in range(40)]
+    assert 8 < slices.count(("random_words",)) < 32
+
+
 def test_a_dry_sample_is_silence_with_the_events_of_its_scene() -> None:
     dry = World(1, 0, "train", {"count": 1.0}, dry=True).sample(3)
     wet = World(1, 0, "train", {"count": 1.0}).sample(3)
@@ -60,6 +66,10 @@ def test_a_dry_sample_is_silence_with_the_events_of_its_scene() -> None:
 def test_tasks_that_cannot_be_drawn_are_refused_before_training() -> None:
     with pytest.raises(ConfigError, match="unknown task 'juggle', allowed are transcribe, "):
         World(1, 0, "train", {"juggle": 1.0})
+    with pytest.raises(ConfigError, match=r"the task transcribe has no slice 'martian', it has .*random_words"):
+        World(1, 0, "train", {"transcribe:martian": 1.0})
+    with pytest.raises(ConfigError, match="the task sound has no slice 'martian', it has none"):
+        World(1, 0, "train", {"sound:martian": 1.0})
     for weight in (0.0, -1.0, float("nan")):
         with pytest.raises(ConfigError, match=f"the task sound has the weight {weight:g}: leave it out"):
             World(1, 0, "train", {"sound": weight})

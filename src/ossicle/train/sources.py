@@ -61,17 +61,21 @@ class World:
         dry: no sound is made: silence of the right length with its events, for tellings.
 
     Raises:
-        ConfigError: a task that the world does not have, or weights that are not positive.
+        ConfigError: a task or a slice that the world does not have, or weights that are not positive.
     """
 
     def __init__(
         self, seed: int, stage: int, split: Split, tasks: dict[str, float] | None = None, *, dry: bool = False
     ):
-        for name, weight in (tasks or {}).items():
-            if name.partition(":")[0] not in TASKS:
+        for key, weight in (tasks or {}).items():
+            name, _, part = key.partition(":")
+            if name not in TASKS:
                 raise ConfigError(f"unknown task {name!r}, allowed are {', '.join(TASKS)}")
+            slices = TASKS[name].slices
+            if part and part not in slices:
+                raise ConfigError(f"the task {name} has no slice {part!r}, it has {', '.join(slices) or 'none'}")
             if not weight > 0:
-                raise ConfigError(f"the task {name} has the weight {weight:g}: leave it out, or give it one above 0")
+                raise ConfigError(f"the task {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.tasks, self.dry = (seed, stage), split, tasks or None, dry
 
     def example(self, index: int) -> Example:
