@@ -78,7 +78,7 @@ def test_tasks_that_cannot_be_drawn_are_refused_before_training() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for i in range(7):
-        soundfile.write(tmp_path / f"{i}.wav", np.full(400 + i, 0.1, np.float32), 8_000)
+        soundfile.write(tmp_path / f"{i}.wav", np.full(2_000 + i, 0.1, np.float32), 8_000)
     return tmp_path
 
 
@@ -113,7 +113,7 @@ def test_a_sample_of_a_manifest_is_at_16_khz_with_its_question(folder: Path) -> 
     assert (voice_chat.question, voice_chat.answer, voice_chat.task) == (None, "yes", "chat")
     said = Manifest(manifest(folder, shorthand(1)[0]), 1).sample(5)
     assert (said.question, said.answer, said.task) == ("what is said?", "text 0", "transcribe")
-    assert len(said.samples) == 800 and said.scene is None and said.events == ()
+    assert len(said.samples) == 4_000 and said.scene is None and said.events == ()
 
 
 def turn(role: str, *content: object) -> dict[str, object]:

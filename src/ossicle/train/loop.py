@@ -19,6 +19,7 @@ from types import FrameType
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from ossicle.errors import CheckpointError, StorageError, TrainingError
@@ -95,6 +96,7 @@ class Run:
         self.recipe, self.out, self.minutes, self.data = recipe, out, minutes, data
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         precision = choose_precision(recipe.precision, torch.device("cpu" if cpu else "cuda"))
+        AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of this process's first run stays
         self.accelerator = Accelerator(
             cpu=cpu,
             mixed_precision="bf16" if precision == "bfloat16" else "no",
