@@ -214,6 +214,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a model by a recipe. A run that was killed goes on where its last checkpoint stands."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would take the trainer's cores
     from ossicle.train import loop
 
     _set_threads(threads)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,7 +138,9 @@ class Recipe:
 
     def stage_hash(self, index: int) -> str:
         """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
-        return _digest([asdict(self.parts), self.seed, asdict(self.stages[index])])
+        stage = self.stages[index]
+        same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
+        return _digest([asdict(self.parts), self.seed, asdict(same)])
 
 
 def _digest(value: Any) -> str:
