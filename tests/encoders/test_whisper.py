@@ -30,7 +30,7 @@ def test_what_it_says_of_itself() -> None:
     assert encoder.tower.config.dropout == 0.0 and tiny(dropout=0.25).tower.config.dropout == 0.25
 
 
-@pytest.mark.parametrize(("rate", "n"), [(8_000, 3_001), (16_000, 1), (44_100, 20_000), (48_000, 48_000)])
+@pytest.mark.parametrize(("rate", "n"), [(8_000, 3_001), (16_000, 1), (44_100, 20_000), (48_000, 44_000)])
 def test_features_are_the_clips_log_mel_at_16_khz(rate: int, n: int) -> None:
     encoder, clip = tiny(), noise(n, rate)
     features = encoder.features([clip])
@@ -73,5 +73,5 @@ def test_what_cannot_be_built_or_heard_is_refused() -> None:
     with pytest.raises(EncoderError, match=r"a clip of 1\.50 s is longer than the 1 s that this encoder has positions"):
         encoder.features([noise(10), noise(24_000)])
     with pytest.raises(EncoderError, match="split it into windows"):
-        encoder.collate([log_mel(noise(16_001).samples, n_mels=20)], [16_001], [16_001 / 16_000])
+        encoder.features([noise(16_001)])
     assert encoder.features([noise(16_000)]).n_samples.tolist() == [16_000]

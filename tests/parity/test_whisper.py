@@ -41,9 +41,11 @@ def sound(n: int) -> np.ndarray:
 
 
 def padded(samples: np.ndarray) -> torch.Tensor:
-    """(80, 2 * MAX_FRAMES + 2): the clip's log-mel, zeros up to the whole window and its halo."""
-    mel = log_mel(samples, halo=HALO)
-    whole = np.zeros((80, 2 * MAX_FRAMES + HALO), np.float32)
+    """(80, 2 * MAX_FRAMES): the clip's log-mel and what fits of its halo, zeros up to the whole window."""
+    mel = log_mel(samples, halo=HALO)[:, : 2 * MAX_FRAMES]
+    if mel_frames(len(samples)) == 2 * MAX_FRAMES:
+        mel = log_mel(samples, halo=0)
+    whole = np.zeros((80, 2 * MAX_FRAMES), np.float32)
     whole[:, : mel.shape[1]] = mel
     return torch.from_numpy(whole)
 
@@ -79,13 +81,15 @@ def test_a_batch_of_all_lengths_is_that_too(encoder: WhisperEncoder) -> None:
 
 @torch.no_grad()
 def test_a_clip_that_fills_all_positions_is_the_published_forward() -> None:
-    """The published extractor has no frame after a full window, so neither has the log-mel here (halo 0)."""
+    """The published extractor has no frame after a full window, so neither has the log-mel here."""
     encoder = build(final_norm=True)
+    for n_samples, halo in ((MAX_SAMPLES, 0), (MAX_SAMPLES - 161, 1), (MAX_SAMPLES - 321, 2)):
+        assert encoder.halo(n_samples) == halo
+    features = encoder.features([Clip(sound(MAX_SAMPLES), 16_000)])
     mel = torch.from_numpy(log_mel(sound(MAX_SAMPLES), halo=0))[None]
-    assert mel.shape[-1] == 2 * MAX_FRAMES
-    full = torch.tensor([MAX_SAMPLES])
-    ours = encoder(Features(mel, full, full.double() / 16_000))
-    torch.testing.assert_close(ours.values, encoder.tower(mel).last_hidden_state, **CLOSE)
+    assert features.values.shape[-1] == 2 * MAX_FRAMES
+    torch.testing.assert_close(features.values, mel)
+    torch.testing.assert_close(encoder(features).values, encoder.tower(mel).last_hidden_state, **CLOSE)
 
 
 @torch.no_grad()

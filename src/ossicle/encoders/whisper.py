@@ -17,7 +17,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder as Tower
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
-from ossicle.audio.lengths import MEL_HOP, whisper_frames
+from ossicle.audio.lengths import MEL_HOP, mel_frames, whisper_frames
 from ossicle.errors import EncoderError
 from ossicle.tensors import Features, Frames, length_mask
 
@@ -41,6 +41,18 @@ class WhisperSettings:
     max_frames: int = 1500
     final_norm: bool = True
     dropout: float = 0.0
+
+
+def stack_mels(mels: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
+    """Log-mels of any length as one batch: values (B, F, M) zero-padded to the longest."""
+    values = np.zeros((len(mels), mels[0].shape[0], max(mel.shape[1] for mel in mels)), np.float32)
+    for row, mel in zip(values, mels, strict=True):
+        row[:, : mel.shape[1]] = mel
+    return Features(
+        torch.from_numpy(values),
+        torch.tensor(n_samples, dtype=torch.int64),
+        torch.tensor(durations_s, dtype=torch.float64),
+    )
 
 
 class WhisperEncoder(nn.Module):
@@ -88,7 +100,7 @@ class WhisperEncoder(nn.Module):
             clips: at least one; none longer than ``max_samples`` after resampling to 16 kHz.
 
         Returns:
-            values (B, n_mels, M), M = the longest clip's frames + 2.
+            values (B, n_mels, M), M = the longest clip's frames and its halo.
 
         Raises:
             EncoderError: no clip, or one that is longer than the encoder's positions.
@@ -96,29 +108,18 @@ class WhisperEncoder(nn.Module):
         if not clips:
             raise EncoderError("an encoder needs at least one clip, got none")
         at_16k = [clip.at(SAMPLE_RATE) for clip in clips]
-        return self.collate([log_mel(clip.samples, n_mels=self.settings.n_mels, halo=HALO) for clip in at_16k],
-                            [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])  # fmt: skip
-
-    def collate(self, mels: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
-        """A batch from log-mels that were computed apart (`audio.features.log_mel` with a halo of 2).
-
-        Raises:
-            EncoderError: a clip that is longer than the encoder's positions.
-        """
-        longest = max(n_samples)
+        longest = max(clip.n_samples for clip in at_16k)
         if longest > self.max_samples:
             raise EncoderError(
                 f"a clip of {longest / SAMPLE_RATE:.2f} s is longer than the {self.max_samples / SAMPLE_RATE:g} s that "
                 "this encoder has positions for: split it into windows"
             )
-        values = np.zeros((len(mels), self.settings.n_mels, max(mel.shape[1] for mel in mels)), np.float32)
-        for row, mel in zip(values, mels, strict=True):
-            row[:, : mel.shape[1]] = mel
-        return Features(
-            torch.from_numpy(values),
-            torch.tensor(n_samples, dtype=torch.int64),
-            torch.tensor(durations_s, dtype=torch.float64),
-        )
+        mels = [log_mel(clip.samples, n_mels=self.settings.n_mels, halo=self.halo(clip.n_samples)) for clip in at_16k]
+        return stack_mels(mels, [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])
+
+    def halo(self, n_samples: int) -> int:
+        """Log-mel frames beyond a clip: two, but none past the last position, where the published extractor ends."""
+        return min(HALO, 2 * self.settings.max_frames - mel_frames(n_samples))
 
     def forward(self, features: Features) -> Frames:
         """Frames of a batch.

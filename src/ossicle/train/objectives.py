@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
-from ossicle.encoders.whisper import HALO, WhisperEncoder
+from ossicle.encoders.whisper import HALO, WhisperEncoder, stack_mels
 from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, Prompt, render, render_answer
@@ -159,7 +159,7 @@ class Hear(nn.Module):
             phones[i, : len(item.phones)], grid[i, : len(item.phones)] = item.phones, item.marks
         return Batch(
             seconds=sum(item.seconds for item in items),
-            features=stack_mels([item.mel for item in items], [item.n_samples for item in items]),
+            features=features_of(items),
             letters=torch.from_numpy(np.concatenate([item.letters for item in items])),
             n_letters=torch.tensor([len(item.letters) for item in items]),
             phones=torch.from_numpy(phones),
@@ -211,13 +211,10 @@ def whisper(model: AudioLM) -> WhisperEncoder:
     return model.encoder
 
 
-def stack_mels(mels: Sequence[np.ndarray], n_samples: Sequence[int]) -> Features:
-    """Log-mels of any length as one batch of features, zero-padded."""
-    values = np.zeros((len(mels), mels[0].shape[0], max(mel.shape[1] for mel in mels)), np.float32)
-    for row, mel in zip(values, mels, strict=True):
-        row[:, : mel.shape[1]] = mel
-    lengths = torch.tensor(n_samples, dtype=torch.int64)
-    return Features(torch.from_numpy(values), lengths, lengths.double() / SAMPLE_RATE)
+def features_of(items: Sequence[HearItem]) -> Features:
+    """The items' log-mels as one batch."""
+    lengths = [item.n_samples for item in items]
+    return stack_mels([item.mel for item in items], lengths, [n / SAMPLE_RATE for n in lengths])
 
 
 def conversation(question: str | None) -> tuple[Message, ...]:
@@ -393,7 +390,7 @@ class Answer:
         """Items side by side."""
         prompts, n_answers = tuple(item.prompt for item in items), tuple(item.n_answer for item in items)
         if self.hear is None:
-            features = stack_mels([item.hear.mel for item in items], [item.hear.n_samples for item in items])
+            features = features_of([item.hear for item in items])
             return Batch(sum(item.seconds for item in items), features, prompts=prompts, n_answers=n_answers)
         b = self.hear.collate([item.hear for item in items])
         return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, n_answers)

@@ -120,7 +120,8 @@ def sample(task: str, rng: Rng, split: Split, *, slice: str | None = None) -> Ex
 
 
 def mixture(rng: Rng, split: Split) -> Example:
-    """An example of a task drawn by its training weight; a fifth of the transcripts are random word strings, a tenth two sentences."""
+    """An example of a task drawn by its training weight; a fifth of the transcripts are random word strings, a tenth
+    two sentences."""
     names = tuple(TASKS)
     weights = np.array([TASKS[name].weight for name in names])
     name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
