@@ -155,3 +155,13 @@ def test_held_out_items_are_never_sampled_and_never_change_sides(folder: Path) -
     fewer = divided(manifest(folder, *reversed(lines[:30])), 0.25)[1]
     assert {item.id for item in fewer} == {item.id for item in held_out if int(item.id[1:]) < 30}
     assert divided(path, 0.0)[1] == []
+
+
+def test_clean_scenes_are_the_same_without_noise_and_rooms():
+    tasks = {"transcribe": 1.0}
+    world, clean = World(1, 0, "train", tasks), World(1, 0, "train", tasks, clean=True)
+    scenes = [(world.example(i).scene, clean.sample(i).scene) for i in range(6)]
+    assert any(as_drawn.noise is not None or as_drawn.room > 0 for as_drawn, _ in scenes)
+    for as_drawn, cleaned in scenes:
+        assert (cleaned.noise, cleaned.room, cleaned.tilt_db) == (None, 0.0, 0.0)
+        assert cleaned.parts == as_drawn.parts

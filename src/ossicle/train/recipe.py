@@ -59,11 +59,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class Data:
-    """Where a stage's examples come from: the world, made as it goes, or a manifest."""
+    """Where a stage's examples come from: the world, made as it goes, or a manifest.
+
+    ``clean`` takes noise, rooms and equalisers out of the world's scenes.
+    """
 
     source: Literal["world", "manifest"] = "world"
     split: Literal["train", "validation"] = "train"
     tasks: dict[str, float] | None = None
+    clean: bool = False
     manifest: str | None = None
     pool_items: int = 192
     batch_s: float = 64.0

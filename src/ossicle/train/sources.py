@@ -58,6 +58,7 @@ class World:
         stage: number of the stage, so that stages never hear the same scene.
         split: "train" or "validation".
         tasks: weights of tasks, or of "task:slice"; None is the world's own mixture.
+        clean: scenes without noise, room or equaliser, to begin with.
         dry: no sound is made: silence of the right length with its events, for tellings.
 
     Raises:
@@ -65,7 +66,14 @@ class World:
     """
 
     def __init__(
-        self, seed: int, stage: int, split: Split, tasks: dict[str, float] | None = None, *, dry: bool = False
+        self,
+        seed: int,
+        stage: int,
+        split: Split,
+        tasks: dict[str, float] | None = None,
+        *,
+        dry: bool = False,
+        clean: bool = False,
     ):
         for key, weight in (tasks or {}).items():
             name, _, part = key.partition(":")
@@ -76,7 +84,8 @@ class World:
                 raise ConfigError(f"the task {name} has no slice {part!r}, it has {', '.join(slices) or 'none'}")
             if not weight > 0:
                 raise ConfigError(f"the task {key} has the weight {weight:g}: leave it out, or give it one above 0")
-        self.key, self.split, self.tasks, self.dry = (seed, stage), split, tasks or None, dry
+        self.key, self.split, self.tasks = (seed, stage), split, tasks or None
+        self.dry, self.clean = dry, clean
 
     def example(self, index: int) -> Example:
         """The example of an index, before it is rendered."""
@@ -91,14 +100,11 @@ class World:
     def sample(self, index: int) -> Sample:
         """The sample of an index."""
         example = self.example(index)
-        if self.dry:
-            quiet = replace(example.scene, noise=None, room=0.0, tilt_db=0.0)
-            rendered = render(quiet, speak=sketch)
-        else:
-            rendered = render(example.scene)
-        return Sample(
-            rendered.samples, example.question, example.answer, example.task, example.scene, tuple(rendered.events)
-        )
+        scene = example.scene
+        if self.clean or self.dry:
+            scene = replace(scene, noise=None, room=0.0, tilt_db=0.0)
+        rendered = render(scene, speak=sketch) if self.dry else render(scene)
+        return Sample(rendered.samples, example.question, example.answer, example.task, scene, tuple(rendered.events))
 
 
 def divided(path: str | Path, holdout: float) -> tuple[list[Item], list[Item]]:
