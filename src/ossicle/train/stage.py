@@ -31,8 +31,8 @@ def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
     stage = recipe.stages[index]
     manifest = data or stage.data.manifest
     if data is None and stage.data.source == "world":
-        data, dry = stage.data, stage.objective == "tell"
-        return World(recipe.seed, index, data.split, data.tasks, dry=dry, clean=data.clean)
+        settings, dry = stage.data, stage.objective == "tell"
+        return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean)
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
     if stage.objective != "answer" or stage.hear_weight > 0:
