@@ -402,7 +402,7 @@ def test_world_writes_examples_and_evaluate_scores_them(ossicle, folder, tmp_pat
     found = json.loads(out)
     assert exit_code == 0 and found["tasks"]["melody"]["n"] == 2 and err.startswith("melody: accuracy ")
     assert found["compare"]["tasks"]["melody"]["difference"] == 0
-    assert "Made by `ossicle " in report.read_text()
+    assert "Made by `ossicle evaluate --data " in report.read_text()
     assert ossicle(*arguments)[1].startswith("| task")
     failed(ossicle("evaluate", "--suite", "moon", "--model", folder), 2, "invalid_value")
     failed(ossicle("evaluate", "--data", tmp_path / "none.jsonl", "--model", folder), 7, "bad_item")

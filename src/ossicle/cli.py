@@ -52,7 +52,8 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code. What goes wrong is one line on standard error."""
     try:
-        return int(app(list(arguments) or ["--help"], prog_name="ossicle", standalone_mode=False) or 0)
+        given = list(arguments)
+        return int(app(given or ["--help"], prog_name="ossicle", standalone_mode=False, obj=tuple(given)) or 0)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
@@ -225,6 +226,7 @@ def train(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     model: Model = "mini",
     suite: Annotated[str, typer.Option(help="The built-in tests: world.")] = "world",
     data: Annotated[str | None, typer.Option(metavar="F.jsonl", help="A manifest in place of the suite.")] = None,
@@ -251,7 +253,7 @@ def evaluate(
         show=partial(print, file=sys.stderr, flush=True),
     )
     if report is not None:
-        reports.write(report, result, command=shlex.join(["ossicle", *sys.argv[1:]]))
+        reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
     if as_json:
         _print_json(result.as_dict())
     else:
