@@ -12,7 +12,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -50,6 +51,9 @@ from ossicle.train.stage import (
 from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
+
+Counted = tuple[float, int, dict[str, float]]
+RunAll = Callable[[Callable[[Batch], Counted], list[Batch]], list[Counted]]
 
 
 class Step(nn.Module):
@@ -140,54 +144,56 @@ class Run:
         if self.place.stage_steps and self.restored is not None:
             load_optimizer(self.optimizer, self.restored)
         step, optimizer = self.accelerator.prepare(Step(self.model, objective), self.optimizer)
-        self.accelerator.gradient_accumulation_steps = stage.optimizer.accumulate
         pools = Pools(source, objective, fitting(stage.data, self.model), (self.recipe.seed, index), self.place.pool)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
-        count = 0
-        for pool, number, batch in feed(pools, skip=self.place.batch):
-            with self.accelerator.accumulate(step):
-                parts, n = self._backward(step, batch)
-                count += n
-                if self.accelerator.sync_gradients:
-                    parts |= self._update(stage, optimizer, trained, count, parts)
-                    count = 0
-            self._count(pool, number, batch)
-            share = self._share_done(stage)
-            shown = progress.show(self.place.step, share, self.place.stage_audio_s, self.place.stage_s, parts)
-            if shown:
-                self.accelerator.log({f"{stage.name}/{key}": value for key, value in shown.items()}, self.place.step)
-            if share >= 1 or self.stopping:
-                break
-            if count == 0 and time.monotonic() - saved > self._checkpoint_s():
-                self._save()
-                saved = time.monotonic()
+        with lanes(stage.optimizer.accumulate, self.accelerator.device) as run_all:
+            batches = feed(pools, skip=self.place.batch)
+            for group in zip(*[batches] * stage.optimizer.accumulate, strict=False):
+                parts = self._backward(step, [batch for _, _, batch in group], run_all)
+                parts |= self._update(stage, optimizer, trained, parts)
+                self._count(group)
+                share = self._share_done(stage)
+                shown = progress.show(self.place.step, share, self.place.stage_audio_s, self.place.stage_s, parts)
+                if shown:
+                    self.accelerator.log({f"{stage.name}/{key}": x for key, x in shown.items()}, self.place.step)
+                if share >= 1 or self.stopping:
+                    break
+                if time.monotonic() - saved > self._checkpoint_s():
+                    self._save()
+                    saved = time.monotonic()
         if not self.stopping:
             self._leave(stage, progress.mean_loss)
         self._save()
 
-    def _backward(self, step: nn.Module, batch: Batch) -> tuple[dict[str, float], int]:
-        """Gradients of the summed loss: what was counted divides them only when all of a step's batches are in."""
-        if batch.features is not None:
-            batch = dataclasses.replace(batch, features=batch.features.to(self.accelerator.device))
-        total, n, parts = step(batch)
-        self.accelerator.backward(total * self.accelerator.gradient_accumulation_steps)
-        return {"loss": total.item() / n, **parts}, n
+    def _backward(self, step: nn.Module, batches: list[Batch], run_all: RunAll) -> dict[str, float]:
+        """Gradients of the mean loss over all that the batches count, and the means for the log."""
+
+        def one(batch: Batch) -> Counted:
+            if batch.features is not None:
+                batch = dataclasses.replace(batch, features=batch.features.to(self.accelerator.device))
+            total, n, parts = step(batch)
+            self.accelerator.backward(total)
+            return total.item(), n, parts
+
+        done = run_all(one, batches)
+        count = sum(n for _, n, _ in done)
+        for value in step.parameters():
+            if value.grad is not None:
+                value.grad.div_(count)
+        means = {key: sum(n * parts[key] for _, n, parts in done) / count for key in done[0][2]}
+        return {"loss": sum(total for total, _, _ in done) / count, **means}
 
     def _update(
         self,
         stage: Stage,
         optimizer: torch.optim.Optimizer,
         trained: list[nn.Parameter],
-        count: int,
         parts: dict[str, float],
     ) -> dict[str, float]:
         rate = learning_rate(stage, self._share_done(stage))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        for value in trained:
-            if value.grad is not None:
-                value.grad.div_(count)
         norm = nn.utils.clip_grad_norm_(trained, stage.optimizer.clip_norm).item()
         if math.isfinite(norm) and math.isfinite(parts["loss"]):
             self.place.bad_steps = 0
@@ -199,14 +205,16 @@ class Run:
         optimizer.zero_grad()
         return {"norm": norm, "lr": rate}
 
-    def _count(self, pool: int, number: int, batch: Batch) -> None:
+    def _count(self, group: tuple[tuple[int, int, Batch], ...]) -> None:
         now = time.monotonic()
         spent, self.clock = now - self.clock, now
         place = self.place
+        pool, number, _ = group[-1]
         place.pool, place.batch = pool, number + 1
-        place.step, place.stage_steps = place.step + 1, place.stage_steps + 1
+        place.step, place.stage_steps = place.step + len(group), place.stage_steps + len(group)
         place.stage_s, place.wall_s = place.stage_s + spent, place.wall_s + spent
-        place.stage_audio_s, place.audio_s = place.stage_audio_s + batch.seconds, place.audio_s + batch.seconds
+        seconds = sum(batch.seconds for _, _, batch in group)
+        place.stage_audio_s, place.audio_s = place.stage_audio_s + seconds, place.audio_s + seconds
 
     def _share_done(self, stage: Stage) -> float:
         if self.minutes is None:
@@ -326,6 +334,29 @@ def run(
         training = Run(read, folder, minutes=minutes, data=data, device=device)
         with stop_on_term(training):
             return training.go()
+
+
+@contextmanager
+def lanes(n: int, device: torch.device) -> Iterator[RunAll]:
+    """Run a function over the batches of a step: on a processor side by side, with as many threads each as there are.
+
+    A small model keeps two threads of one batch waiting for each other; two batches of one thread each do not wait.
+    """
+    threads = torch.get_num_threads()
+    n = min(n, threads) if device.type == "cpu" else 1
+    if n == 1:
+        yield lambda function, batches: [function(batch) for batch in batches]
+        return
+    with ThreadPoolExecutor(n) as pool:
+
+        def side_by_side(function: Callable[[Batch], Counted], batches: list[Batch]) -> list[Counted]:
+            torch.set_num_threads(threads // n)
+            try:
+                return list(pool.map(function, batches))
+            finally:
+                torch.set_num_threads(threads)  # for the optimiser
+
+        yield side_by_side
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class Batch:
 
     ``features`` (B, ...); ``letters`` all letter ids in a row with ``n_letters`` (B,); ``phones`` (B, T) int64;
     ``marks`` (B, T, M) uint8; ``prompts`` with the answers' ids at their ends and ``n_answers`` ids of answer each;
-    ``bags`` (3, n): row, position and token id of each told word.
+    ``bags`` (3, n): row, position and token id of each told word; ``seed`` of what the loss itself draws.
     """
 
     seconds: float
@@ -54,6 +54,7 @@ class Batch:
     prompts: tuple[Prompt, ...] = ()
     n_answers: tuple[int, ...] = ()
     bags: torch.Tensor | None = None
+    seed: int = 0
 
 
 class Objective(Protocol):
@@ -257,6 +258,7 @@ class TellItem:
     n_answer: int
     bags: tuple[tuple[int, int], ...]
     seconds: float
+    seed: int
 
     @property
     def size(self) -> float:
@@ -301,7 +303,7 @@ class Tell:
         prompt, n_answer = prompt_with_answer(self.tokenizer, self.pad_id, sample.question, sample.answer, len(told))
         start = prompt.slots[0].start
         bags = tuple((start + i, key) for i, bag in enumerate(told) for word in bag for key in self.ids(word))
-        return TellItem(prompt, n_answer, bags, seconds)
+        return TellItem(prompt, n_answer, bags, seconds, int(rng.integers(2**63)))
 
     def collate(self, items: Sequence[TellItem]) -> Batch:
         """Items side by side."""
@@ -311,6 +313,7 @@ class Tell:
             prompts=tuple(item.prompt for item in items),
             n_answers=tuple(item.n_answer for item in items),
             bags=torch.tensor(rows, dtype=torch.int64).reshape(-1, 3).T,
+            seed=items[0].seed,
         )
 
     def loss(self, model: AudioLM, batch: Batch) -> Loss:
@@ -331,7 +334,8 @@ class Tell:
         embeds = table(ids.to(device))
         told = torch.zeros_like(embeds).index_put((row, place), table(key), accumulate=True)
         size = table.weight.detach().norm(dim=1).median() / embeds.shape[-1] ** 0.5
-        shake = torch.randn_like(embeds) * slots.to(device) * size * self.noise
+        drawn = torch.randn(embeds.shape, generator=torch.Generator().manual_seed(batch.seed)).to(device)
+        shake = drawn * slots.to(device) * size * self.noise
         return answer_loss(model, embeds + told + shake, mask.to(device), batch)
 
 

@@ -85,15 +85,21 @@ class Budget:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW with a warm-up and a cosine to ``final`` of the peak rate."""
+    """AdamW with a warm-up, a share ``hold`` of the stage at the peak rate, and a cosine to ``final`` of it.
+
+    With ``muon`` the hidden matrices move orthogonally (see `ossicle.train.muon`), at the same rate. A step takes the
+    gradients of ``accumulate`` batches; on a processor they are computed side by side.
+    """
 
     lr: float = 1e-3
     weight_decay: float = 0.01
     warmup: float = 0.03
+    hold: float = 0.0
     final: float = 0.02
     clip_norm: float = 1.0
     accumulate: int = 1
     beta2: float = 0.98
+    muon: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,11 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         ):
             yield value > 0, f"{stage.name}: {place} must be above 0 (got {value:g})"
         yield data.workers >= 0, f"{stage.name}: data.workers must be at least 0 (got {data.workers})"
-        yield 0 <= optimizer.warmup < 1, f"{stage.name}: optimizer.warmup is a share below 1 (got {optimizer.warmup:g})"
+        yield (
+            optimizer.warmup >= 0 and optimizer.hold >= 0 and optimizer.warmup + optimizer.hold < 1,
+            f"{stage.name}: optimizer.warmup and hold are shares, together below 1 "
+            f"(got {optimizer.warmup:g} and {optimizer.hold:g})",
+        )
 
 
 def _fault(error: Any) -> str:

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from ossicle.bridge.calibrate import Calibratable, calibrate
+from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
+from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Answer, Hear, Objective, Tell
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, Source, World
@@ -105,34 +107,53 @@ def set_trainable(stage: Stage, model: AudioLM, objective: Objective) -> list[nn
 def new_optimizer(
     stage: Stage, model: AudioLM, objective: Objective, trained: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """AdamW; matrices decay, the rest do not; the encoder and its heads may have a rate of their own."""
+    """AdamW, with Muon for hidden matrices if the stage says so; matrices decay, the rest do not; the encoder and its
+    heads may have a rate of their own."""
     settings = stage.optimizer
     encoder = {id(p) for p in [*model.encoder.parameters(), *objective.heads.parameters()]}
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    blocks = _blocks(model) if settings.muon else {}
+    groups: dict[tuple[bool, bool, int | None], list[nn.Parameter]] = {}
     for value in trained:
-        groups.setdefault((id(value) in encoder, value.ndim >= 2), []).append(value)
+        groups.setdefault((id(value) in encoder, value.ndim >= 2, blocks.get(id(value))), []).append(value)
     scale = 1.0 if stage.encoder_lr is None else stage.encoder_lr / settings.lr
-    return torch.optim.AdamW(
+    return MuonAdamW(
         [
             {
                 "params": values,
                 "scale": scale if of_encoder else 1.0,
                 "weight_decay": settings.weight_decay if matrix else 0.0,
+                "block": block,
             }
-            for (of_encoder, matrix), values in groups.items()
+            for (of_encoder, matrix, block), values in groups.items()
         ],
         lr=settings.lr,
         betas=(0.9, settings.beta2),
-        fused=True,
     )
 
 
+def _blocks(model: AudioLM) -> dict[int, int]:
+    """Which weights are hidden matrices, by id, and in which blocks they move: attention head by head, the rest whole."""
+    found: dict[int, int] = {}
+    config = model.llm.config
+    towers: list[tuple[nn.Module, int]] = [(model.llm, config.hidden_size // config.num_attention_heads)]
+    if isinstance(model.encoder, WhisperEncoder):
+        towers.append((model.encoder, model.encoder.settings.width // model.encoder.settings.heads))
+    for tower, head in towers:
+        for name, value in tower.named_parameters():
+            if "layers." not in name or value.ndim != 2 or "lora_" in name:
+                continue
+            kind = name.split(".")[-2]
+            found[id(value)] = {**dict.fromkeys(("q_proj", "k_proj", "v_proj"), head), "out_proj": -head, "o_proj": -head}.get(kind, 0)
+    return found
+
+
 def learning_rate(stage: Stage, share: float) -> float:
-    """Warm-up, then a cosine down to ``final`` of the peak, by the share of the stage that is done."""
+    """Warm-up, the peak, then a cosine down to ``final`` of it, by the share of the stage that is done."""
     settings = stage.optimizer
     if share < settings.warmup:
         return settings.lr * max(share / settings.warmup, 0.01)
-    left = (1 + math.cos(math.pi * min(1.0, (share - settings.warmup) / (1 - settings.warmup)))) / 2
+    begun = settings.warmup + settings.hold
+    left = (1 + math.cos(math.pi * min(1.0, max(0.0, share - begun) / (1 - begun)))) / 2
     return settings.lr * (settings.final + (1 - settings.final) * left)
 
 

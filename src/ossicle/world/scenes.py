@@ -94,7 +94,7 @@ def render(scene: Scene, *, speak: Speak = speech.speak) -> Rendered:
 
 
 def random_conditions(rng: np.random.Generator) -> Conditions:
-    """Where and how a training scene was recorded: more than a third clean and dry, the rest in noise, a room or both.
+    """Where and how a training scene was recorded: half clean and dry, the rest in noise, a room or both.
 
     Args:
         rng: every choice.
@@ -103,15 +103,15 @@ def random_conditions(rng: np.random.Generator) -> Conditions:
         Fields for `Scene`: ``Scene(parts, seed=seed, **random_conditions(rng))``.
     """
     gain_db = float(rng.uniform(-12.0, 6.0))
-    if rng.uniform() < 0.35:
+    if rng.uniform() < 0.5:
         return Conditions(noise=None, snr_db=30.0, room=0.0, gain_db=gain_db, tilt_db=0.0)
-    noisy, roomy = ((True, False), (False, True), (True, True))[rng.choice(3, p=(0.45, 0.15, 0.4))]
+    noisy, roomy = ((True, False), (False, True), (True, True))[rng.choice(3, p=(0.5, 0.2, 0.3))]
     return Conditions(
         noise=NOISES[rng.integers(len(NOISES))] if noisy else None,
-        snr_db=float(rng.uniform(5.0, 30.0)),
-        room=float(rng.beta(1.5, 2.5)) if roomy else 0.0,
+        snr_db=float(rng.uniform(8.0, 30.0)),
+        room=float(rng.beta(1.5, 3.5)) if roomy else 0.0,
         gain_db=gain_db,
-        tilt_db=float(rng.uniform(-9.0, 9.0)) if rng.uniform() < 0.6 else 0.0,
+        tilt_db=float(rng.uniform(-6.0, 6.0)) if rng.uniform() < 0.6 else 0.0,
     )
 
 
