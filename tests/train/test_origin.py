@@ -12,12 +12,12 @@ CPU = torch.device("cpu")
 
 
 def test_a_segment_says_who_trained() -> None:
-    told = segment(CPU, "float32")
+    told = segment(CPU, "float32", 3.0)
     assert set(told["versions"]) == set(VERSIONS)
     assert (
         told["versions"]["torch"] == torch.__version__.split("+")[0] or told["versions"]["torch"] == torch.__version__
     )
-    assert (told["device"], told["precision"], told["from_step"]) == ("cpu", "float32", 0)
+    assert (told["device"], told["precision"], told["minutes"], told["from_step"]) == ("cpu", "float32", 3.0, 0)
     assert told["started"].endswith("+00:00") and told["threads"] == torch.get_num_threads()
     assert told["commit"] == commit()
 

@@ -125,7 +125,8 @@ def test_an_unknown_key_is_refused_with_its_place(tmp_path: Path, place: str, ch
         ({"data": {"workers": -1}}, r"a: data\.workers must be at least 0 \(got -1\)"),
         ({"optimizer": {"accumulate": 0}}, r"a: optimizer\.accumulate must be above 0"),
         ({"optimizer": {"lr": 0.0}}, r"a: optimizer\.lr must be above 0"),
-        ({"optimizer": {"warmup": 1.0}}, r"a: optimizer\.warmup is a share below 1 \(got 1\)"),
+        ({"optimizer": {"warmup": 1.0}}, r"a: optimizer\.warmup and hold are shares, together below 1 \(got 1 and 0\)"),
+        ({"optimizer": {"warmup": 0.5, "hold": 0.5}}, r"a: optimizer\.warmup and hold .*\(got 0\.5 and 0\.5\)"),
     ],
 )
 def test_a_bad_value_of_a_stage_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -11,7 +11,9 @@ import torch
 
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.lora import has_lora
-from ossicle.train.objectives import Answer, Hear, Tell, whisper
+from ossicle.train.answers import Answer, Tell
+from ossicle.train.hear import Hear
+from ossicle.train.objectives import whisper
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, World
 from ossicle.train.stage import (
@@ -141,6 +143,28 @@ def test_the_rate_warms_up_and_follows_a_cosine() -> None:
     assert rates == pytest.approx([0.02, 0.02, 1.0, 2.0, 2.0 * (0.25 + 0.75 / 2), 0.5, 0.5])
     steady = replace(HEAR, optimizer=replace(HEAR.optimizer, warmup=0.0, final=1.0))
     assert {learning_rate(steady, share) for share in (0.0, 0.3, 1.0)} == {1e-3}
+
+
+def test_the_rate_is_held_before_it_falls() -> None:
+    stage = replace(HEAR, optimizer=replace(HEAR.optimizer, lr=2.0, warmup=0.1, hold=0.4, final=0.0))
+    rates = [learning_rate(stage, share) for share in (0.05, 0.1, 0.3, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx([1.0, 2.0, 2.0, 2.0, 1.0, 0.0])
+
+
+def test_muon_moves_the_hidden_matrices_and_nothing_else() -> None:
+    model = tiny_model()
+    hear = Hear(whisper(model))
+    stage = replace(HEAR, trains=("encoder", "llm"), optimizer=replace(HEAR.optimizer, muon=True))
+    groups = new_optimizer(stage, model, hear, set_trainable(stage, model, hear)).param_groups
+    names = {id(value): name for name, value in model.named_parameters()}
+    moved = {names[id(v)]: group["block"] for group in groups if group["block"] is not None for v in group["params"]}
+    layers = len(model.encoder.tower.layers), len(model.llm.model.layers)
+    assert len(moved) == 6 * layers[0] + 7 * layers[1]
+    head = model.encoder.tower.layers[0].self_attn.head_dim
+    assert moved["encoder.tower.layers.0.self_attn.q_proj.weight"] == head
+    assert moved["encoder.tower.layers.0.self_attn.out_proj.weight"] == -head
+    assert moved["encoder.tower.layers.0.fc1.weight"] == moved["llm.model.layers.0.mlp.up_proj.weight"] == 0
+    assert not any("embed" in name or "conv" in name for name in moved)
 
 
 def test_the_pattern_is_what_moved_while_audio_was_read() -> None:

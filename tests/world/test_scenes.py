@@ -187,14 +187,14 @@ def test_a_background_that_is_shorter_ends_and_its_late_events_are_not_told() ->
     assert hear(Pause(0.5), background=MELODY).events[-1] == Event(0.0, 0.5, "note", "60")
 
 
-def test_training_conditions_are_clean_a_third_of_the_time_and_always_renderable() -> None:
+def test_training_conditions_are_clean_half_of_the_time_and_always_renderable() -> None:
     rng = np.random.default_rng(0)
     drawn = [random_conditions(rng) for _ in range(2000)]
     clean = [c for c in drawn if c["noise"] is None and c["room"] == 0]
-    assert len(clean) / 2000 == pytest.approx(0.35, abs=0.04)
+    assert len(clean) / 2000 == pytest.approx(0.5, abs=0.04)
     assert {c["noise"] for c in drawn} == {None, *NOISES}
-    assert all(5 <= c["snr_db"] <= 30 and 0 <= c["room"] <= 1 and abs(c["tilt_db"]) <= 9 for c in drawn)
-    assert sum(c["room"] > 0 for c in drawn) > 500 and sum(c["tilt_db"] != 0 for c in drawn) > 500
+    assert all(8 <= c["snr_db"] <= 30 and 0 <= c["room"] <= 1 and abs(c["tilt_db"]) <= 6 for c in drawn)
+    assert sum(c["room"] > 0 for c in drawn) > 400 and sum(c["tilt_db"] != 0 for c in drawn) > 500
     for conditions in drawn[:40]:
         got = render(Scene((HELLO,), seed=1, **conditions), speak=fake_speak)
         assert np.isfinite(got.samples).all() and 0.01 < np.abs(got.samples).max() <= LOUDEST + 1e-6

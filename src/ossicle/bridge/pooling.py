@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ossicle.audio.lengths import ceil_div, grouped
+from ossicle.audio.lengths import ceil_div
 from ossicle.bridge.output import Output
-from ossicle.bridge.runs import check_runs, check_width, run_lengths, run_spans
+from ossicle.bridge.runs import Runs, check_runs, check_width, run_lengths, run_spans
 from ossicle.tensors import AudioTokens, Frames, length_mask
 
 TAILS = ("pool", "drop")
@@ -30,7 +30,7 @@ def mean_runs(values: torch.Tensor, lengths: torch.Tensor, k: int) -> torch.Tens
     return means
 
 
-class MeanPool(nn.Module):
+class MeanPool(Runs, nn.Module):
     """Average each run of ``k`` frames, then project to the LLM's width.
 
     Args:
@@ -47,8 +47,6 @@ class MeanPool(nn.Module):
     """
 
     kind: ClassVar[str] = "mean_pool"
-    fixed_rate: ClassVar[bool] = True
-    streamable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -77,18 +75,6 @@ class MeanPool(nn.Module):
             "norm_in": self.norm_in is not None,
             "output_norm": self.output_norm,
         }
-
-    def n_tokens(self, n_frames: int) -> int:
-        """Audio tokens for ``n_frames`` frames."""
-        return grouped(n_frames, self.k, self.tail)
-
-    def max_tokens(self, n_frames: int) -> int:
-        """The most audio tokens that ``n_frames`` frames can give; here exactly `n_tokens`."""
-        return self.n_tokens(n_frames)
-
-    def expected_hz(self, rate_hz: float) -> float:
-        """Audio tokens per second for an encoder of ``rate_hz`` frames per second."""
-        return rate_hz / self.k
 
     def forward(self, frames: Frames) -> AudioTokens:
         """Frames (B, T, D) to audio tokens (B, N, E).

@@ -5,12 +5,34 @@ Source: tail policies as published systems have them (Qwen2-Audio and SLAM-ASR d
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
 from ossicle.audio.lengths import grouped
 from ossicle.errors import BridgeError
 from ossicle.tensors import Frames
+
+
+class Runs:
+    """The lengths of a bridge that makes each run of ``k`` frames one token."""
+
+    fixed_rate: ClassVar[bool] = True
+    streamable: ClassVar[bool] = True
+    k: int
+    tail: str
+
+    def n_tokens(self, n_frames: int) -> int:
+        """Audio tokens for ``n_frames`` frames."""
+        return grouped(n_frames, self.k, self.tail)
+
+    def max_tokens(self, n_frames: int) -> int:
+        """The most audio tokens that ``n_frames`` frames can give; here exactly `n_tokens`."""
+        return self.n_tokens(n_frames)
+
+    def expected_hz(self, rate_hz: float) -> float:
+        """Audio tokens per second for an encoder of ``rate_hz`` frames per second."""
+        return rate_hz / self.k
 
 
 def check_runs(name: str, *, widths: Sequence[int], k: int, tail: str, tails: Sequence[str]) -> None:

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from ossicle.audio.lengths import grouped
 from ossicle.bridge.output import Output
-from ossicle.bridge.runs import check_runs, check_width, run_lengths, run_spans
+from ossicle.bridge.runs import Runs, check_runs, check_width, run_lengths, run_spans
 from ossicle.tensors import AudioTokens, Frames, length_mask
 
 TAILS = ("duplicate", "drop")
@@ -29,7 +28,7 @@ def stack_runs(values: torch.Tensor, lengths: torch.Tensor, k: int, n: int) -> t
     return values[rows, index].view(n_batch, n, k * width)  # (B, N * k, D) -> (B, N, k * D)
 
 
-class StackMLP(nn.Module):
+class StackMLP(Runs, nn.Module):
     """Concatenate each run of ``k`` frames, then Linear, ReLU, Linear to the LLM's width.
 
     Args:
@@ -46,8 +45,6 @@ class StackMLP(nn.Module):
     """
 
     kind: ClassVar[str] = "stack_mlp"
-    fixed_rate: ClassVar[bool] = True
-    streamable: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -76,18 +73,6 @@ class StackMLP(nn.Module):
             "tail": self.tail,
             "output_norm": self.output_norm,
         }
-
-    def n_tokens(self, n_frames: int) -> int:
-        """Audio tokens for ``n_frames`` frames."""
-        return grouped(n_frames, self.k, self.tail)
-
-    def max_tokens(self, n_frames: int) -> int:
-        """The most audio tokens that ``n_frames`` frames can give; here exactly `n_tokens`."""
-        return self.n_tokens(n_frames)
-
-    def expected_hz(self, rate_hz: float) -> float:
-        """Audio tokens per second for an encoder of ``rate_hz`` frames per second."""
-        return rate_hz / self.k
 
     def forward(self, frames: Frames) -> AudioTokens:
         """Frames (B, T, D) to audio tokens (B, N, E).

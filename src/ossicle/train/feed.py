@@ -6,7 +6,7 @@ Knows sources, objectives and batch budgets; does not know models or optimisers.
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ class Pools(Dataset[Pool]):
         return Pool([self.objective.collate([items[i] for i in batch]) for batch in batches], bad)
 
 
-def feed(pools: Pools, *, skip: int) -> Iterator[tuple[int, int, Batch]]:
+def feed(pools: Pools, *, skip: int) -> Generator[tuple[int, int, Batch]]:
     """(pool, number of the batch in it, batch) for ever, from the first pool's batch number ``skip``.
 
     Raises:

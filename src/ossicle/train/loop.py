@@ -6,15 +6,13 @@ Knows recipes, objectives and checkpoints; does not know what an objective compu
 """
 
 import dataclasses
-import fcntl
 import importlib.util
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -23,7 +21,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from ossicle.errors import CheckpointError, StorageError, TrainingError
+from ossicle.errors import CheckpointError, TrainingError
 from ossicle.evaluate.report import tables
 from ossicle.hub.folder import load
 from ossicle.hub.folder import save as save_model
@@ -33,9 +31,11 @@ from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed
 from ossicle.train.guards import score_held_out
-from ossicle.train.objectives import Batch, Hear, Loss, Objective, whisper
+from ossicle.train.hear import Hear
+from ossicle.train.objectives import Batch, Loss, Objective, whisper
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
+from ossicle.train.process import Counted, RunAll, lanes, locked
 from ossicle.train.recipe import Recipe, Stage, read_recipe
 from ossicle.train.report import Progress
 from ossicle.train.stage import (
@@ -51,9 +51,6 @@ from ossicle.train.stage import (
 from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
-
-Counted = tuple[float, int, dict[str, float]]
-RunAll = Callable[[Callable[[Batch], Counted], list[Batch]], list[Counted]]
 
 
 class Step(nn.Module):
@@ -112,7 +109,7 @@ class Run:
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
         self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
         self.place, self.stopping = Place(), False
-        self.segments = [segment(self.accelerator.device, precision)]
+        self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
         self.restored: dict[str, torch.Tensor] | None = None
         self.clock = time.monotonic()
@@ -147,9 +144,9 @@ class Run:
         pools = Pools(source, objective, fitting(stage.data, self.model), (self.recipe.seed, index), self.place.pool)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
-        with lanes(stage.optimizer.accumulate, self.accelerator.device) as run_all:
-            batches = feed(pools, skip=self.place.batch)
-            for group in zip(*[batches] * stage.optimizer.accumulate, strict=False):
+        n = stage.optimizer.accumulate
+        with lanes(n, self.accelerator.device) as run_all, closing(feed(pools, skip=self.place.batch)) as batches:
+            for group in zip(*[batches] * n, strict=False):
                 parts = self._backward(step, [batch for _, _, batch in group], run_all)
                 parts |= self._update(stage, optimizer, trained, parts)
                 self._count(group)
@@ -334,45 +331,6 @@ def run(
         training = Run(read, folder, minutes=minutes, data=data, device=device)
         with stop_on_term(training):
             return training.go()
-
-
-@contextmanager
-def lanes(n: int, device: torch.device) -> Iterator[RunAll]:
-    """Run a function over the batches of a step: on a processor side by side, with as many threads each as there are.
-
-    A small model keeps two threads of one batch waiting for each other; two batches of one thread each do not wait.
-    """
-    threads = torch.get_num_threads()
-    n = min(n, threads) if device.type == "cpu" else 1
-    if n == 1:
-        yield lambda function, batches: [function(batch) for batch in batches]
-        return
-    with ThreadPoolExecutor(n) as pool:
-
-        def side_by_side(function: Callable[[Batch], Counted], batches: list[Batch]) -> list[Counted]:
-            torch.set_num_threads(threads // n)
-            try:
-                return list(pool.map(function, batches))
-            finally:
-                torch.set_num_threads(threads)  # for the optimiser
-
-        yield side_by_side
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One trainer a folder; the lock dies with its process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("w")
-    except OSError as error:
-        raise StorageError(f"the run's folder {folder} cannot be written: {error.strerror}") from error
-    with handle:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, no worker process inherits it
-        except (BlockingIOError, PermissionError) as error:
-            raise StorageError(f"another process trains in {folder}") from error
-        yield
 
 
 @contextmanager

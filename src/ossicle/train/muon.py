@@ -1,12 +1,12 @@
 """The optimiser: AdamW, and for hidden matrices momentum made orthogonal.
 
-Knows weights and gradients; does not know models. A hidden matrix moves by the nearest orthogonal matrix to its momentum
-(Jordan et al. 2024, "Muon"), scaled so that a step is as large as AdamW's and both share one rate (Liu et al. 2025,
-section 2.2). PyTorch's own Muon iterates in bfloat16, which is a hundred times slower than float32 on a processor
+Knows weights and gradients; does not know models. A hidden matrix moves by the nearest orthogonal matrix to its
+momentum (Jordan et al. 2024, "Muon"), scaled so that a step is as large as AdamW's and both share one rate (Liu et al.
+2025, section 2.2). PyTorch's own Muon iterates in bfloat16, which is a hundred times slower than float32 on a processor
 without bf16 units, and multiplies the long side again in each round; here the rounds run on the small Gram matrix.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -55,13 +55,12 @@ class MuonAdamW(torch.optim.AdamW):
     def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, betas: tuple[float, float]) -> None:
         super().__init__(list(groups), lr=lr, betas=betas, fused=True)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step of every group.
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        torch.optim.Optimizer.__setstate__(self, state)  # AdamW's own wants to find its step count in every state
 
-        Args:
-            closure: as `torch.optim.Optimizer.step` takes it.
-        """
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> float | None:  # type: ignore[override]
+        """One step of every group; ``closure`` as `torch.optim.Optimizer.step` takes it."""
         kept = []
         for group in self.param_groups:
             if group["block"] is None:
@@ -75,7 +74,7 @@ class MuonAdamW(torch.optim.AdamW):
                 kept += [(value, value.grad) for value in values]
         for value, _ in kept:
             value.grad = None
-        loss = super().step(closure)
+        loss: float | None = super().step(closure)
         for value, grad in kept:
             value.grad = grad
         return loss
@@ -99,9 +98,7 @@ def _moves(matrices: torch.Tensor, block: int) -> torch.Tensor:
         return _moves(matrices.mT, -block).mT
     n, rows, columns = matrices.shape
     blocks = matrices.reshape(-1, block or rows, columns)
-    if blocks.shape[1] > columns:
-        moved = orthogonal(blocks.mT).mT
-    else:
-        moved = orthogonal(blocks)
+    moved = orthogonal(blocks.mT).mT if blocks.shape[1] > columns else orthogonal(blocks)
     scale = STEP_RMS * max(moved.shape[1:]) ** 0.5  # an orthogonal (m, n) has a root mean square of max(m, n) ** -0.5
-    return (moved * scale).reshape(n, rows, columns)
+    moves: torch.Tensor = (moved * scale).reshape(n, rows, columns)
+    return moves

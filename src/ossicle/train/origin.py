@@ -33,8 +33,8 @@ def choose_precision(asked: str, device: torch.device) -> str:
     return "bfloat16" if times[torch.bfloat16] < times[torch.float32] else "float32"
 
 
-def segment(device: torch.device, precision: str) -> dict[str, Any]:
-    """Who trains from here on: commit, versions, device, time."""
+def segment(device: torch.device, precision: str, minutes: float | None) -> dict[str, Any]:
+    """Who trains from here on: commit, versions, device, time, and the minutes that the command line gave."""
     versions = {}
     for package in VERSIONS:
         try:
@@ -47,6 +47,7 @@ def segment(device: torch.device, precision: str) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "precision": precision,
+        "minutes": minutes,
         "versions": versions,
         "from_step": 0,
     }

@@ -5,6 +5,8 @@ learns one way of copying for all words, and spells those that it never saw. Eve
 any text can be read and written.
 """
 
+from typing import Any
+
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -14,6 +16,7 @@ from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
 from ossicle.hub.folder import load
+from ossicle.hub.parts import build_bridge
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.recipe import BridgePart, LlmPart, Parts
 
@@ -84,14 +87,18 @@ def new_encoder(settings: WhisperSettings) -> WhisperEncoder:
 
 def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | StackMLP:
     """A bridge of a recipe with random weights."""
+    settings: dict[str, Any] = {
+        "width_in": width_in,
+        "width_out": width_out,
+        "k": part.k,
+        "output_norm": part.output_norm,
+    }
     match part.kind:
         case "mean_pool":
-            return MeanPool(
-                width_in, width_out, k=part.k, tail=part.tail, norm_in=part.norm_in, output_norm=part.output_norm
-            )
+            settings |= {"tail": part.tail, "norm_in": part.norm_in}
         case "stack_mlp":
-            tail = "duplicate" if part.tail == "pool" else part.tail
-            return StackMLP(width_in, width_out, k=part.k, hidden=part.hidden, tail=tail, output_norm=part.output_norm)
+            settings |= {"tail": "duplicate" if part.tail == "pool" else part.tail, "hidden": part.hidden}
+    return build_bridge(part.kind, settings)
 
 
 def build(parts: Parts, *, name: str, seed: int) -> AudioLM:

@@ -15,8 +15,10 @@ from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
+from ossicle.train.answers import Answer, Tell
+from ossicle.train.hear import Hear
 from ossicle.train.muon import MuonAdamW
-from ossicle.train.objectives import Answer, Hear, Objective, Tell
+from ossicle.train.objectives import Objective
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, Source, World
 
@@ -132,18 +134,18 @@ def new_optimizer(
 
 
 def _blocks(model: AudioLM) -> dict[int, int]:
-    """Which weights are hidden matrices, by id, and in which blocks they move: attention head by head, the rest whole."""
+    """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole."""
     found: dict[int, int] = {}
     config = model.llm.config
     towers: list[tuple[nn.Module, int]] = [(model.llm, config.hidden_size // config.num_attention_heads)]
     if isinstance(model.encoder, WhisperEncoder):
         towers.append((model.encoder, model.encoder.settings.width // model.encoder.settings.heads))
     for tower, head in towers:
+        sides = {"q_proj": head, "k_proj": head, "v_proj": head, "out_proj": -head, "o_proj": -head}
         for name, value in tower.named_parameters():
             if "layers." not in name or value.ndim != 2 or "lora_" in name:
                 continue
-            kind = name.split(".")[-2]
-            found[id(value)] = {**dict.fromkeys(("q_proj", "k_proj", "v_proj"), head), "out_proj": -head, "o_proj": -head}.get(kind, 0)
+            found[id(value)] = sides.get(name.split(".")[-2], 0)
     return found
 
 

@@ -1,0 +1,219 @@
+"""The two lessons that end in an answer: about audio that is told in words, and about audio itself.
+
+``tell`` teaches an LLM alone, ``answer`` any of encoder, bridge and LLM. Knows prompts and models; does not know
+optimisers. Source: Chu et al. 2023 for next-token loss on the answer alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.audio.features import log_mel
+from ossicle.encoders.whisper import HALO
+from ossicle.errors import ConfigError
+from ossicle.models.audio_lm import AudioLM
+from ossicle.prompt.chat import Message, Prompt, render, render_answer
+from ossicle.train.hear import Hear, HearItem, features_of
+from ossicle.train.objectives import IGNORE, Batch, Loss, whisper
+from ossicle.train.sources import Sample
+from ossicle.world.telling import MARKS, TELL_HZ, tell
+
+
+def conversation(question: str | None) -> tuple[Message, ...]:
+    """One user turn: a clip, and the question if there is one (voice chat has none)."""
+    clip = Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
+    return (Message("user", (clip,) if question is None else (clip, question)),)
+
+
+def prompt_with_answer(tokenizer: Any, pad_id: int, question: str | None, answer: str, n: int) -> tuple[Prompt, int]:
+    """A training prompt of one clip of ``n`` audio tokens, and how many ids at its end are the answer."""
+    prompt = render(conversation(question), [n], tokenizer, pad_id=pad_id)
+    ids = render_answer(tokenizer, answer)
+    return Prompt(prompt.ids + ids, prompt.slots), len(ids)
+
+
+def answer_loss(model: AudioLM, embeds: torch.Tensor, mask: torch.Tensor, batch: Batch) -> Loss:
+    """Next-token loss on the answers of right-padded prompts; the head runs on the answers' positions only."""
+    n = max(len(prompt.ids) for prompt in batch.prompts)
+    targets = torch.full((len(batch.prompts), n), IGNORE)
+    for row, prompt, n_answer in zip(targets, batch.prompts, batch.n_answers, strict=True):
+        end = len(prompt.ids)
+        row[end - n_answer - 1 : end - 1] = torch.tensor(prompt.ids[end - n_answer :])
+    used = (targets != IGNORE).any(0).nonzero().squeeze(1)
+    targets = targets[:, used].to(embeds.device)
+    logits = model.llm(inputs_embeds=embeds, attention_mask=mask, logits_to_keep=used.to(embeds.device)).logits
+    total = functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
+    count = int((targets != IGNORE).sum())
+    with torch.no_grad():
+        right = ((logits.argmax(-1) == targets) & (targets != IGNORE)).sum().item() / count
+    return total, count, {"answer": total.item() / count, "token_accuracy": right}
+
+
+@dataclass(frozen=True, eq=False)
+class TellItem:
+    """A prompt with its answer, and the words told in its slots."""
+
+    prompt: Prompt
+    n_answer: int
+    bags: tuple[tuple[int, int], ...]
+    seconds: float
+    seed: int
+
+    @property
+    def size(self) -> float:
+        """What padding costs by: tokens, as seconds of told audio."""
+        return len(self.prompt.ids) / TELL_HZ
+
+
+class Tell:
+    """The LLM answers about tellings: sums of word embeddings in place of audio tokens.
+
+    Args:
+        model: whose tokenizer and pad id are used.
+        noise: standard deviation of what is added to each told vector, as a share of the median embedding norm.
+    """
+
+    def __init__(self, model: AudioLM, *, noise: float = 0.25) -> None:
+        self.tokenizer, self.pad_id, self.noise = model.tokenizer, model.pad_id, noise
+        self._heads = nn.Identity()
+        self._ids: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def heads(self) -> nn.Module:
+        """Nothing but the model is trained."""
+        return self._heads
+
+    def ids(self, word: str) -> tuple[int, ...]:
+        """Token ids of a told word: a letter is its own token, a mark is the sum of its pieces."""
+        if word not in self._ids:
+            if len(word) == 1:
+                found = [self.tokenizer.convert_tokens_to_ids("\u2581" if word == " " else word)]
+            else:
+                found = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+            self._ids[word] = tuple(found)
+        return self._ids[word]
+
+    def item(self, sample: Sample, rng: np.random.Generator) -> TellItem:
+        """A telling with between 0 and 15 % slips, and the prompt around it."""
+        assert sample.scene is not None, "a telling needs the ground truth of the world"
+        seconds = len(sample.samples) / SAMPLE_RATE
+        slips = float(rng.choice([0.0, 0.04, 0.08, 0.15]))
+        told = tell(sample.scene, sample.events, seconds, rng, slips=slips)
+        prompt, n_answer = prompt_with_answer(self.tokenizer, self.pad_id, sample.question, sample.answer, len(told))
+        start = prompt.slots[0].start
+        bags = tuple((start + i, key) for i, bag in enumerate(told) for word in bag for key in self.ids(word))
+        return TellItem(prompt, n_answer, bags, seconds, int(rng.integers(2**63)))
+
+    def collate(self, items: Sequence[TellItem]) -> Batch:
+        """Items side by side."""
+        rows = [(i, place, key) for i, item in enumerate(items) for place, key in item.bags]
+        return Batch(
+            seconds=sum(item.seconds for item in items),
+            prompts=tuple(item.prompt for item in items),
+            n_answers=tuple(item.n_answer for item in items),
+            bags=torch.tensor(rows, dtype=torch.int64).reshape(-1, 3).T,
+            seed=items[0].seed,
+        )
+
+    def loss(self, model: AudioLM, batch: Batch) -> Loss:
+        """Next-token loss of the LLM alone."""
+        assert batch.bags is not None
+        table = model.llm.get_input_embeddings()
+        n = max(len(prompt.ids) for prompt in batch.prompts)
+        ids = torch.full((len(batch.prompts), n), self.pad_id)
+        mask = torch.zeros((len(batch.prompts), n), dtype=torch.int64)
+        slots = torch.zeros((len(batch.prompts), n, 1))
+        for i, prompt in enumerate(batch.prompts):
+            ids[i, : len(prompt.ids)] = torch.tensor(prompt.ids)
+            mask[i, : len(prompt.ids)] = 1
+            for slot in prompt.slots:
+                slots[i, slot.start : slot.start + slot.length] = 1
+        device = table.weight.device
+        row, place, key = batch.bags.to(device)
+        embeds = table(ids.to(device))
+        told = torch.zeros_like(embeds).index_put((row, place), table(key), accumulate=True)
+        size = table.weight.detach().norm(dim=1).median() / embeds.shape[-1] ** 0.5
+        drawn = torch.randn(embeds.shape, generator=torch.Generator().manual_seed(batch.seed)).to(device)
+        shake = drawn * slots.to(device) * size * self.noise
+        return answer_loss(model, embeds + told + shake, mask.to(device), batch)
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerItem:
+    """Audio features, the prompt with its answer, and what `Hear` wants."""
+
+    hear: HearItem
+    prompt: Prompt
+    n_answer: int
+    seconds: float
+
+    @property
+    def size(self) -> float:
+        """What padding costs by: seconds."""
+        return self.seconds
+
+
+class Answer:
+    """The model answers about audio; with ``hear`` the encoder keeps its own lessons beside.
+
+    Args:
+        model: whose tokenizer, encoder and bridge give the lengths.
+        hear: the encoder's objective, or None.
+        hear_weight: of that objective, per frame against per answer token.
+    """
+
+    def __init__(self, model: AudioLM, *, hear: Hear | None = None, hear_weight: float = 0.0) -> None:
+        self.tokenizer, self.pad_id = model.tokenizer, model.pad_id
+        if not model.bridge.fixed_rate:
+            raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
+        self.n_tokens, self.n_frames = model.bridge.max_tokens, model.encoder.n_frames
+        self.n_mels = whisper(model).settings.n_mels
+        self.hear, self.hear_weight = hear, hear_weight
+        self._heads: nn.Module = nn.Identity() if hear is None else hear
+
+    @property
+    def heads(self) -> nn.Module:
+        """The encoder's heads, if its own lessons go on."""
+        return self._heads
+
+    def item(self, sample: Sample, rng: np.random.Generator) -> AnswerItem:
+        """Features and the prompt around the sample's audio."""
+        if self.hear is not None and sample.scene is not None:
+            hear = self.hear.item(sample, rng)
+        else:
+            nothing = np.zeros(0, np.int64)
+            mel = log_mel(sample.samples, n_mels=self.n_mels, halo=HALO)
+            seconds = len(sample.samples) / SAMPLE_RATE
+            hear = HearItem(mel, len(sample.samples), nothing, nothing, np.zeros((0, len(MARKS)), np.uint8), seconds)
+        n = self.n_tokens(self.n_frames(hear.n_samples))
+        prompt, n_answer = prompt_with_answer(self.tokenizer, self.pad_id, sample.question, sample.answer, n)
+        return AnswerItem(hear, prompt, n_answer, hear.seconds)
+
+    def collate(self, items: Sequence[AnswerItem]) -> Batch:
+        """Items side by side."""
+        prompts, n_answers = tuple(item.prompt for item in items), tuple(item.n_answer for item in items)
+        if self.hear is None:
+            features = features_of([item.hear for item in items])
+            return Batch(sum(item.seconds for item in items), features, prompts=prompts, n_answers=n_answers)
+        b = self.hear.collate([item.hear for item in items])
+        return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, n_answers)
+
+    def loss(self, model: AudioLM, batch: Batch) -> Loss:
+        """Next-token loss on the answers, plus the encoder's own."""
+        assert batch.features is not None
+        frames = model.encoder(batch.features)
+        embeds, mask = model.splice(batch.prompts, model.bridge(frames))
+        total, count, parts = answer_loss(model, embeds, mask, batch)
+        if self.hear is not None:
+            heard, n, more = self.hear.frame_loss(frames, batch)
+            total = total + self.hear_weight * heard * (count / n)
+            parts |= more
+        return total, count, parts

@@ -1,0 +1,58 @@
+"""What a training process shares: the threads of its processor among the batches of a step, its folder with no other.
+
+Knows threads and locks; does not know what is trained.
+"""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ossicle.errors import StorageError
+from ossicle.train.objectives import Batch
+
+Counted = tuple[float, int, dict[str, float]]
+"""A batch's summed loss, what it counts, and its means for the log."""
+RunAll = Callable[[Callable[[Batch], Counted], list[Batch]], list[Counted]]
+
+
+@contextmanager
+def lanes(n: int, device: torch.device) -> Iterator[RunAll]:
+    """Run a function over the batches of a step: on a processor side by side, with as many threads each as there are.
+
+    A small model keeps two threads of one batch waiting for each other; two batches of one thread each do not wait.
+    """
+    threads = torch.get_num_threads()
+    n = min(n, threads) if device.type == "cpu" else 1
+    if n == 1:
+        yield lambda function, batches: [function(batch) for batch in batches]
+        return
+    with ThreadPoolExecutor(n) as pool:
+
+        def side_by_side(function: Callable[[Batch], Counted], batches: list[Batch]) -> list[Counted]:
+            torch.set_num_threads(threads // n)
+            try:
+                return list(pool.map(function, batches))
+            finally:
+                torch.set_num_threads(threads)  # for the optimiser
+
+        yield side_by_side
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One trainer a folder; the lock dies with its process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / "lock").open("w")
+    except OSError as error:
+        raise StorageError(f"the run's folder {folder} cannot be written: {error.strerror}") from error
+    with handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, no worker process inherits it
+        except (BlockingIOError, PermissionError) as error:
+            raise StorageError(f"another process trains in {folder}") from error
+        yield

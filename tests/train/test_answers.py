@@ -1,0 +1,94 @@
+"""Answers: what is asked of the model, and at which places it is told how well it did."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from ossicle.audio.clip import Clip
+from ossicle.prompt.chat import Message, render, render_answer
+from ossicle.train.answers import Answer, Tell, conversation, prompt_with_answer
+
+from .support import MODEL, RNG, items, samples, tiny_hear
+
+
+def test_a_prompt_ends_in_its_answer() -> None:
+    prompt, n = prompt_with_answer(MODEL.tokenizer, MODEL.pad_id, "what is said?", "a dog", 7)
+    answer = render_answer(MODEL.tokenizer, "a dog")
+    assert prompt.ids[-n:] == answer and n == len(answer)
+    (slot,) = prompt.slots
+    assert slot.length == 7 and prompt.ids[slot.start : slot.start + 7] == [MODEL.pad_id] * 7
+    clip = Clip(np.zeros(100, np.float32), 16_000)
+    asked = render([Message("user", (clip, "what is said?"))], [7], MODEL.tokenizer, pad_id=MODEL.pad_id)
+    assert prompt.ids[:-n] == asked.ids
+    assert [len(message.content) for message in conversation(None)] == [1]
+
+
+@torch.no_grad()
+def test_the_answer_loss_is_that_of_the_whole_sequence_at_the_answers_places() -> None:
+    objective = Answer(MODEL)
+    several = items(objective, 3, "instrument")
+    batch = objective.collate(several)
+    total, count, parts = objective.loss(MODEL, batch)
+    wanted = right = 0.0
+    for sample in samples(3, "instrument"):
+        tokens = MODEL.bridge(MODEL.encoder(MODEL.encoder.features([Clip(sample.samples, 16_000)])))
+        n = int(tokens.lengths[0])
+        prompt, n_answer = prompt_with_answer(MODEL.tokenizer, MODEL.pad_id, sample.question, sample.answer, n)
+        embeds = MODEL.table(torch.tensor(prompt.ids))
+        start = prompt.slots[0].start
+        embeds[start : start + n] = tokens.values[0, :n]
+        logits = MODEL.llm(inputs_embeds=embeds[None]).logits[0, -n_answer - 1 : -1]
+        answer = torch.tensor(prompt.ids[-n_answer:])
+        wanted += functional.cross_entropy(logits, answer, reduction="sum").item()
+        right += (logits.argmax(-1) == answer).sum().item()
+    assert total.item() == pytest.approx(wanted, rel=1e-4)
+    assert count == sum(item.n_answer for item in several)
+    assert parts["token_accuracy"] == pytest.approx(right / count) and parts["answer"] == pytest.approx(wanted / count)
+
+
+def test_an_answer_may_keep_the_encoders_lessons() -> None:
+    ears = tiny_hear()
+    plain, both = Answer(MODEL), Answer(MODEL, hear=ears, hear_weight=0.5)
+    assert both.heads is ears and not list(plain.heads.parameters())
+    item = both.item(samples(1, "count")[0], RNG(0))
+    batch = both.collate([item])
+    total, count, parts = both.loss(MODEL, batch)
+    answer, _, _ = plain.loss(MODEL, batch)
+    heard, n, more = ears.frame_loss(MODEL.encoder(batch.features), batch)
+    assert total.item() == pytest.approx(answer.item() + 0.5 * heard.item() * count / n, rel=1e-5)
+    assert parts.keys() == {"answer", "token_accuracy", *more}
+    total.backward()
+    assert all(value.grad is not None for value in ears.parameters())
+    MODEL.zero_grad()
+
+
+def test_told_words_are_embeddings_in_the_slots() -> None:
+    objective = Tell(MODEL, noise=0.0)
+    assert objective.ids("a") == (MODEL.tokenizer.convert_tokens_to_ids("a"),)
+    assert objective.ids(" ") == (MODEL.tokenizer.convert_tokens_to_ids("\u2581"),)
+    assert len(objective.ids("rain")) >= 4 and objective.ids("rain") == objective.ids("rain")
+    several = items(objective, 2, "transcribe", dry=True)
+    batch = objective.collate(several)
+    for item, prompt in zip(several, batch.prompts, strict=True):
+        (slot,) = prompt.slots
+        assert slot.length == math.ceil(item.seconds * 25 - 1e-9)
+        assert all(slot.start <= place < slot.start + slot.length for place, _ in item.bags)
+        assert {key for _, key in item.bags} & {objective.ids(letter)[0] for letter in "aeiou"}
+    assert not list(objective.heads.parameters())
+    quiet = replace(batch, bags=torch.zeros((3, 0), dtype=torch.int64))
+    assert objective.loss(MODEL, batch)[0].item() != objective.loss(MODEL, quiet)[0].item()
+
+
+@torch.no_grad()
+def test_noise_shakes_only_what_is_told() -> None:
+    batch = Tell(MODEL).collate(items(Tell(MODEL), 2, "transcribe", dry=True))
+    losses = []
+    for noise in (0.0, 0.25):
+        for seed in (1, 2):
+            losses.append(Tell(MODEL, noise=noise).loss(MODEL, replace(batch, seed=seed))[0].item())
+    assert losses[0] == losses[1] and losses[2] != losses[3]
+    assert losses[3] == Tell(MODEL, noise=0.25).loss(MODEL, replace(batch, seed=2))[0].item()
