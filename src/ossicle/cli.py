@@ -216,6 +216,7 @@ def train(
 ) -> None:
     """Train a model by a recipe. A run that was killed goes on where its last checkpoint stands."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would take the trainer's cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits must not spin on another batch's core
     from ossicle.train import loop
 
     _set_threads(threads)

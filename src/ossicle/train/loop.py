@@ -175,9 +175,8 @@ class Run:
 
         done = run_all(one, batches)
         count = sum(n for _, n, _ in done)
-        for value in step.parameters():
-            if value.grad is not None:
-                value.grad.div_(count)
+        gradients = [value.grad for value in step.parameters() if value.grad is not None]
+        torch._foreach_div_(gradients, float(count))
         means = {key: sum(n * parts[key] for _, n, parts in done) / count for key in done[0][2]}
         return {"loss": sum(total for total, _, _ in done) / count, **means}
 
