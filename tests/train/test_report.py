@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ossicle.train.report import Progress
+from ossicle.train.report import Progress, readings
 
 
 def test_the_last_step_of_a_stage_is_logged_with_the_means_of_all_since_the_last_line(
@@ -35,3 +35,14 @@ def test_a_reading_starts_afresh_after_each_line(tmp_path: Path) -> None:
 def test_nothing_read_yet_is_no_loss(tmp_path: Path) -> None:
     progress = Progress("hear", tmp_path / "log.jsonl")
     assert progress.mean_loss != progress.mean_loss
+
+
+def test_a_log_is_thinned_evenly_and_keeps_each_stages_last_reading(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    assert readings(log) == []
+    lines = [{"stage": stage, "step": step} for stage in "ab" for step in range(100)]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert readings(log, most=500) == lines
+    few = readings(log, most=12)
+    assert len(few) <= 12 and few[0] == lines[0] and few[-1] == lines[-1] and lines[99] in few
+    assert few == sorted(few, key=lines.index)

@@ -37,7 +37,7 @@ from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
 from ossicle.train.process import Counted, RunAll, lanes, locked
 from ossicle.train.recipe import Recipe, Stage, read_recipe
-from ossicle.train.report import Progress
+from ossicle.train.report import Progress, readings
 from ossicle.train.stage import (
     enter,
     fitting,
@@ -292,6 +292,7 @@ class Run:
             "training_hours": round(self.place.wall_s / 3600, 3),
             "steps": self.place.step,
             "segments": self.segments,
+            "log": readings(self.out / "log.jsonl"),
         }
         save_model(self.model, folder, origin=origin, dtype="float16", overwrite=True)
         return folder

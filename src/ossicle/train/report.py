@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 LINE_S = 15.0
 
@@ -56,3 +57,13 @@ class Progress:
         self.sums, self.counts, self.shown = {}, {}, time.monotonic()
         self.from_audio_s, self.from_s = audio_s, seconds
         return reading
+
+
+def readings(log: Path, *, most: int = 120) -> list[dict[str, Any]]:
+    """The readings of a run's log, thinned evenly to at most ``most``, the last of each stage among them."""
+    if not log.is_file():
+        return []
+    found = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    last = {one["stage"]: i for i, one in enumerate(found)}
+    every = -(-len(found) // max(most - len(last), 1)) if found else 1
+    return [one for i, one in enumerate(found) if i % every == 0 or i == last[one["stage"]]]
