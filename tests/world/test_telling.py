@@ -100,6 +100,13 @@ def test_slips_leave_letters_out_and_change_some() -> None:
     assert len(tellings[0.3]) < len(tellings[0.0])
 
 
+def test_most_slips_sound_alike() -> None:
+    scene, event = spoken("b" * 400)
+    told = tell(scene, (event,), event.end_s + 1.0, np.random.default_rng(1), slips=0.5)
+    wrong = [word for bag in told for word in bag if len(word) == 1 and word != "b"]
+    assert len(wrong) > 80 and 0.65 < wrong.count("p") / len(wrong) < 0.95
+
+
 def test_marks_are_told_in_most_slots_of_their_events_and_in_no_other() -> None:
     scene = Scene((Pause(1.0), Sound("rain", 1, 4.0), Pause(1.0)))
     told = tell(scene, render(scene).events, 6.0, np.random.default_rng(0), slips=0.0)

@@ -102,10 +102,10 @@ class Tell:
         return self._ids[word]
 
     def item(self, sample: Sample, rng: np.random.Generator) -> TellItem:
-        """A telling with between 0 and 15 % slips, and the prompt around it."""
+        """A telling with between 0 and 25 % slips, and the prompt around it."""
         assert sample.scene is not None, "a telling needs the ground truth of the world"
         seconds = len(sample.samples) / SAMPLE_RATE
-        slips = float(rng.choice([0.0, 0.04, 0.08, 0.15]))
+        slips = float(rng.choice([0.0, 0.06, 0.14, 0.25]))
         told = tell(sample.scene, sample.events, seconds, rng, slips=slips)
         prompt, n_answer = prompt_with_answer(self.tokenizer, self.pad_id, sample.question, sample.answer, len(told))
         start = prompt.slots[0].start

@@ -22,6 +22,8 @@ HEIGHTS = tuple("0123456789")
 MARKS = ("speech", "low", "high", "slow", "fast", "onset", *KINDS, *TIMBRES, *HEIGHTS)
 TELL_HZ = 25
 LETTERS = " abcdefghijklmnopqrstuvwxyz"
+ALIKE = ("aeiouy", "bp", "ckgq", "dt", "fv", "szx", "mn", "lrw", "hj")
+"""Letters that an ear takes for each other."""
 SAMPLE_RATE = 16_000
 
 
@@ -90,7 +92,7 @@ def tell(
         events: its events.
         duration_s: its length.
         rng: draws blanks, repeats and slips.
-        slips: share of letters that come out wrong, missing or doubled.
+        slips: share of letters that come out missing or as another, mostly one that sounds alike.
 
     Returns:
         ceil(duration * 25) bags; an empty one is a blank.
@@ -123,9 +125,17 @@ def _spell(event: Event, rng: np.random.Generator, slips: float) -> list[tuple[i
         if draw < slips * 0.3:
             continue
         if draw < slips:
-            letter = LETTERS[int(rng.integers(1, len(LETTERS)))]
+            letter = _misheard(letter, rng)
         out.append((slot, letter))
         taken = slot
         if rng.random() < 0.2:
             out.append((slot + 1, letter))
     return out
+
+
+def _misheard(letter: str, rng: np.random.Generator) -> str:
+    """Another letter: four times in five one that sounds alike."""
+    alike = next((group for group in ALIKE if letter in group), "")
+    others = alike.replace(letter, "") if rng.random() < 0.8 else ""
+    others = others or LETTERS[1:].replace(letter, "")
+    return others[int(rng.integers(len(others)))]
