@@ -131,7 +131,7 @@ def test_two_sentences_are_said_by_one_voice_with_a_pause_between():
 @pytest.mark.parametrize("task", ["said", "slot"])
 def test_facts_and_slots_are_spoken(task):
     nouns = set()
-    for example in draw(task, n=400):
+    for example in draw(task, n=1000):
         assert re.search(rf"\b{example.answer}\b", the_text(example))
         nouns.add(example.question)
     assert len(nouns) > 80
