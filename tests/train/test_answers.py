@@ -1,5 +1,6 @@
 """Answers: what is asked of the model, and at which places it is told how well it did."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -9,44 +10,69 @@ import torch
 from torch.nn import functional
 
 from ossicle.audio.clip import Clip
-from ossicle.prompt.chat import Message, render, render_answer
-from ossicle.train.answers import Answer, Tell, conversation, prompt_with_answer
+from ossicle.prompt.chat import CHATML, Message, render, render_answer
+from ossicle.train.answers import Answer, Tell, prompt_with_answers
 
 from .support import MODEL, RNG, items, samples, tiny_hear
 
 
 def test_a_prompt_ends_in_its_answer() -> None:
-    prompt, n = prompt_with_answer(MODEL.tokenizer, MODEL.pad_id, "what is said?", "a dog", 7)
+    prompt, ((start, n),) = prompt_with_answers(MODEL.tokenizer, MODEL.pad_id, [("what is said?", "a dog")], 7)
     answer = render_answer(MODEL.tokenizer, "a dog")
-    assert prompt.ids[-n:] == answer and n == len(answer)
+    assert prompt.ids[start:] == answer and n == len(answer)
     (slot,) = prompt.slots
     assert slot.length == 7 and prompt.ids[slot.start : slot.start + 7] == [MODEL.pad_id] * 7
     clip = Clip(np.zeros(100, np.float32), 16_000)
     asked = render([Message("user", (clip, "what is said?"))], [7], MODEL.tokenizer, pad_id=MODEL.pad_id)
-    assert prompt.ids[:-n] == asked.ids
-    assert [len(message.content) for message in conversation(None)] == [1]
+    assert prompt.ids[:start] == asked.ids
+
+
+def test_every_answer_of_a_conversation_stands_where_generation_would_give_it() -> None:
+    told: list[tuple[str | None, str]] = [(None, "a dog"), ("which animal?", "dog"), ("how many?", "one")]
+    prompt, spans = prompt_with_answers(MODEL.tokenizer, MODEL.pad_id, told, 5)
+    clip = Clip(np.zeros(100, np.float32), 16_000)
+    turns: list[Message] = []
+    for (question, answer), (start, n) in zip(told, spans, strict=True):
+        turns.append(Message("user", ((clip,) if question is None else (question,))))
+        assert prompt.ids[:start] == render(turns, [5], MODEL.tokenizer, pad_id=MODEL.pad_id).ids
+        assert prompt.ids[start : start + n] == render_answer(MODEL.tokenizer, answer)
+        turns.append(Message("assistant", (answer,)))
+    assert sum(spans[-1]) == len(prompt.ids) and len(prompt.slots) == 1
+
+
+def test_an_answer_that_the_template_rewrites_in_the_past_does_not_count() -> None:
+    tokenizer = copy.deepcopy(MODEL.tokenizer)
+    tokenizer.chat_template = CHATML.replace("{{ message.role }}", "{{ message.role }}{{ '!' if loop.last else '' }}")
+    told: list[tuple[str | None, str]] = [("which animal?", "dog"), ("how many?", "one")]
+    prompt, ((start, n),) = prompt_with_answers(tokenizer, MODEL.pad_id, told, 5)
+    assert prompt.ids[start : start + n] == render_answer(tokenizer, "one") and start + n == len(prompt.ids)
 
 
 @torch.no_grad()
-def test_the_answer_loss_is_that_of_the_whole_sequence_at_the_answers_places() -> None:
+@pytest.mark.parametrize("task", ["instrument", "order"])
+def test_the_answer_loss_is_that_of_the_whole_sequence_at_the_answers_places(task: str) -> None:
     objective = Answer(MODEL)
-    several = items(objective, 3, "instrument")
+    several = items(objective, 3, task)
     batch = objective.collate(several)
     total, count, parts = objective.loss(MODEL, batch)
     wanted = right = 0.0
-    for sample in samples(3, "instrument"):
+    for sample in samples(3, task):
         tokens = MODEL.bridge(MODEL.encoder(MODEL.encoder.features([Clip(sample.samples, 16_000)])))
         n = int(tokens.lengths[0])
-        prompt, n_answer = prompt_with_answer(MODEL.tokenizer, MODEL.pad_id, sample.question, sample.answer, n)
+        asked = [(sample.question, sample.answer), *sample.more]
+        prompt, spans = prompt_with_answers(MODEL.tokenizer, MODEL.pad_id, asked, n)
+        assert len(spans) == len(asked) > 1
         embeds = MODEL.table(torch.tensor(prompt.ids))
         start = prompt.slots[0].start
         embeds[start : start + n] = tokens.values[0, :n]
-        logits = MODEL.llm(inputs_embeds=embeds[None]).logits[0, -n_answer - 1 : -1]
-        answer = torch.tensor(prompt.ids[-n_answer:])
-        wanted += functional.cross_entropy(logits, answer, reduction="sum").item()
-        right += (logits.argmax(-1) == answer).sum().item()
+        logits = MODEL.llm(inputs_embeds=embeds[None]).logits[0]
+        for begin, length in spans:
+            answer = torch.tensor(prompt.ids[begin : begin + length])
+            given = logits[begin - 1 : begin + length - 1]
+            wanted += functional.cross_entropy(given, answer, reduction="sum").item()
+            right += (given.argmax(-1) == answer).sum().item()
     assert total.item() == pytest.approx(wanted, rel=1e-4)
-    assert count == sum(item.n_answer for item in several)
+    assert count == sum(length for item in several for _, length in item.answers)
     assert parts["token_accuracy"] == pytest.approx(right / count) and parts["answer"] == pytest.approx(wanted / count)
 
 

@@ -38,7 +38,7 @@ class Item:
 
 
 class Count:
-    """An objective whose batches name their items, in ``n_answers``, and carry a random number of each."""
+    """An objective whose batches name their items, in ``answers``, and carry a random number of each."""
 
     heads = nn.Identity()
 
@@ -46,10 +46,14 @@ class Count:
         return Item(int(sample.answer), len(sample.samples) / 16_000, rng.random())
 
     def collate(self, items: Sequence[Item]) -> Batch:
-        return Batch(sum(item.draw for item in items), n_answers=tuple(item.index for item in items))
+        return Batch(sum(item.draw for item in items), answers=tuple(((item.index, 1),) for item in items))
 
     def loss(self, model: Any, batch: Batch) -> Any:
         raise AssertionError("a feed computes no loss")
+
+
+def indices(batch: Batch) -> tuple[int, ...]:
+    return tuple(index for ((index, _),) in batch.answers)
 
 
 def pools(first: int = 0, *, source: Numbers | None = None, **data: Any) -> Pools:
@@ -58,15 +62,15 @@ def pools(first: int = 0, *, source: Numbers | None = None, **data: Any) -> Pool
 
 
 def drawn(feeding: Any, n: int) -> list[tuple[int, int, tuple[int, ...], float]]:
-    return [(pool, number, batch.n_answers, batch.seconds) for pool, number, batch in islice(feeding, n)]
+    return [(pool, number, indices(batch), batch.seconds) for pool, number, batch in islice(feeding, n)]
 
 
 def test_a_pool_holds_its_own_items_once_and_follows_from_its_number() -> None:
     pool = pools(3)[0]
-    assert sorted(i for batch in pool.batches for i in batch.n_answers) == list(range(60, 80)) and pool.bad == []
+    assert sorted(i for batch in pool.batches for i in indices(batch)) == list(range(60, 80)) and pool.bad == []
     again = pools(2)[1]
-    assert [(b.n_answers, b.seconds) for b in again.batches] == [(b.n_answers, b.seconds) for b in pool.batches]
-    assert all(len(batch.n_answers) * max(1 + i % 7 for i in batch.n_answers) <= 15 for batch in pool.batches)
+    assert [(indices(b), b.seconds) for b in again.batches] == [(indices(b), b.seconds) for b in pool.batches]
+    assert all(len(indices(batch)) * max(1 + i % 7 for i in indices(batch)) <= 15 for batch in pool.batches)
     assert len(pools()) == 2**31
 
 
@@ -75,7 +79,7 @@ def test_any_number_of_workers_gives_the_same_batches_in_the_same_order(workers:
     one = drawn(feed(pools(workers=workers), skip=0), 30)
     assert [pool for pool, *_ in one] == sorted(pool for pool, *_ in one) and one[-1][0] >= 2
     for number in range(one[-1][0]):
-        wanted = [(batch.n_answers, batch.seconds) for batch in pools(number)[0].batches]
+        wanted = [(indices(batch), batch.seconds) for batch in pools(number)[0].batches]
         assert [tuple(rest) for pool, _, *rest in one if pool == number] == wanted
 
 

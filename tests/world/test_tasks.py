@@ -138,6 +138,39 @@ def test_facts_and_slots_are_spoken(task):
     assert sample(task, np.random.default_rng(0), "test", slice="unseen_accent").slices == ("unseen_accent",)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_what_else_is_asked_is_true_too(task):
+    seen = 0
+    for example in draw(task, n=200):
+        assert len(example.more) <= tasks.MORE
+        parts = heard(example)
+        text = " ".join(part.text for part in parts if isinstance(part, Speech))
+        kinds = [part.kind for part in parts if isinstance(part, Sound)]
+        for place, (question, answer) in enumerate(example.more):
+            seen += 1
+            assert question != example.question and QUESTION.fullmatch(question) and PLAIN.fullmatch(answer)
+            if question in q.TRANSCRIBE:
+                assert answer == text and place == len(example.more) - 1
+            elif question in q.PITCH + q.PACE:
+                (voice,) = {part.voice for part in parts if isinstance(part, Speech)}
+                assert answer == (pitch_of(voice) if question in q.PITCH else pace_of(voice))
+            elif question in q.KIND:
+                assert isinstance(parts[0], {"sound": Sound, "music": Music}[answer]) and len(parts) == 1
+            elif question in q.INSTRUMENT:
+                assert answer == parts[0].timbre
+            elif question in q.INTENT:
+                assert answer in grammar.INTENTS
+            elif question in TASKS["order"].phrasings:
+                last = {kinds[-1]: "last", kinds[0]: "first", " then ".join(kinds): "order"}[answer]
+                assert question in q.ORDER if last == "order" else last in question
+            elif question in q.SOUND:
+                assert answer == kinds[0]
+            else:
+                assert question in TASKS["said"].phrasings + TASKS["slot"].phrasings
+                assert re.search(rf"\b{answer}\b", text)
+    assert seen >= 100 or task in ("caption", "speech_or_not", "when")
+
+
 @pytest.mark.parametrize(
     ("words", "intent"),
     [("alarm", "set alarm"), ("timer", "set timer"), ("turn off the light", "light off"), ("calendar", "calendar"),

@@ -20,31 +20,47 @@ from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, Prompt, render, render_answer
 from ossicle.train.hear import Hear, HearItem, features_of
-from ossicle.train.objectives import IGNORE, Batch, Loss, whisper
+from ossicle.train.objectives import IGNORE, Batch, Loss, Spans, whisper
 from ossicle.train.sources import Sample
 from ossicle.world.telling import MARKS, TELL_HZ, tell
 
-
-def conversation(question: str | None) -> tuple[Message, ...]:
-    """One user turn: a clip, and the question if there is one (voice chat has none)."""
-    clip = Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)
-    return (Message("user", (clip,) if question is None else (clip, question)),)
+Turns = Sequence[tuple[str | None, str]]
+"""Questions and answers about one clip; None where the audio is the question."""
 
 
-def prompt_with_answer(tokenizer: Any, pad_id: int, question: str | None, answer: str, n: int) -> tuple[Prompt, int]:
-    """A training prompt of one clip of ``n`` audio tokens, and how many ids at its end are the answer."""
-    prompt = render(conversation(question), [n], tokenizer, pad_id=pad_id)
-    ids = render_answer(tokenizer, answer)
-    return Prompt(prompt.ids + ids, prompt.slots), len(ids)
+def prompt_with_answers(tokenizer: Any, pad_id: int, turns: Turns, n: int) -> tuple[Prompt, Spans]:
+    """A training conversation about one clip of ``n`` audio tokens, and where its answers stand.
+
+    The ids up to the last answer are those that generation sees. An earlier answer counts only where the LLM's chat
+    template writes it as generation would give it: some templates rewrite what lies in the past.
+    """
+    messages: list[Message] = []
+    asked: list[tuple[Prompt, list[int]]] = []
+    for question, answer in turns:
+        parts = () if messages else (Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE),)
+        messages.append(Message("user", (*parts, *(() if question is None else (question,)))))
+        asked.append((render(messages, [n], tokenizer, pad_id=pad_id), render_answer(tokenizer, answer)))
+        messages.append(Message("assistant", (answer,)))
+    last, ids = asked[-1]
+    whole = last.ids + ids
+    spans = [
+        (len(before.ids), len(ids)) for before, ids in asked if whole[: len(before.ids) + len(ids)] == before.ids + ids
+    ]
+    return Prompt(whole, last.slots), tuple(spans)
+
+
+def turns(sample: Sample) -> Turns:
+    """What a sample asks and what follows."""
+    return [(sample.question, sample.answer), *sample.more]
 
 
 def answer_loss(model: AudioLM, embeds: torch.Tensor, mask: torch.Tensor, batch: Batch) -> Loss:
     """Next-token loss on the answers of right-padded prompts; the head runs on the answers' positions only."""
     n = max(len(prompt.ids) for prompt in batch.prompts)
     targets = torch.full((len(batch.prompts), n), IGNORE)
-    for row, prompt, n_answer in zip(targets, batch.prompts, batch.n_answers, strict=True):
-        end = len(prompt.ids)
-        row[end - n_answer - 1 : end - 1] = torch.tensor(prompt.ids[end - n_answer :])
+    for row, prompt, answers in zip(targets, batch.prompts, batch.answers, strict=True):
+        for start, length in answers:
+            row[start - 1 : start + length - 1] = torch.tensor(prompt.ids[start : start + length])
     used = (targets != IGNORE).any(0).nonzero().squeeze(1)
     targets = targets[:, used].to(embeds.device)
     logits = model.llm(inputs_embeds=embeds, attention_mask=mask, logits_to_keep=used.to(embeds.device)).logits
@@ -59,10 +75,10 @@ def answer_loss(model: AudioLM, embeds: torch.Tensor, mask: torch.Tensor, batch:
 
 @dataclass(frozen=True, eq=False)
 class TellItem:
-    """A prompt with its answer, and the words told in its slots."""
+    """A prompt with its answers, and the words told in its slots."""
 
     prompt: Prompt
-    n_answer: int
+    answers: Spans
     bags: tuple[tuple[int, int], ...]
     seconds: float
     seed: int
@@ -107,10 +123,10 @@ class Tell:
         seconds = len(sample.samples) / SAMPLE_RATE
         slips = float(rng.choice([0.0, 0.06, 0.14, 0.25]))
         told = tell(sample.scene, sample.events, seconds, rng, slips=slips)
-        prompt, n_answer = prompt_with_answer(self.tokenizer, self.pad_id, sample.question, sample.answer, len(told))
+        prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), len(told))
         start = prompt.slots[0].start
         bags = tuple((start + i, key) for i, bag in enumerate(told) for word in bag for key in self.ids(word))
-        return TellItem(prompt, n_answer, bags, seconds, int(rng.integers(2**63)))
+        return TellItem(prompt, answers, bags, seconds, int(rng.integers(2**63)))
 
     def collate(self, items: Sequence[TellItem]) -> Batch:
         """Items side by side."""
@@ -118,7 +134,7 @@ class Tell:
         return Batch(
             seconds=sum(item.seconds for item in items),
             prompts=tuple(item.prompt for item in items),
-            n_answers=tuple(item.n_answer for item in items),
+            answers=tuple(item.answers for item in items),
             bags=torch.tensor(rows, dtype=torch.int64).reshape(-1, 3).T,
             seed=items[0].seed,
         )
@@ -152,7 +168,7 @@ class AnswerItem:
 
     hear: HearItem
     prompt: Prompt
-    n_answer: int
+    answers: Spans
     seconds: float
 
     @property
@@ -194,17 +210,17 @@ class Answer:
             seconds = len(sample.samples) / SAMPLE_RATE
             hear = HearItem(mel, len(sample.samples), nothing, nothing, np.zeros((0, len(MARKS)), np.uint8), seconds)
         n = self.n_tokens(self.n_frames(hear.n_samples))
-        prompt, n_answer = prompt_with_answer(self.tokenizer, self.pad_id, sample.question, sample.answer, n)
-        return AnswerItem(hear, prompt, n_answer, hear.seconds)
+        prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n)
+        return AnswerItem(hear, prompt, answers, hear.seconds)
 
     def collate(self, items: Sequence[AnswerItem]) -> Batch:
         """Items side by side."""
-        prompts, n_answers = tuple(item.prompt for item in items), tuple(item.n_answer for item in items)
+        prompts, answers = tuple(item.prompt for item in items), tuple(item.answers for item in items)
         if self.hear is None:
             features = features_of([item.hear for item in items])
-            return Batch(sum(item.seconds for item in items), features, prompts=prompts, n_answers=n_answers)
+            return Batch(sum(item.seconds for item in items), features, prompts=prompts, answers=answers)
         b = self.hear.collate([item.hear for item in items])
-        return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, n_answers)
+        return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, answers)
 
     def loss(self, model: AudioLM, batch: Batch) -> Loss:
         """Next-token loss on the answers, plus the encoder's own."""

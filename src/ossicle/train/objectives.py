@@ -20,6 +20,8 @@ from ossicle.tensors import Features
 from ossicle.train.sources import Sample
 
 IGNORE = -100
+Spans = tuple[tuple[int, int], ...]
+"""Where answers stand among the ids of a prompt: start and length of each."""
 
 Loss = tuple[torch.Tensor, int, dict[str, float]]
 """Sum over what was counted, the count, and parts of the mean for the log."""
@@ -30,7 +32,8 @@ class Batch:
     """Items side by side; what an objective does not need stays None.
 
     ``features`` (B, ...); ``letters`` all letter ids in a row with ``n_letters`` (B,); ``phones`` (B, T) int64;
-    ``marks`` (B, T, M) uint8; ``prompts`` with the answers' ids at their ends and ``n_answers`` ids of answer each;
+    ``marks`` (B, T, M) uint8; ``prompts`` with their answers in them, and ``answers``: where each begins and how many
+    ids it has;
     ``bags`` (3, n): row, position and token id of each told word; ``seed`` of what the loss itself draws.
     """
 
@@ -41,7 +44,7 @@ class Batch:
     phones: torch.Tensor | None = None
     marks: torch.Tensor | None = None
     prompts: tuple[Prompt, ...] = ()
-    n_answers: tuple[int, ...] = ()
+    answers: tuple[Spans, ...] = ()
     bags: torch.Tensor | None = None
     seed: int = 0
 

@@ -33,6 +33,7 @@ class Sample:
         answer: what the model should say.
         task: a name for logs.
         scene, events: the ground truth, where the sample comes from the world.
+        more: further questions about the same sound, with their answers.
     """
 
     samples: np.ndarray
@@ -41,6 +42,7 @@ class Sample:
     task: str
     scene: Scene | None = None
     events: tuple[Event, ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
 
 
 class Source(Protocol):
@@ -104,7 +106,8 @@ class World:
         if self.clean or self.dry:
             scene = replace(scene, noise=None, room=0.0, tilt_db=0.0)
         rendered = render(scene, speak=sketch) if self.dry else render(scene)
-        return Sample(rendered.samples, example.question, example.answer, example.task, scene, tuple(rendered.events))
+        events = tuple(rendered.events)
+        return Sample(rendered.samples, example.question, example.answer, example.task, scene, events, example.more)
 
 
 def divided(path: str | Path, holdout: float) -> tuple[list[Item], list[Item]]:

@@ -123,7 +123,7 @@ SUMS: dict[str, tuple[tuple[str, ...], tuple[int, int]]] = {
             "{a} and {b} make how many",
             "{a} plus {b} is what",
         ),
-        (1, 12),
+        (1, 10),
     ),
     "minus": (
         (
@@ -133,11 +133,11 @@ SUMS: dict[str, tuple[tuple[str, ...], tuple[int, int]]] = {
             "what is left if you take {b} from {a}",
             "{a} minus {b} is what",
         ),
-        (0, 15),
+        (0, 10),
     ),
     "times": (
         ("what is {a} times {b}", "how much is {a} times {b}", "multiply {a} by {b}", "{a} times {b} is what"),
-        (1, 6),
+        (1, 5),
     ),
 }
 

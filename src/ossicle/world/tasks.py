@@ -28,6 +28,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VOICES = ("accents", "unseen_accent", "festival")
 SLICES = (*VOICES, *TEXT_SLICES)
 CLEAR_DB, SILENCE_DB = 8.0, 20.0
+MORE = 3
 Metric = Literal["wer", "accuracy"]
 
 
@@ -43,6 +44,7 @@ class Example:
         slices: the groups of a score that it counts in.
         metric: "wer" for transcripts, "accuracy" (the answer, exactly) for the rest.
         choices: every answer that the question allows, where that is a closed set.
+        more: further questions about the same scene with their answers, for a conversation.
     """
 
     task: str
@@ -52,6 +54,7 @@ class Example:
     slices: tuple[str, ...]
     metric: Metric
     choices: tuple[str, ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,16 @@ def sample(task: str, rng: Rng, split: Split, *, slice: str | None = None) -> Ex
         slices=(slice or one.slices[0],) if one.slices else (),
         metric=one.metric,
         choices=drawn.choices,
+        more=_more(drawn, rng.spawn(1)[0]),
     )
+
+
+def _more(drawn: Drawn, rng: Rng) -> tuple[tuple[str, str], ...]:
+    """Up to three of the further questions that a scene allows, each in one phrasing; a transcript stays last."""
+    voice = spoken.of_voice(drawn.parts) if drawn.background is None else ()
+    found = [one for one in (*voice, *drawn.more) if one[0] != drawn.phrasings]
+    chosen = np.sort(rng.permutation(len(found))[:MORE])
+    return tuple((pick(found[i][0], rng), found[i][1]) for i in chosen)
 
 
 def mixture(rng: Rng, split: Split) -> Example:

@@ -44,13 +44,15 @@ def _tune(rng: Rng, *, timbre: str | None = None, direction: str | None = None, 
 
 def which(rng: Rng, split: Split, slice: str | None) -> Drawn:
     kind = pick(KINDS, rng)
-    return Drawn((_sound(kind, rng, 1.2, 2.6),), q.SOUND, kind, KINDS)
+    return Drawn((_sound(kind, rng, 1.2, 2.6),), q.SOUND, kind, KINDS, more=((q.KIND, "sound"),))
 
 
 def count(rng: Rng, split: Split, slice: str | None) -> Drawn:
     n_strokes = int(rng.integers(1, MUCH + 1))
     numbers = tuple(number_word(number) for number in range(1, MUCH + 1))
-    return Drawn((_strokes(pick(COUNTABLE, rng), n_strokes, rng),), q.COUNT, numbers[n_strokes - 1], numbers)
+    kind = pick(COUNTABLE, rng)
+    parts, more = (_strokes(kind, n_strokes, rng),), ((q.SOUND, kind), (q.KIND, "sound"))
+    return Drawn(parts, q.COUNT, numbers[n_strokes - 1], numbers, more=more)
 
 
 def order(rng: Rng, split: Split, slice: str | None) -> Drawn:
@@ -59,15 +61,15 @@ def order(rng: Rng, split: Split, slice: str | None) -> Drawn:
     parts: list[Part] = []
     for kind in kinds:
         parts += [_once(kind, rng), _pause(rng, 0.1, 0.35)]
-    match pick(("first", "last", "order"), rng):
-        case "first":
-            phrasings, answer, choices = asked(q.FIRST_LAST, {}, "first", ""), kinds[0], KINDS
-        case "last":
-            phrasings, answer, choices = asked(q.FIRST_LAST, {}, "last", ""), kinds[-1], KINDS
-        case _:
-            phrasings, answer = q.ORDER, " then ".join(kinds)
-            choices = tuple(" then ".join(some) for some in permutations(sorted(kinds)))
-    return Drawn(tuple(parts[:-1]), phrasings, answer, choices)
+    every = tuple(" then ".join(some) for some in permutations(sorted(kinds)))
+    ways = {
+        "first": (asked(q.FIRST_LAST, {}, "first", ""), kinds[0], KINDS),
+        "last": (asked(q.FIRST_LAST, {}, "last", ""), kinds[-1], KINDS),
+        "order": (q.ORDER, " then ".join(kinds), every),
+    }
+    phrasings, answer, choices = ways.pop(pick(tuple(ways), rng))
+    more = tuple((phrasings, answer) for phrasings, answer, _ in ways.values())
+    return Drawn(tuple(parts[:-1]), phrasings, answer, choices, more=more)
 
 
 def when(rng: Rng, split: Split, slice: str | None) -> Drawn:
@@ -88,17 +90,19 @@ def when(rng: Rng, split: Split, slice: str | None) -> Drawn:
 
 def instrument(rng: Rng, split: Split, slice: str | None) -> Drawn:
     timbre = pick(TIMBRES, rng)
-    return Drawn((_tune(rng, timbre=timbre),), q.INSTRUMENT, timbre, TIMBRES)
+    return Drawn((_tune(rng, timbre=timbre),), q.INSTRUMENT, timbre, TIMBRES, more=((q.KIND, "music"),))
 
 
 def tempo(rng: Rng, split: Split, slice: str | None) -> Drawn:
     answer = pick(("slow", "fast"), rng)
-    return Drawn((_tune(rng, tempo=answer),), q.TEMPO, answer, ("slow", "fast"))
+    tune = _tune(rng, tempo=answer)
+    return Drawn((tune,), q.TEMPO, answer, ("slow", "fast"), more=((q.INSTRUMENT, tune.timbre),))
 
 
 def melody(rng: Rng, split: Split, slice: str | None) -> Drawn:
     answer = pick(("up", "down"), rng)
-    return Drawn((_tune(rng, direction=answer),), q.MELODY, answer, ("up", "down"))
+    tune = _tune(rng, direction=answer)
+    return Drawn((tune,), q.MELODY, answer, ("up", "down"), more=((q.INSTRUMENT, tune.timbre),))
 
 
 def kind(rng: Rng, split: Split, slice: str | None) -> Drawn:
