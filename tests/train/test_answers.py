@@ -12,6 +12,7 @@ from torch.nn import functional
 from ossicle.audio.clip import Clip
 from ossicle.prompt.chat import CHATML, Message, render, render_answer
 from ossicle.train.answers import Answer, Tell, prompt_with_answers
+from ossicle.train.sources import Sample
 
 from .support import MODEL, RNG, items, samples, tiny_hear
 
@@ -46,6 +47,15 @@ def test_an_answer_that_the_template_rewrites_in_the_past_does_not_count() -> No
     told: list[tuple[str | None, str]] = [("which animal?", "dog"), ("how many?", "one")]
     prompt, ((start, n),) = prompt_with_answers(tokenizer, MODEL.pad_id, told, 5)
     assert prompt.ids[start : start + n] == render_answer(tokenizer, "one") and start + n == len(prompt.ids)
+
+
+@pytest.mark.parametrize("short", [0, 1, 161, 400])
+def test_the_longest_clip_is_trained_on_as_it_is_heard(short: int) -> None:
+    samples = RNG(0).normal(0, 0.1, MODEL.encoder.max_samples - short).astype(np.float32)
+    objective = Answer(MODEL)
+    batch = objective.collate([objective.item(Sample(samples, "what?", "x", "own"), RNG(0))])
+    heard = MODEL.encoder.features([Clip(samples, 16_000)])
+    assert batch.features is not None and torch.equal(batch.features.values, heard.values)
 
 
 @torch.no_grad()

@@ -46,3 +46,11 @@ def test_a_log_is_thinned_evenly_and_keeps_each_stages_last_reading(tmp_path: Pa
     few = readings(log, most=12)
     assert len(few) <= 12 and few[0] == lines[0] and few[-1] == lines[-1] and lines[99] in few
     assert few == sorted(few, key=lines.index)
+
+
+def test_a_line_that_a_kill_cut_off_is_taken_away(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"stage": "a", "step": 1}\n{"stage": "a", "st')
+    progress = Progress("a", log)
+    progress.show(2, 1.0, 36.0, 2.0, {"loss": 8.0})
+    assert [one["step"] for one in readings(log)] == [1, 2]

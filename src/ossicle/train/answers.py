@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
-from ossicle.encoders.whisper import HALO
 from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, Prompt, render, render_answer
@@ -191,7 +190,7 @@ class Answer:
         if not model.bridge.fixed_rate:
             raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
         self.n_tokens, self.n_frames = model.bridge.max_tokens, model.encoder.n_frames
-        self.n_mels = whisper(model).settings.n_mels
+        self.n_mels, self.halo = whisper(model).settings.n_mels, whisper(model).halo
         self.hear, self.hear_weight = hear, hear_weight
         self._heads: nn.Module = nn.Identity() if hear is None else hear
 
@@ -205,10 +204,10 @@ class Answer:
         if self.hear is not None and sample.scene is not None:
             hear = self.hear.item(sample, rng)
         else:
-            nothing = np.zeros(0, np.int64)
-            mel = log_mel(sample.samples, n_mels=self.n_mels, halo=HALO)
-            seconds = len(sample.samples) / SAMPLE_RATE
-            hear = HearItem(mel, len(sample.samples), nothing, nothing, np.zeros((0, len(MARKS)), np.uint8), seconds)
+            nothing, n_samples = np.zeros(0, np.int64), len(sample.samples)
+            mel = log_mel(sample.samples, n_mels=self.n_mels, halo=self.halo(n_samples))
+            no_marks = np.zeros((0, len(MARKS)), np.uint8)
+            hear = HearItem(mel, n_samples, nothing, nothing, no_marks, n_samples / SAMPLE_RATE)
         n = self.n_tokens(self.n_frames(hear.n_samples))
         prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n)
         return AnswerItem(hear, prompt, answers, hear.seconds)

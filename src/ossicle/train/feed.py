@@ -98,5 +98,8 @@ def feed(pools: Pools, *, skip: int) -> Generator[tuple[int, int, Batch]]:
 
 def _give_way(_worker: int) -> None:
     """A worker runs when the trainer waits: both at once on few cores would make the trainer's threads wait in turn."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if hasattr(os, "SCHED_IDLE"):  # Linux
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(19)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the trainer stops its workers itself, after the step under way

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.audio.features import log_mel
-from ossicle.encoders.whisper import HALO, WhisperEncoder, stack_mels
+from ossicle.audio.lengths import whisper_frames
+from ossicle.encoders.whisper import WhisperEncoder, stack_mels
 from ossicle.models.audio_lm import AudioLM
 from ossicle.tensors import Features
 from ossicle.train.objectives import IGNORE, Batch, Loss
@@ -89,7 +90,7 @@ class Hear(nn.Module):
 
     def __init__(self, encoder: WhisperEncoder, *, phone_weight: float = 1.5, mark_weight: float = 4.0) -> None:
         super().__init__()
-        self.n_mels = encoder.settings.n_mels
+        self.n_mels, self.halo = encoder.settings.n_mels, encoder.halo
         self.norm = nn.LayerNorm(encoder.width)
         self.letter = nn.Linear(encoder.width, 1 + len(LETTERS))
         self.phone = nn.Linear(encoder.width, len(PHONES))
@@ -103,9 +104,9 @@ class Hear(nn.Module):
 
     def item(self, sample: Sample, rng: np.random.Generator) -> HearItem:
         """Masked log-mel and targets."""
-        mel = mask_features(log_mel(sample.samples, n_mels=self.n_mels, halo=HALO), rng)
-        n = (mel.shape[1] - HALO + 1) // 2
-        return HearItem(mel, len(sample.samples), *frame_targets(sample, n), len(sample.samples) / SAMPLE_RATE)
+        n_samples = len(sample.samples)
+        mel = mask_features(log_mel(sample.samples, n_mels=self.n_mels, halo=self.halo(n_samples)), rng)
+        return HearItem(mel, n_samples, *frame_targets(sample, whisper_frames(n_samples)), n_samples / SAMPLE_RATE)
 
     def collate(self, items: Sequence[HearItem]) -> Batch:
         """Items side by side, frames padded to the longest."""

@@ -32,9 +32,8 @@ class Batch:
     """Items side by side; what an objective does not need stays None.
 
     ``features`` (B, ...); ``letters`` all letter ids in a row with ``n_letters`` (B,); ``phones`` (B, T) int64;
-    ``marks`` (B, T, M) uint8; ``prompts`` with their answers in them, and ``answers``: where each begins and how many
-    ids it has;
-    ``bags`` (3, n): row, position and token id of each told word; ``seed`` of what the loss itself draws.
+    ``marks`` (B, T, M) uint8; ``prompts`` with their answers in them, ``answers``: where those stand; ``bags`` (3, n):
+    row, position and token id of each told word; ``seed`` of what the loss itself draws.
     """
 
     seconds: float

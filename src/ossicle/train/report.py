@@ -22,6 +22,7 @@ class Progress:
 
     def __init__(self, stage: str, log: Path) -> None:
         self.stage, self.log = stage, log
+        _drop_torn_line(log)
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.shown = self.began = time.monotonic()
@@ -57,6 +58,17 @@ class Progress:
         self.sums, self.counts, self.shown = {}, {}, time.monotonic()
         self.from_audio_s, self.from_s = audio_s, seconds
         return reading
+
+
+def _drop_torn_line(log: Path) -> None:
+    """Take away a last line that a kill cut off, so that the next reading does not join it."""
+    if not log.is_file():
+        return
+    whole = log.read_bytes()
+    end = whole.rfind(b"\n") + 1
+    if end < len(whole):
+        with log.open("r+b") as file:
+            file.truncate(end)
 
 
 def readings(log: Path, *, most: int = 120) -> list[dict[str, Any]]:
