@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -145,7 +146,8 @@ def test_json_holds_the_text_and_the_whole_ledger(ossicle, folder, wav):
     exit_code, out, err = ossicle("ask", wav, "What is said?", "--json", "--model", folder, "--max-tokens", "8")
     assert (exit_code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
-    assert list(found) == ["file", "text", "ledger"] and found["file"] == wav
+    assert list(found) == ["file", "text", "finish", "ledger"] and found["file"] == wav
+    assert found["finish"] == "length"
     assert list(found["ledger"]) == LEDGER
     assert found["text"] == ask(tiny_model(), wav, "What is said?", max_tokens=8).text
 
@@ -220,8 +222,9 @@ def test_transcribing_prints_the_text_and_in_json_the_segments(ossicle, folder, 
     found = json.loads(out)
     assert (exit_code, err) == (0, "") and list(found) == ["file", "text", "ledger", "segments"]
     assert list(found["ledger"]) == LEDGER
-    assert found["segments"] == [{"start_s": 0.0, "end_s": 0.6, "text": found["text"]}]
-    assert ossicle(*arguments)[1] == found["text"] + "\n"
+    assert found["segments"] == [{"start_s": 0.0, "end_s": 0.6, "text": found["text"], "finish": "length"}]
+    _, out, err = ossicle(*arguments)
+    assert out == found["text"] + "\n" and "(cut off at --max-tokens)" in err
     failed(ossicle(*arguments, "--language", "xx"), 2, "unsupported_language")
 
 
@@ -427,6 +430,54 @@ def test_info_shows_parts_and_environment_and_verifies(ossicle, folder, tmp_path
 
 def test_a_recipe_that_is_not_there_is_told(ossicle, tmp_path):
     failed(ossicle("train", tmp_path / "none.yaml", "--out", tmp_path / "run"), 3, "file_not_found")
+
+
+def test_a_training_that_is_interrupted_says_so_and_is_exit_130(tmp_path):
+    recipe = os.path.join(os.path.dirname(__file__), "train", "tiny.yaml")
+    arguments = ("train", recipe, "--out", str(tmp_path / "run"), "--set", "hear.budget.audio_hours=9")
+    with subprocess.Popen(
+        [sys.executable, "-c", "from ossicle.cli import main; main()", *arguments], stdout=-1, stderr=-1, text=True
+    ) as training:
+        while not list((tmp_path / "run").glob("checkpoints/0*")):
+            assert training.poll() is None
+            time.sleep(0.05)
+        training.send_signal(signal.SIGINT)
+        out, err = training.communicate(timeout=120)
+    assert (training.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == f"interrupted: a checkpoint is in {tmp_path / 'run'}, the same command goes on"
+
+
+@pytest.mark.parametrize("value", ["2,1", "abc", "0", ""])
+def test_any_setting_of_openmp_is_borne(ossicle, folder, wav, monkeypatch, value):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert ossicle("ask", wav, "--model", folder, "--max-tokens", "1")[0] == 0
+
+
+def test_what_is_no_unicode_is_refused_or_escaped(ossicle, folder, wav, tmp_path):
+    failed(ossicle("ask", wav, "\udcff\udcfe", "--json", "--model", folder), 2, "invalid_value")
+    odd = tmp_path / "bad\udcff.wav"
+    os.rename(wav, odd)
+    exit_code, out, _ = ossicle("ask", odd, "--json", "--model", folder, "--max-tokens", "1")
+    assert exit_code == 0 and json.loads(out)["file"] == str(odd)
+
+
+def test_a_report_that_cannot_be_written_loses_no_figure(ossicle, folder, wav, tmp_path):
+    manifest = tmp_path / "own.jsonl"
+    manifest.write_text(json.dumps({"audio": wav, "text": "a"}) + "\n")
+    report = tmp_path / "none.txt" / "r.md"
+    report.parent.write_text("a file stands where the folder would be")
+    exit_code, out, err = ossicle("evaluate", "--data", manifest, "--model", folder, "--report", report)
+    assert exit_code == 5 and "transcribe" in out and "error: not_writable: " in err
+    manifest.write_text("")
+    failed(ossicle("evaluate", "--data", manifest, "--model", folder), 7, "bad_item")
+    for command in ("evaluate", "world"):
+        failed(ossicle(command, *(["count"] if command == "world" else []), "--seed", "-1"), 2, "invalid_value")
+
+
+def test_a_task_that_is_not_there_leaves_no_folder(ossicle, tmp_path):
+    failed(ossicle("world", "nope", "--out", tmp_path / "x"), 2, "bad_value")
+    failed(ossicle("world", "transcribe", "--slice", "nope", "--out", tmp_path / "x"), 2, "bad_value")
+    assert not (tmp_path / "x").exists()
 
 
 # Ways to fail

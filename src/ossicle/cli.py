@@ -5,6 +5,7 @@ heavy is imported before a command needs it, so that help and mistakes answer at
 Exit codes: 0 done, 1 internal, 2 arguments, 3 audio, 4 limits, 5 machine, 6 model, 7 data or in part, 130 interrupted.
 """
 
+import dataclasses
 import json
 import os
 import shlex
@@ -34,12 +35,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Model = Annotated[str, typer.Option(help="A shipped name, a folder, or a hub id.")]
+Model = Annotated[str, typer.Option(help="A shipped name, or a model folder.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; OMP_NUM_THREADS, or the physical cores.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="CPU threads; OMP_NUM_THREADS, or the physical cores.")
+]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to write for one answer.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy, up to 2.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+DrawSeed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -153,7 +157,8 @@ def ask(
                 print(delta.text, end="", flush=True)
         assert answer is not None
         if as_json:
-            _print_json({"file": file, "text": answer.text, "ledger": answer.ledger.as_dict()})
+            ledger = answer.ledger.as_dict()
+            _print_json({"file": file, "text": answer.text, "finish": answer.finish, "ledger": ledger})
         else:
             print(flush=True)
             _print_ledger(answer.ledger.as_dict(), cut=answer.finish == "length")
@@ -190,11 +195,11 @@ def transcribe(
             opened(), _source(file), language=language, max_tokens=max_tokens, temperature=temperature, seed=seed
         )
         if as_json:
-            segments = [{"start_s": s.start_s, "end_s": s.end_s, "text": s.text} for s in result.segments]
+            segments = [dataclasses.asdict(segment) for segment in result.segments]
             _print_json({"file": file, "text": result.text, "ledger": result.ledger.as_dict(), "segments": segments})
         else:
             print(result.text, flush=True)
-            _print_ledger(result.ledger.as_dict(), cut=False)
+            _print_ledger(result.ledger.as_dict(), cut=any(s.finish == "length" for s in result.segments))
 
     _each(files, one, headed=not as_json)
 
@@ -214,7 +219,10 @@ def train(
     threads: Threads = None,
     debug: Debug = False,
 ) -> None:
-    """Train a model by a recipe. A run that was killed goes on where its last checkpoint stands."""
+    """Train a model by a recipe. A run that was killed goes on where its last checkpoint stands.
+
+    Interrupted (Ctrl-C, or the signal TERM), it writes a checkpoint after the step under way and ends with 130.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads would take the trainer's cores
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits must not spin on another batch's core
     from ossicle.train import loop
@@ -222,6 +230,9 @@ def train(
     _set_threads(threads)
     folder = out or Path("runs") / Path(recipe).stem
     done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=tuple(settings or ()), device=device)
+    if Path(done) == Path(folder):
+        print(f"interrupted: a checkpoint is in {folder}, the same command goes on", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
     print(done)
 
 
@@ -234,7 +245,7 @@ def evaluate(
     compare: Annotated[str | None, typer.Option(metavar="FOLDER", help="Another model, on the same items.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice.")] = None,
     report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the tables to this file.")] = None,
-    seed: Seed = 0,
+    seed: DrawSeed = 0,
     device: Device = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
@@ -253,12 +264,12 @@ def evaluate(
         compare=None if compare is None else _opener(compare, device, threads)(),
         show=partial(print, file=sys.stderr, flush=True),
     )
-    if report is not None:
-        reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
     if as_json:
         _print_json(result.as_dict())
     else:
-        print(reports.tables(result))
+        print(reports.tables(result), flush=True)
+    if report is not None:
+        reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
 
 
 @app.command()
@@ -272,7 +283,7 @@ def world(
     slice_: Annotated[
         str | None, typer.Option("--slice", help="Voices or texts of one kind, as in `evaluate`.")
     ] = None,
-    seed: Seed = 0,
+    seed: DrawSeed = 0,
     debug: Debug = False,
 ) -> None:
     """Write examples of one task of the synthetic world: sound files, and a manifest with the truth about them."""
@@ -329,6 +340,8 @@ def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> 
 
 def _source(file: str) -> str | BinaryIO:
     """What `audio.io` reads."""
+    if file == STANDARD_INPUT and sys.stdin is None:
+        raise RequestError("standard input (-) is closed")
     return sys.stdin.buffer if file == STANDARD_INPUT else file
 
 
@@ -350,11 +363,13 @@ def _set_threads(threads: int | None) -> None:
 
     from ossicle.infer.describe import physical_cores
 
-    torch.set_num_threads(threads or int(os.environ.get("OMP_NUM_THREADS") or physical_cores()))
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # OpenMP's list is one number a level
+    torch.set_num_threads(threads or (int(said) if said.isdecimal() and int(said) > 0 else physical_cores()))
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    text = json.dumps(value, ensure_ascii=False)
+    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)  # of a file name that is no Unicode: \udcff
 
 
 def _print_ledger(ledger: dict[str, Any], *, cut: bool) -> None:

@@ -127,6 +127,10 @@ USER = {"role": "user", "content": [{"type": "text", "text": "hm"}]}
         ({"messages": [USER], "truth": 3}, "truth is a JSON object"),
         ({"messages": [USER], "language": 3}, "language is a string"),
         ({"messages": [USER], "task": 3}, "task is a string"),
+        ({"audio": "a.wav", "text": "a", "start_s": 10**400}, "start_s and end_s are seconds from 0 on"),
+        ({"audio": "a.wav", "text": "\ud800"}, "a text holds half of a surrogate pair, which is no Unicode"),
+        ("[" * 100_000, "not JSON of a manifest: too many brackets inside each other"),
+        ({"id": 1, "audio": "a.wav", "text": "a"}, "the id '1' stands in an earlier line"),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_wrong(folder, line, message):

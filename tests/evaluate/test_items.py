@@ -7,7 +7,7 @@ import pytest
 
 from ossicle.audio.clip import Clip
 from ossicle.data.manifest import read
-from ossicle.errors import ConfigError, DataError, DependencyError, RequestError, StorageError
+from ossicle.errors import ConfigError, DataError, DependencyError, StorageError
 from ossicle.evaluate.items import (
     N_ITEMS,
     N_SLICE,
@@ -148,7 +148,7 @@ def test_manifest_items_are_grouped_by_task_and_capped(folder):
 def test_a_manifest_that_cannot_be_scored_says_why(folder):
     path = audio(folder)
     question = {"role": "user", "content": [{"type": "audio", "path": path}]}
-    with pytest.raises(RequestError, match=r"other.jsonl has no item to score"):
+    with pytest.raises(DataError, match=r"other.jsonl has no item to score"):
         list(manifest_items(manifest(folder), None))
     with pytest.raises(DataError, match="line 1: an item to score ends with a turn of the assistant"):
         list(manifest_items(manifest(folder, {"messages": [question]}), None))

@@ -237,6 +237,18 @@ def test_damaged_weights_of_a_part_are_named(folder: Path) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"), [("tokenizer.json", "{}"), ("tokenizer_config.json", "{"), ("config.json", "[" * 99_999)]
+)
+def test_files_that_hold_nothing_of_use_are_a_bad_format(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    if name != "config.json":
+        relist(folder, name)
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    assert caught.value.code == "bad_format" and caught.value.exit_code == 6
+
+
 def test_a_changed_bit_is_found_by_its_hash(folder: Path) -> None:
     path = folder / "encoder.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x07")
@@ -254,6 +266,7 @@ def test_a_changed_bit_is_found_by_its_hash(folder: Path) -> None:
         ({"encoder__kind": "ears"}, "the encoder 'ears' is not known: choose one of whisper"),
         ({"encoder__config": {"size": 2}}, r"an encoder of kind 'whisper' cannot be built from \['size'\]"),
         ({"pattern": "native"}, "the pattern 'native' is not known"),
+        ({"encoder__config__n_mels": -5}, "no part can be made as config.json says"),
         ({"context": 100_000}, "a context of 100000 tokens is not possible"),
     ],
 )

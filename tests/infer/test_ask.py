@@ -1,6 +1,7 @@
 """Asking: voice chat and questions, several clips, history, streams and batches, and the ledger of each answer."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from models.tiny import noise, tiny_model
 
 from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
-from ossicle.errors import ContextError, FetchError, RequestError
+from ossicle.errors import AudioInputError, ContextError, FetchError, RequestError
 from ossicle.infer.ask import Request, ask, ask_batch, conversation, stream
 from ossicle.infer.generate import Sampling
+from ossicle.infer.transcribe import transcribe
 from ossicle.prompt.chat import Message
 
 
@@ -144,3 +146,43 @@ def test_a_file_object_of_encoded_audio_is_read_by_read_clip_first(model):
     data = io.BytesIO()
     soundfile.write(data, np.zeros(8000, np.float32), 16_000, format="WAV")
     assert ask(model, data.getvalue(), max_tokens=1).ledger.seconds_given == 0.5
+
+
+@pytest.mark.parametrize("call", [ask, transcribe])
+def test_an_array_says_nothing_of_its_rate(model, call):
+    with pytest.raises(RequestError, match="an array says nothing of its sample rate") as caught:
+        call(model, np.zeros(44_100, np.float32))
+    assert caught.value.code == "missing_parameter"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"), [(np.nan, "audio_not_finite"), (np.inf, "audio_not_finite"), (1e30, "audio_out_of_range")]
+)
+def test_numbers_that_are_no_sound_are_not_heard(model, value, code):
+    for call in (ask, transcribe):
+        with pytest.raises(AudioInputError) as caught:
+            call(model, Clip(np.full(16_000, value, np.float32), 16_000))
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind_are_one_source(model, kind):
+    data = io.BytesIO()
+    soundfile.write(data, np.zeros(8000, np.float32), 16_000, format="WAV")
+    assert ask(model, kind(data.getvalue()), max_tokens=1).ledger.seconds_given == 0.5
+
+
+def test_history_is_made_of_messages(model):
+    with pytest.raises(RequestError, match="history holds Message objects"):
+        ask(model, noise(0.3), history=[("user", "x")])
+
+
+def test_a_clip_of_the_length_that_the_error_names_is_heard(model):
+    data = io.BytesIO()
+    soundfile.write(data, noise(30.0).samples, 16_000, format="WAV")
+    for sound in (data.getvalue(), noise(30.0)):
+        with pytest.raises(ContextError) as caught:
+            ask(model, sound, "What is said?", max_tokens=20)
+        advice = re.search(r"shorten the clip to ([0-9.]+) s", str(caught.value))
+        assert advice is not None and float(advice[1]) > 10
+        assert ask(model, noise(float(advice[1])), "What is said?", max_tokens=20).finish

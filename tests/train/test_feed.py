@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from ossicle.errors import DataError
+from ossicle.errors import DataError, DependencyError
 from ossicle.train.feed import Pools, feed
 from ossicle.train.objectives import Batch
 from ossicle.train.recipe import Data
@@ -23,11 +23,11 @@ class Numbers:
     bad: tuple[int, ...] = ()
     long: tuple[int, ...] = ()
 
-    def sample(self, index: int) -> Sample | None:
+    def sample(self, index: int) -> Sample:
         if index in self.bad:
-            return None
+            raise DataError(f"no {index}")
         seconds = 5.0 if index in self.long else 0.1 * (1 + index % 7)
-        return Sample(np.zeros(round(seconds * 16_000), np.float32), None, str(index), "count")
+        return Sample(np.zeros(round(seconds * 16_000), np.float32), None, str(index), "count", where=f"at {index}")
 
 
 @dataclass
@@ -90,22 +90,33 @@ def test_a_feed_goes_on_at_any_batch() -> None:
         assert drawn(feed(pools(pool), skip=number), 5) == whole[place : place + 5]
 
 
-def test_a_few_bad_items_are_passed_over() -> None:
+def test_a_few_bad_items_are_passed_over_and_told(capfd: pytest.CaptureFixture[str]) -> None:
     batches = drawn(feed(pools(source=Numbers(bad=(3,), long=(250,))), skip=0), 120)
     seen = {i for _, _, items, _ in batches for i in items}
     assert 3 not in seen and 250 not in seen and {2, 4, 249, 251} <= seen
+    assert capfd.readouterr().err == "left out: no 3\nleft out: at 250: 5.0 s are longer than 1 s\n"
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (Numbers(bad=(44, 45)), r"2 of 100 training items cannot be read, .* \(at most 1% may be\), .* at place 44"),
-        (Numbers(long=(7, 90)), r"2 of 100 training items .* are longer than 1 s, or are not one clip .* at place 7"),
-        (Numbers(bad=tuple(range(20, 40))), "20 of 40 training items .* at place 20"),
-        (Numbers(bad=(0,), long=tuple(range(1, 20))), "20 of 20 training items .* at place 0"),
+        (Numbers(bad=(44, 45)), r"2 of 100 training items cannot be used \(at most 1% may be so\), such as no 44"),
+        (Numbers(long=(7, 90)), r"2 of 100 training items .*, such as at 7: 5.0 s are longer than 1 s"),
+        (Numbers(bad=tuple(range(20, 40))), "20 of 40 training items .* such as no 20"),
+        (Numbers(bad=(0,), long=tuple(range(1, 20))), "20 of 20 training items .* such as no 0"),
     ],
 )
 def test_too_many_bad_items_end_the_feed_with_their_number(source: Numbers, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         drawn(feed(pools(source=source), skip=0), 200)
     assert caught.value.code == "too_many_bad_items"
+
+
+def test_what_ends_a_worker_is_raised_as_it_is() -> None:
+    class Broken(Numbers):
+        def sample(self, index: int) -> Sample:
+            raise DependencyError("there is no voice")
+
+    with pytest.raises(DependencyError) as caught:
+        drawn(feed(pools(source=Broken()), skip=0), 1)
+    assert str(caught.value) == "there is no voice" and caught.value.exit_code == 5

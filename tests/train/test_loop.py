@@ -21,12 +21,13 @@ import torch
 import yaml
 
 from ossicle.audio.clip import Clip
-from ossicle.errors import CheckpointError, ConfigError, DataError, StorageError, TrainingError
+from ossicle.errors import CheckpointError, ConfigError, DataError, RequestError, StorageError, TrainingError
 from ossicle.hub.folder import load
 from ossicle.infer.ask import ask
 from ossicle.train.checkpoint import Checkpoint, newest, read
 from ossicle.train.checkpoint import save as save_checkpoint
-from ossicle.train.loop import MAX_BAD_STEPS, Run, run, stop_on_term
+from ossicle.train.loop import MAX_BAD_STEPS, Run, run
+from ossicle.train.process import stop_on_signal
 from ossicle.train.sources import World
 from ossicle.train.stage import new_optimizer, set_trainable
 
@@ -71,12 +72,14 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """One run in three pieces: a stage whose data is missing stops it, and a better recipe for that stage goes on."""
-    out = tmp_path_factory.mktemp("run") / "out"
-    found = []
-    for stage in ("connect", "tune"):
-        with pytest.raises(ConfigError, match=f"stage {stage} trains on a manifest: name it"):
-            train(out, *CHAIN, f"{stage}.data.source=manifest")
+    """One run in three pieces: recipes that end early, and one with further stages that goes on."""
+    folder = tmp_path_factory.mktemp("run")
+    out, found = folder / "out", []
+    for n in (2, 3):
+        short = yaml.safe_load(TINY.read_text())
+        short["stages"] = short["stages"][:n]
+        (folder / "short.yaml").write_text(yaml.safe_dump(short))
+        train(out, CHAIN[0], recipe=folder / "short.yaml")
         found.append(newest(out / "checkpoints"))
     model = train(out, *CHAIN)
     tuning, end = (read(out / "checkpoints" / name) for name in steps(out))
@@ -367,16 +370,17 @@ def test_sigterm_ends_a_run_with_a_checkpoint_and_the_same_command_goes_on(tmp_p
     assert [one["from_step"] for one in training.segments] == [0, stopped["step"]]
 
 
-def test_a_second_sigterm_ends_a_run_at_once() -> None:
+@pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_run_at_once(one: signal.Signals) -> None:
     @dataclasses.dataclass
     class Training:
         stopping: bool = False
 
     training = Training()
-    with pytest.raises(SystemExit, match="143"), stop_on_term(training):
-        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"), stop_on_signal(training):
+        os.kill(os.getpid(), one)
         assert training.stopping
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), one)
 
 
 def test_killed_half_way_the_same_command_goes_on_and_ends(tmp_path: Path) -> None:
@@ -422,3 +426,48 @@ def test_a_damaged_newest_checkpoint_is_passed_over(trained: Trained, tmp_path: 
     (tmp_path / "checkpoints" / steps(tmp_path)[-1] / "model.safetensors").write_bytes(b"cut")
     folder = train(tmp_path, *CHAIN)
     assert load(str(folder)).pattern == "lora"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"minutes": 0.0}, r"minutes must be above 0 \(got 0\)"),
+        ({"minutes": math.nan}, "minutes must be above 0"),
+        ({"device": "banana"}, "there is no device 'banana' here"),
+        ({"device": "meta"}, "there is no device 'meta' here"),
+    ],
+)
+def test_what_a_run_cannot_use_is_refused_before_anything_is_written(
+    tmp_path: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        run(TINY, out=tmp_path / "out", **{"device": "cpu", **arguments})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("tune.data.source=manifest", "stage tune trains on a manifest"), ("tune.data.tasks={nope: 1}", "unknown task")],
+)
+def test_a_mistake_in_the_last_stage_is_told_before_the_first(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(tmp_path / "out", override)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_goes_on_only_with_its_own_data(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    lines = [json.dumps({"id": f"x{i}", "audio": "a.wav", "text": f"text {i}"}) for i in range(12)]
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text("\n".join(lines))
+    other.write_text("\n".join(lines[:9]))
+    short = yaml.safe_load(TINY.read_text())
+    short["stages"] = [{**short["stages"][2], "budget": {"audio_hours": 0.001, "share": 1}}]
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(yaml.safe_dump(short))
+    arguments = {"recipe": recipe, "data": str(one)}
+    train(tmp_path / "out", **arguments)
+    train(tmp_path / "out", **arguments)
+    for overrides, data in (((), other), (("holdout=0.3",), one)):
+        with pytest.raises(CheckpointError, match="stage 1 or its data differ"):
+            train(tmp_path / "out", *overrides, recipe=recipe, data=str(data))

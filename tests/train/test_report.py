@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ossicle.train.report import Progress, readings
+from ossicle.train.report import Progress, forget_after, readings
 
 
 def test_the_last_step_of_a_stage_is_logged_with_the_means_of_all_since_the_last_line(
@@ -48,9 +48,20 @@ def test_a_log_is_thinned_evenly_and_keeps_each_stages_last_reading(tmp_path: Pa
     assert few == sorted(few, key=lines.index)
 
 
-def test_a_line_that_a_kill_cut_off_is_taken_away(tmp_path: Path) -> None:
+def test_a_resumed_run_forgets_what_it_does_again_and_a_line_that_a_kill_cut_off(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    log.write_text('{"stage": "a", "step": 1}\n{"stage": "a", "st')
-    progress = Progress("a", log)
-    progress.show(2, 1.0, 36.0, 2.0, {"loss": 8.0})
-    assert [one["step"] for one in readings(log)] == [1, 2]
+    forget_after(log, 3)
+    assert not log.exists()
+    log.write_text("".join(json.dumps({"stage": "a", "step": i}) + "\n" for i in range(6)) + '{"stage": "a", "st')
+    forget_after(log, 3)
+    Progress("a", log).show(4, 1.0, 36.0, 2.0, {"loss": 8.0})
+    assert [one["step"] for one in readings(log)] == [0, 1, 2, 3, 4]
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_a_step_that_was_skipped_does_not_spoil_the_mean(tmp_path: Path) -> None:
+    progress = Progress("hear", tmp_path / "log.jsonl")
+    progress.show(1, 0.5, 36.0, 2.0, {"loss": float("nan"), "norm": float("inf"), "skipped": 1.0})
+    progress.show(2, 1.0, 72.0, 4.0, {"loss": 3.0, "norm": 1.0})
+    (reading,) = readings(tmp_path / "log.jsonl")
+    assert progress.mean_loss == reading["loss"] == 3.0 and reading["skipped"] == 1.0

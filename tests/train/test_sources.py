@@ -135,8 +135,10 @@ AUDIO, WORDS = {"type": "audio", "path": "0.wav"}, {"type": "text", "text": "hm"
         {"messages": [turn("system", WORDS), turn("user", AUDIO), turn("assistant", WORDS)]},
     ],
 )
-def test_an_item_that_is_not_one_clip_and_one_answer_is_none(folder: Path, line: dict[str, object]) -> None:
-    assert Manifest(manifest(folder, line), 1).sample(0) is None
+def test_an_item_that_is_not_one_clip_and_one_answer_says_so(folder: Path, line: dict[str, object]) -> None:
+    wanted = "none.wav: there is no file" if "audio" in line else "training takes one user turn with one clip"
+    with pytest.raises(DataError, match=f"own.jsonl, line 1: {wanted}"):
+        Manifest(manifest(folder, line), 1).sample(0)
 
 
 def test_an_empty_manifest_is_refused(folder: Path) -> None:

@@ -199,5 +199,5 @@ def test_calibration_passes_over_what_does_not_fit_and_needs_one_item(tmp_path: 
     model = tiny_model()
     objective = objective_of(CONNECT, model, None)
     enter(RECIPE, 2, model, objective, Manifest(manifest(tmp_path, 0.5, 7.0), 1))
-    with pytest.raises(ConfigError, match="stage connect: none of its first 16 items can be used"):
+    with pytest.raises(DataError, match="stage connect: none of its first 16 items can be used, such as own"):
         enter(RECIPE, 2, model, objective, Manifest(manifest(tmp_path, 7.0), 1))

@@ -85,17 +85,24 @@ def read(path: str | os.PathLike[str]) -> Iterator[Item]:
     """The items of a manifest, one line at a time.
 
     Raises:
-        DataError: the manifest is missing, or a line is not an item; the message names file and line.
+        DataError: the manifest is missing, a line is not an item, or an id stands there twice; the message names file
+            and line.
     """
     path = Path(path)
+    seen: set[str] = set()
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _item(line, number, path)
+                    item = _item(line, number, path)
+                    _expect(item.id not in seen, item.where, f"the id {item.id!r} stands in an earlier line")
+                    seen.add(item.id)
+                    yield item
     except FileNotFoundError as error:
         raise DataError(f"there is no manifest {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read as UTF-8 text") from error
 
 
@@ -131,9 +138,12 @@ def _item(line: str, number: int, path: Path) -> Item:
     where = f"{path.name}, line {number}"
     try:
         data = json.loads(line)
+    except RecursionError as error:
+        raise DataError(f"{where}: not JSON of a manifest: too many brackets inside each other") from error
     except ValueError as error:
         raise DataError(f"{where}: not JSON: {error}") from error
     _expect(isinstance(data, dict), where, "a line is one JSON object")
+    _expect(_is_unicode(data), where, "a text holds half of a surrogate pair, which is no Unicode")
     short = "messages" not in data
     allowed = SHORT_KEYS if short else KEYS
     unknown = sorted(set(data) - allowed)
@@ -197,7 +207,15 @@ def _audio(part: Mapping[str, Any], where: str, folder: Path) -> AudioPart:
 
 
 def _seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+
+
+def _is_unicode(data: Any) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _expect(holds: bool, where: str, message: str) -> None:

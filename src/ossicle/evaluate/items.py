@@ -15,7 +15,7 @@ import numpy as np
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.io import write_clip
 from ossicle.data import manifest as manifests
-from ossicle.errors import DataError, DependencyError, RequestError, StorageError
+from ossicle.errors import DataError, DependencyError, StorageError
 from ossicle.evaluate.metrics import METRICS
 from ossicle.infer.ask import clips_in
 from ossicle.prompt.chat import Message
@@ -116,6 +116,7 @@ def write_world(
     """
     folder = Path(out)
     rng = np.random.default_rng([seed, zlib.crc32(f"{task}/{slice}".encode())])
+    sample(task, np.random.default_rng(seed), split, slice=slice)  # refuses before anything is written
     _folder(folder / "audio")
 
     def line(i: int) -> manifests.Item:
@@ -151,8 +152,7 @@ def manifest_items(path: str | os.PathLike[str], limit: int | None) -> Iterator[
     rate. Slices are ``truth.slices``.
 
     Raises:
-        RequestError: there is no item.
-        DataError: an item has no answer, an unknown metric, or audio that cannot be read.
+        DataError: there is no item; an item has no answer, an unknown metric, or audio that cannot be read.
     """
     groups: dict[str, list[manifests.Item]] = {}
     for item in manifests.read(path):
@@ -160,7 +160,7 @@ def manifest_items(path: str | os.PathLike[str], limit: int | None) -> Iterator[
         if limit is None or len(same) < limit:
             same.append(item)
     if not groups:
-        raise RequestError(f"{os.fspath(path)} has no item to score")
+        raise DataError(f"{os.fspath(path)} has no item to score")
     for name, lines in groups.items():
         default = TASKS[name].metric if name in TASKS else "wer"
         yield name, _metric(lines[0], default), [_opened(line) for line in lines], []
@@ -180,7 +180,10 @@ def _opened(item: manifests.Item) -> Item:
         raise DataError(
             f"{item.where}: an item to score ends with a turn of the assistant: the right answer as one text"
         )
-    return Item(messages[:-1], answer[0], tuple(item.truth.get("slices", ())))
+    slices = item.truth.get("slices", [])
+    if not isinstance(slices, list) or not all(isinstance(one, str) for one in slices):
+        raise DataError(f"{item.where}: truth.slices is a list of names")
+    return Item(messages[:-1], answer[0], tuple(slices))
 
 
 def _capped(n: int, limit: int | None) -> int:

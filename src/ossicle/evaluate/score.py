@@ -132,8 +132,8 @@ def evaluate(
         show: takes a line of progress for each task.
 
     Raises:
-        RequestError: an unknown suite, or a manifest without an item.
-        DataError: a line of the manifest cannot be used.
+        RequestError: an unknown suite.
+        DataError: a manifest without an item, or a line of it that cannot be used.
     """
     if suite not in SUITES:
         raise RequestError(f"there is no suite {suite!r}, known are {', '.join(SUITES)}")

@@ -103,7 +103,9 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG}")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except OSError as error:
+        raise CheckpointError(f"{CONFIG} of {folder} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{CONFIG} of {folder} is not JSON", code="bad_format") from error
     said = raw.get("format") if isinstance(raw, dict) else None
     if not isinstance(said, int) or said < 1:

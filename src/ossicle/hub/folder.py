@@ -126,7 +126,7 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
         CheckpointError: the folder is incomplete, of another format, or its weights do not match its description.
         RequestError: an unknown ``device`` or ``dtype``.
     """
-    place, kind = _place(device), dtype
+    place, kind = place_of(device), dtype
     if dtype == "auto":
         kind = "bfloat16" if place.type == "cuda" else "float32"
     if kind not in DTYPES:
@@ -136,13 +136,12 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     try:
         encoder = build_encoder(about.encoder.kind, about.encoder.config)
         bridge = build_bridge(about.bridge.kind, about.bridge.config)
-    except ConfigError as error:
-        raise CheckpointError(f"{folder}: {error}", code="bad_format") from error
+    except (ConfigError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # torch's, for absurd sizes
+        raise CheckpointError(f"{folder}: no part can be made as {CONFIG} says: {error}", code="bad_format") from error
     for part, said in ((encoder, about.encoder), (bridge, about.bridge)):
         _load_part(part, folder, said.weights)
     llm = _load_llm(folder, about.llm.weights, DTYPES[kind])
-    with _quiet():
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    tokenizer = _load_tokenizer(folder)
     try:
         made = AudioLM(encoder, bridge, llm, tokenizer, context=about.context, pattern=about.pattern, name=about.name)
     except ConfigError as error:
@@ -168,7 +167,11 @@ def verify(model: str | Path) -> int:
     if isinstance(about.llm.weights, Reference) and about.llm.weights.sha256 is not None:
         pairs.append((about.llm.weights.repo, _referred(about.llm.weights), about.llm.weights.sha256))
     for name, path, wanted in pairs:
-        if digest(path) != wanted:
+        try:
+            same = digest(path) == wanted
+        except OSError as error:
+            raise CheckpointError(f"{name} cannot be read: {error.strerror}") from error
+        if not same:
             raise CheckpointError(f"{name} is not the file that was saved: its hash differs", code="hash_mismatch")
     return len(pairs)
 
@@ -201,13 +204,20 @@ def _is_model_folder(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
-def _place(device: str) -> torch.device:
+def place_of(device: str) -> torch.device:
+    """The device that a name means; "auto" is the first GPU, else the CPU.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
+        if device != "meta":  # it holds no numbers
+            return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise RequestError(f"there is no device {device!r} here: choose auto, cpu, cuda or cuda:N") from error
+    raise RequestError(f"there is no device {device!r} here: choose auto, cpu, cuda or cuda:N")
 
 
 def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> Tensors:
@@ -277,9 +287,20 @@ def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any
     return llm
 
 
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    try:
+        with _quiet():
+            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # `tokenizers` raises nothing more special
+        raise CheckpointError(f"the tokenizer of {folder} cannot be read: {error}", code="bad_format") from error
+
+
 def _load_adapter(model: AudioLM, folder: Path) -> None:
     tensors = _read(folder / "adapter_model.safetensors")
-    wrap(model, read_settings(folder))
+    try:
+        wrap(model, read_settings(folder))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the adapter in {folder} cannot be read: {error}", code="bad_format") from error
     _check_keys(adapter_tensors(model.llm), tensors, "adapter")
     set_adapter_tensors(model.llm, tensors)
 
@@ -287,6 +308,8 @@ def _load_adapter(model: AudioLM, folder: Path) -> None:
 def _read(path: Path) -> Tensors:
     try:
         return load_file(path)
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: is it there, and may you?") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path.name} is damaged: it is not safetensors", code="bad_format") from error
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ossicle.audio.clip import Clip
+from ossicle.audio.clip import MIN_RATE, Clip
 from ossicle.audio.io import read_blocks
 from ossicle.audio.lengths import resampled_samples
 from ossicle.errors import RequestError
@@ -23,7 +23,7 @@ from ossicle.models.audio_lm import AudioLM, Heard
 from ossicle.plan.budget import check
 from ossicle.prompt.chat import Message, Prompt, render
 
-Sound = Clip | str | os.PathLike[str] | bytes | BinaryIO
+Sound = Clip | str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A clip, or anything with its own sample rate that `audio.io` reads."""
 
 
@@ -74,6 +74,8 @@ def conversation(clips: Sequence[Clip], question: str | None, history: Sequence[
     Raises:
         RequestError: ``missing_parameter`` where the turn would be empty.
     """
+    if not all(isinstance(turn, Message) for turn in history):
+        raise RequestError("history holds Message objects, such as Message('user', (clip, 'What is it?'))")
     content: tuple[Clip | str, ...] = (*clips, question) if question else tuple(clips)
     if not content:
         raise RequestError("a turn needs a clip, a question or both", code="missing_parameter")
@@ -111,9 +113,7 @@ def ask(
         AudioInputError: a clip cannot be read.
     """
     sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
-    return ask_batch(model, [Request(conversation(_read_all(model, clips, max_tokens), question, history), sampling)])[
-        0
-    ]
+    return ask_batch(model, [_request(model, clips, question, history, sampling)])[0]
 
 
 def stream(
@@ -133,7 +133,7 @@ def stream(
     Bad arguments and unreadable clips raise at once, a prompt over the context when the first piece is asked for.
     """
     sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
-    request = Request(conversation(_read_all(model, clips, max_tokens), question, history), sampling)
+    request = _request(model, clips, question, history, sampling)
     return (deltas[0] for deltas in _run(model, [request]) if deltas[0].text or deltas[0].answer)
 
 
@@ -150,19 +150,54 @@ def ask_batch(model: AudioLM, requests: Sequence[Request]) -> list[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
-def _read_all(model: AudioLM, clips: Sound | Sequence[Sound], max_tokens: int) -> tuple[Clip, ...]:
-    """Whatever was handed in, as clips."""
-    several = clips if isinstance(clips, Sequence) and not isinstance(clips, str | bytes) else [clips]
-    return tuple(one if isinstance(one, Clip) else _read(model, one, max_tokens) for one in several)
+def _request(
+    model: AudioLM,
+    clips: Sound | Sequence[Sound],
+    question: str | None,
+    history: Sequence[Message],
+    sampling: Sampling,
+) -> Request:
+    """Whatever was handed in, read and put into words."""
+    bytes_like = str | bytes | bytearray | memoryview
+    several = clips if isinstance(clips, Sequence) and not isinstance(clips, bytes_like) else [clips]
+    probe = Request(conversation([_INSTANT for _ in several], question, history), sampling)
+    read = [one if isinstance(one, Clip) else _read(model, one, probe) for one in several]
+    return Request(conversation(read, question, history), sampling)
 
 
-def _read(model: AudioLM, source: Sound, max_tokens: int) -> Clip:
+_INSTANT = Clip(np.zeros(1, np.float32), MIN_RATE)
+
+
+def _text_tokens(model: AudioLM, messages: Sequence[Message]) -> int:
+    """Ids of a prompt beside its audio tokens."""
+    n_clips = len(clips_in(messages))
+    return len(render(messages, [1] * n_clips, model.tokenizer, pad_id=model.pad_id).ids) - n_clips
+
+
+def refuse_array(source: object) -> None:
+    """An array says nothing of its rate, and no other argument of a call does.
+
+    Raises:
+        RequestError: ``missing_parameter``.
+    """
+    if isinstance(source, np.ndarray):
+        raise RequestError(
+            "an array says nothing of its sample rate: give a clip, as read_clip(array, rate=...) makes it",
+            code="missing_parameter",
+        )
+
+
+def _read(model: AudioLM, source: Sound, asked: Request) -> Clip:
     """A source at the model's rate; reading stops where it is certain that the model cannot hear it whole.
+
+    Args:
+        asked: the request with stand-ins for its clips.
 
     Raises:
         ContextError: so much audio alone is over the context.
     """
     assert not isinstance(source, Clip)
+    refuse_array(source)
     hz = model.bridge.expected_hz(model.encoder.rate_hz) if model.bridge.fixed_rate else 0.0
     parts, seconds = [], 0.0
     for block in read_blocks(source, rate=model.encoder.sample_rate):
@@ -170,7 +205,9 @@ def _read(model: AudioLM, source: Sound, max_tokens: int) -> Clip:
         seconds += block.duration_s
         n_audio = math.ceil(seconds * hz)
         if n_audio > model.context:
-            check(n_audio, n_audio, seconds, max_tokens, model.context, model.name)
+            need = n_audio + _text_tokens(model, asked.messages)
+            n_answer = asked.sampling.max_tokens
+            check(need, n_audio, seconds, n_answer, model.context, model.name, more_audio=True)
     return Clip(np.concatenate(parts), model.encoder.sample_rate)
 
 
@@ -237,7 +274,8 @@ def _refuse_hopeless(model: AudioLM, request: Request) -> None:
     n_audio = sum(model.bridge.max_tokens(n) for n in frames)
     if n_audio > model.context:
         seconds = sum(clip.duration_s for clip in clips)
-        check(n_audio, n_audio, seconds, request.sampling.max_tokens, model.context, model.name)
+        need = n_audio + _text_tokens(model, request.messages)
+        check(need, n_audio, seconds, request.sampling.max_tokens, model.context, model.name)
 
 
 def clips_in(messages: Sequence[Message]) -> list[Clip]:

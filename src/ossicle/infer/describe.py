@@ -31,6 +31,8 @@ PROGRAMS = ("flite", "festival")
 
 def physical_cores() -> int:
     """Cores that this process may use, two hardware threads of one core counted once."""
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
+        return os.cpu_count() or 1
     cores = set()
     for cpu in os.sched_getaffinity(0):
         siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")

@@ -14,7 +14,7 @@ from ossicle.audio.io import read_blocks
 from ossicle.audio.windows import split_blocks
 from ossicle.data.manifest import TRANSCRIBE
 from ossicle.errors import RequestError
-from ossicle.infer.ask import Answer, Request, Sound, ask_batch, conversation
+from ossicle.infer.ask import Answer, Request, Sound, ask_batch, conversation, refuse_array
 from ossicle.infer.generate import Sampling
 from ossicle.infer.ledger import Ledger, summed
 from ossicle.models.audio_lm import AudioLM
@@ -26,11 +26,12 @@ LANGUAGES = ("en",)
 
 @dataclass(frozen=True)
 class Segment:
-    """What is said from one second to another."""
+    """What is said from one second to another; ``finish`` as in an `Answer`: "length" is a text that was cut off."""
 
     start_s: float
     end_s: float
     text: str
+    finish: str = "end"
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ def transcribe(
     began = time.perf_counter()
     segments: list[Segment] = []
     answers: list[Answer] = []
+    refuse_array(source)
     blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
     for windows in _groups(split_blocks(blocks, WINDOW_S)):
         requests = [Request(conversation([window], TRANSCRIBE), sampling) for window in windows]
         group = ask_batch(model, requests)
         answers += group
         segments += [
-            Segment(window.start_s, window.end_s, answer.text.strip())
+            Segment(window.start_s, window.end_s, answer.text.strip(), answer.finish)
             for window, answer in zip(windows, group, strict=True)
         ]
     text = " ".join(segment.text for segment in segments if segment.text)

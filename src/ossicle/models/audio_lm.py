@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache
 
 from ossicle.audio.clip import Clip
+from ossicle.audio.guards import check_finite, check_peak
 from ossicle.audio.windows import split
 from ossicle.errors import AudioInputError, ConfigError, RequestError
 from ossicle.prompt.chat import Prompt, end_of_turn
@@ -207,7 +209,8 @@ class AudioLM(nn.Module):
         the encoder together.
 
         Raises:
-            AudioInputError: ``audio_empty``, or ``audio_too_short`` for a clip that gives no token.
+            AudioInputError: ``audio_empty``, ``audio_too_short`` for a clip that gives no token, ``audio_not_finite``,
+                ``audio_out_of_range``.
         """
         windows = [self._windows(clip) for clip in clips]
         flat = [window for several in windows for window in several]
@@ -225,6 +228,8 @@ class AudioLM(nn.Module):
     def _windows(self, clip: Clip) -> list[Clip]:
         if clip.n_samples == 0:
             raise AudioInputError("the clip holds no samples", code="audio_empty")
+        check_finite(clip.samples)
+        check_peak(float(np.abs(clip.samples).max()))
         limit, rate = self.encoder.max_samples, self.encoder.sample_rate
         return [clip] if clip.n_samples * rate <= limit * clip.rate else split(clip, limit / rate)
 

@@ -9,7 +9,16 @@ import math
 from ossicle.errors import ContextError
 
 
-def check(prompt_tokens: int, audio_tokens: int, seconds: float, max_tokens: int, context: int, name: str) -> int:
+def check(
+    prompt_tokens: int,
+    audio_tokens: int,
+    seconds: float,
+    max_tokens: int,
+    context: int,
+    name: str,
+    *,
+    more_audio: bool = False,
+) -> int:
     """Refuse a call that needs more tokens than the model reads.
 
     Args:
@@ -19,6 +28,7 @@ def check(prompt_tokens: int, audio_tokens: int, seconds: float, max_tokens: int
         max_tokens: most tokens that the answer may have.
         context: tokens that the model was trained to read.
         name: what the model is called.
+        more_audio: the audio goes on after what was counted.
 
     Returns:
         The tokens that the call needs at most.
@@ -37,8 +47,11 @@ def check(prompt_tokens: int, audio_tokens: int, seconds: float, max_tokens: int
             "shorten the text or the history, or ask for fewer tokens"
         )
     rate = audio_tokens / seconds
+    at_least = "at least " if more_audio else ""
+    slower = math.floor(room / seconds * 10) / 10
+    bridge = "" if more_audio else f", or choose a bridge of at most {slower:g} tokens per second"
     raise ContextError(
-        f"the prompt needs {need} tokens ({audio_tokens} of them audio, {seconds:.1f} s at {rate:.3g} per second, "
-        f"and {max_tokens} for the answer) but {name} reads {context}: shorten the clip to {room / rate:.1f} s, "
-        f"or choose a bridge of at most {math.floor(room / seconds * 10) / 10:g} tokens per second"
+        f"the prompt needs {at_least}{need} tokens ({audio_tokens} of them audio, {seconds:.1f} s at {rate:.3g} per "
+        f"second, and {max_tokens} for the answer) but {name} reads {context}: shorten the clip to "
+        f"{math.floor(room / rate * 10) / 10:.1f} s{bridge}"
     )

@@ -183,7 +183,7 @@ def _template_pieces(messages: Sequence[Message], tokenizer: Tokenizer, *, add_g
             add_generation_prompt=add_generation_prompt,
             enable_thinking=False,
         )
-    except TemplateError as error:
+    except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
         raise RequestError(f"the LLM's chat template refuses these messages: {error}") from error
     split = _MARK.split(text)  # piece, number, piece, number, ..., piece
     if [int(number) for number in split[1::2]] != list(range(sum(len(m.content) for m in messages))):
@@ -221,8 +221,10 @@ def _plain_ids(tokenizer: Tokenizer, text: str, reserved: frozenset[int]) -> lis
     as a word): there the text is cut inside each such name and the pieces are read by themselves.
 
     Raises:
-        RequestError: a single character that the tokenizer keeps for itself.
+        RequestError: a single character that the tokenizer keeps for itself, or half of a surrogate pair.
     """
+    if not text.isascii() and any("\ud800" <= one <= "\udfff" for one in text):
+        raise RequestError("a text holds bytes that are no Unicode: give it as UTF-8")
     ids, offsets = _encode(tokenizer, text, plain=True)
     spans = [span for key, span in zip(ids, offsets, strict=True) if key in reserved]
     if not spans:

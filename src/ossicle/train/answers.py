@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
-from ossicle.errors import ConfigError
+from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, Prompt, render, render_answer
 from ossicle.train.hear import Hear, HearItem, features_of
@@ -46,6 +46,17 @@ def prompt_with_answers(tokenizer: Any, pad_id: int, turns: Turns, n: int) -> tu
         (len(before.ids), len(ids)) for before, ids in asked if whole[: len(before.ids) + len(ids)] == before.ids + ids
     ]
     return Prompt(whole, last.slots), tuple(spans)
+
+
+def check_fits(prompt: Prompt, context: int, sample: Sample) -> None:
+    """Refuse a prompt that the LLM could not read at inference either.
+
+    Raises:
+        DataError: prompt and answers have more tokens than the context.
+    """
+    if len(prompt.ids) > context:
+        where = sample.where or sample.task
+        raise DataError(f"{where}: audio, question and answer are {len(prompt.ids)} tokens, the model reads {context}")
 
 
 def turns(sample: Sample) -> Turns:
@@ -98,6 +109,7 @@ class Tell:
 
     def __init__(self, model: AudioLM, *, noise: float = 0.25) -> None:
         self.tokenizer, self.pad_id, self.noise = model.tokenizer, model.pad_id, noise
+        self.context = model.context
         self._heads = nn.Identity()
         self._ids: dict[str, tuple[int, ...]] = {}
 
@@ -117,12 +129,17 @@ class Tell:
         return self._ids[word]
 
     def item(self, sample: Sample, rng: np.random.Generator) -> TellItem:
-        """A telling with between 0 and 25 % slips, and the prompt around it."""
+        """A telling with between 0 and 25 % slips, and the prompt around it.
+
+        Raises:
+            DataError: it does not fit the model's context.
+        """
         assert sample.scene is not None, "a telling needs the ground truth of the world"
         seconds = len(sample.samples) / SAMPLE_RATE
         slips = float(rng.choice([0.0, 0.06, 0.14, 0.25]))
         told = tell(sample.scene, sample.events, seconds, rng, slips=slips)
         prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), len(told))
+        check_fits(prompt, self.context, sample)
         start = prompt.slots[0].start
         bags = tuple((start + i, key) for i, bag in enumerate(told) for word in bag for key in self.ids(word))
         return TellItem(prompt, answers, bags, seconds, int(rng.integers(2**63)))
@@ -186,7 +203,7 @@ class Answer:
     """
 
     def __init__(self, model: AudioLM, *, hear: Hear | None = None, hear_weight: float = 0.0) -> None:
-        self.tokenizer, self.pad_id = model.tokenizer, model.pad_id
+        self.tokenizer, self.pad_id, self.context = model.tokenizer, model.pad_id, model.context
         if not model.bridge.fixed_rate:
             raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
         self.n_tokens, self.n_frames = model.bridge.max_tokens, model.encoder.n_frames
@@ -200,7 +217,11 @@ class Answer:
         return self._heads
 
     def item(self, sample: Sample, rng: np.random.Generator) -> AnswerItem:
-        """Features and the prompt around the sample's audio."""
+        """Features and the prompt around the sample's audio.
+
+        Raises:
+            DataError: it does not fit the model's context.
+        """
         if self.hear is not None and sample.scene is not None:
             hear = self.hear.item(sample, rng)
         else:
@@ -210,6 +231,7 @@ class Answer:
             hear = HearItem(mel, n_samples, nothing, nothing, no_marks, n_samples / SAMPLE_RATE)
         n = self.n_tokens(self.n_frames(hear.n_samples))
         prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n)
+        check_fits(prompt, self.context, sample)
         return AnswerItem(hear, prompt, answers, hear.seconds)
 
     def collate(self, items: Sequence[AnswerItem]) -> Batch:

@@ -6,6 +6,7 @@ Knows sources, objectives and batch budgets; does not know models or optimisers.
 
 import os
 import signal
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.data.batching import like_length_batches
-from ossicle.errors import DataError
+from ossicle.errors import DataError, OssicleError
 from ossicle.train.objectives import Batch, Objective
 from ossicle.train.recipe import Data
 from ossicle.train.sources import Source
@@ -26,10 +27,11 @@ FEW = 100
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The batches of one pool, and the indices of items that could not be used."""
+    """The batches of one pool, and why items of it could not be used; or what ended the worker that made it."""
 
     batches: list[Batch]
-    bad: list[int]
+    bad: list[str]
+    failed: OssicleError | None = None
 
 
 class Pools(Dataset[Pool]):
@@ -50,14 +52,25 @@ class Pools(Dataset[Pool]):
         return 2**31
 
     def __getitem__(self, place: int) -> Pool:
-        number = self.first + place
+        try:
+            return self._pool(self.first + place)
+        except OssicleError as error:  # raised again by `feed`: across processes a traceback would come with it
+            return Pool([], [], error)
+
+    def _pool(self, number: int) -> Pool:
         items, sizes, bad = [], [], []
         for index in range(number * self.data.pool_items, (number + 1) * self.data.pool_items):
-            sample = self.source.sample(index)
-            if sample is None or len(sample.samples) > self.data.max_clip_s * SAMPLE_RATE:
-                bad.append(index)
+            try:
+                sample = self.source.sample(index)
+                seconds = len(sample.samples) / SAMPLE_RATE
+                if seconds > self.data.max_clip_s:
+                    raise DataError(
+                        f"{sample.where or sample.task}: {seconds:.1f} s are longer than {self.data.max_clip_s:g} s"
+                    )
+                item = self.objective.item(sample, np.random.default_rng([*self.key, index, 1]))
+            except DataError as error:
+                bad.append(str(error))
                 continue
-            item = self.objective.item(sample, np.random.default_rng([*self.key, index, 1]))
             items.append(item)
             sizes.append(item.size)
         order = np.random.default_rng([*self.key, number, 2])
@@ -68,8 +81,11 @@ class Pools(Dataset[Pool]):
 def feed(pools: Pools, *, skip: int) -> Generator[tuple[int, int, Batch]]:
     """(pool, number of the batch in it, batch) for ever, from the first pool's batch number ``skip``.
 
+    Why an item is left out is told once, on standard error.
+
     Raises:
         DataError: over 1 % of the items cannot be used, or a whole pool cannot.
+        OssicleError: whatever ended a worker.
     """
     workers = pools.data.workers or max((os.cpu_count() or 2) - 1, 1)
     loader = DataLoader(
@@ -81,14 +97,19 @@ def feed(pools: Pools, *, skip: int) -> Generator[tuple[int, int, Batch]]:
         worker_init_fn=_give_way,
     )
     n_bad = n_seen = 0
-    first_bad: int | None = None
+    told: dict[str, None] = {}
     for place, pool in enumerate(loader):
+        if pool.failed is not None:
+            raise pool.failed
         n_bad, n_seen = n_bad + len(pool.bad), n_seen + pools.data.pool_items
-        first_bad = pool.bad[0] if first_bad is None and pool.bad else first_bad
+        for reason in pool.bad:
+            if reason not in told:
+                print(f"left out: {reason}", file=sys.stderr)
+            told[reason] = None
         if not pool.batches or (n_bad > BAD_SHARE * n_seen and n_seen >= FEW):
             raise DataError(
-                f"{n_bad} of {n_seen} training items cannot be read, are longer than {pools.data.max_clip_s:g} s, or "
-                f"are not one clip and one answer (at most {BAD_SHARE:.0%} may be), the first at place {first_bad}",
+                f"{n_bad} of {n_seen} training items cannot be used (at most {BAD_SHARE:.0%} may be so), such as "
+                f"{next(iter(told))}",
                 code="too_many_bad_items",
             )
         for number, batch in enumerate(pool.batches):
@@ -102,4 +123,5 @@ def _give_way(_worker: int) -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     else:
         os.nice(19)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the trainer stops its workers itself, after the step under way
+    for one in (signal.SIGTERM, signal.SIGINT):  # the trainer stops its workers itself, after the step under way
+        signal.signal(one, signal.SIG_IGN)

@@ -4,15 +4,20 @@ Knows manifests and scores; does not know how the model was trained.
 """
 
 import json
+import sys
 from pathlib import Path
 
-from ossicle.data.manifest import write
+from ossicle.audio.clip import Clip
+from ossicle.data.manifest import Item, write
+from ossicle.errors import DataError
 from ossicle.evaluate.score import Scores, evaluate
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.sources import divided
 
 
-def score_held_out(model: AudioLM, manifest: str | Path, holdout: float, out: Path) -> Scores | None:
+def score_held_out(
+    model: AudioLM, manifest: str | Path, holdout: float, out: Path, longest_s: float = float("inf")
+) -> Scores | None:
     """Score a model on a manifest's held-out items.
 
     Writes ``holdout.jsonl`` (so that `ossicle evaluate --data` can score the same items again) and ``score.json``.
@@ -22,14 +27,28 @@ def score_held_out(model: AudioLM, manifest: str | Path, holdout: float, out: Pa
         manifest: its data.
         holdout: share of the items that was left out.
         out: the run's folder.
+        longest_s: longer items are left out, as in training; what is left out is told on standard error.
 
     Returns:
-        The scores; None if no item was held out.
+        The scores; None if no item was held out, or none of them can be used.
     """
-    items = divided(manifest, holdout)[1]
+    items = [item for item in divided(manifest, holdout)[1] if _usable(item, longest_s)]
     if not items:
         return None
     write(out / "holdout.jsonl", items)
     scores = evaluate(model, manifest=out / "holdout.jsonl")
     (out / "score.json").write_text(json.dumps(scores.as_dict(), indent=1) + "\n", encoding="utf-8")
     return scores
+
+
+def _usable(item: Item, longest_s: float) -> bool:
+    """Whether an item's audio can be read and is not too long; says so if not."""
+    try:
+        clips = [part for message in item.open() for part in message.content if isinstance(part, Clip)]
+    except DataError as error:
+        print(f"left out of the score: {error}", file=sys.stderr)
+        return False
+    seconds = max((clip.duration_s for clip in clips), default=0.0)
+    if seconds > longest_s:
+        print(f"left out of the score: {item.where}: {seconds:.1f} s are longer than {longest_s:g} s", file=sys.stderr)
+    return seconds <= longest_s

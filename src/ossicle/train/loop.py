@@ -6,24 +6,22 @@ Knows recipes, objectives and checkpoints; does not know what an objective compu
 """
 
 import dataclasses
+import hashlib
 import importlib.util
 import math
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from ossicle.errors import CheckpointError, TrainingError
+from ossicle.errors import CheckpointError, RequestError, TrainingError
 from ossicle.evaluate.report import tables
-from ossicle.hub.folder import load
+from ossicle.hub.folder import load, place_of
 from ossicle.hub.folder import save as save_model
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora, merge_lora
@@ -35,9 +33,9 @@ from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective, whisper
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
-from ossicle.train.process import Counted, RunAll, lanes, locked
+from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
 from ossicle.train.recipe import Recipe, Stage, read_recipe
-from ossicle.train.report import Progress, readings
+from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import (
     enter,
     fitting,
@@ -95,7 +93,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, out: Path, *, minutes: float | None, data: str | None, device: str) -> None:
         self.recipe, self.out, self.minutes, self.data = recipe, out, minutes, data
-        cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        cpu = place_of(device).type == "cpu"
         precision = choose_precision(recipe.precision, torch.device("cpu" if cpu else "cuda"))
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of this process's first run stays
         self.accelerator = Accelerator(
@@ -117,6 +115,8 @@ class Run:
     def go(self) -> Path:
         """Train what is left; returns the model's folder, or the run's if it was asked to stop."""
         self._resume()
+        for index in range(self.place.stage, len(self.recipe.stages)):  # a mistake in the last must not cost the first
+            objective_of(self.recipe.stages[index], self.model, self.hear)
         self.clock = time.monotonic()
         while self.place.stage < len(self.recipe.stages) and not self.stopping:
             self._stage(self.place.stage)
@@ -125,7 +125,10 @@ class Run:
             return self.out
         folder = self._save_folder(self.out / "model")
         manifest = self.data or self.recipe.stages[-1].data.manifest
-        scores = score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out) if manifest else None
+        longest = fitting(self.recipe.stages[-1].data, self.model).max_clip_s
+        scores = (
+            score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out, longest) if manifest else None
+        )
         if scores is not None:
             print(tables(scores), file=sys.stderr)
         return folder
@@ -199,7 +202,7 @@ class Run:
             if self.place.bad_steps >= MAX_BAD_STEPS:
                 raise TrainingError(f"{MAX_BAD_STEPS} steps in a row gave no finite loss; the last checkpoint stays")
         optimizer.zero_grad()
-        return {"norm": norm, "lr": rate}
+        return {"norm": norm, "lr": rate, **({"skipped": 1.0} if self.place.bad_steps else {})}
 
     def _count(self, group: tuple[tuple[int, int, Batch], ...]) -> None:
         now = time.monotonic()
@@ -252,23 +255,34 @@ class Run:
         begun = self.place.stage + self.place.started_stage
         state = {
             "recipe": self.recipe.hash,
-            "stages": [self.recipe.stage_hash(i) for i in range(begun)],
+            "stages": [self._identity(i) for i in range(begun)],
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
         }
         save_checkpoint(self.out / "checkpoints", self.place.step, Checkpoint(groups, state))
 
+    def _identity(self, index: int) -> str:
+        """What a resumed stage must share: its part of the recipe, and the manifest that it reads with what is held
+        out of it."""
+        manifest = self.data or self.recipe.stages[index].data.manifest
+        own = self.recipe.stage_hash(index)
+        if manifest is None:
+            return own
+        read = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()[:12]
+        return f"{own}-{read}-{self.recipe.holdout:g}"
+
     def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one that this recipe may go on from."""
         found = newest(self.out / "checkpoints")
+        forget_after(self.out / "log.jsonl", 0 if found is None else found.state["place"]["step"])
         if found is None:
             return
-        ours = [self.recipe.stage_hash(i) for i in range(len(self.recipe.stages))]
+        ours = [self._identity(i) for i in range(len(self.recipe.stages))]
         for i, theirs in enumerate(found.state["stages"]):
             if i >= len(ours) or ours[i] != theirs:
                 raise CheckpointError(
-                    f"the run in {self.out} was made by another recipe: parts, seed or stage {i + 1} differ; "
-                    "take its own recipe, or another folder",
+                    f"the run in {self.out} was made by another recipe: parts, seed, stage {i + 1} or its data differ; "
+                    "take its own recipe and data, or another folder",
                     code="key_mismatch",
                 )
         self.place = Place(**found.state["place"])
@@ -318,32 +332,22 @@ def run(
         device: "auto", "cpu" or "cuda".
 
     Returns:
-        the folder of the finished model, or the run's folder if SIGTERM stopped it before the end.
+        the folder of the finished model, or the run's folder if a signal stopped it before the end.
 
     Raises:
         ConfigError, FetchError: the recipe; DataError: the manifest or too many of its items.
         CheckpointError: the folder holds another recipe's run.
         StorageError: the folder cannot be written, or another process trains in it.
         TrainingError: the loss is not finite, or a gate is missed.
+        RequestError: minutes that are not above 0, or a device that is not there.
     """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise RequestError(f"minutes must be above 0 (got {minutes:g})")
+    place_of(device)
     read, folder = read_recipe(recipe, overrides), Path(out)
+    for index in range(len(read.stages)):  # before anything is written
+        source_of(read, index, data)
     with locked(folder):
         training = Run(read, folder, minutes=minutes, data=data, device=device)
-        with stop_on_term(training):
+        with stop_on_signal(training):
             return training.go()
-
-
-@contextmanager
-def stop_on_term(training: Run) -> Iterator[None]:
-    """SIGTERM ends the run after the step that is under way, with a checkpoint; a second one ends it at once."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if training.stopping:
-            raise SystemExit(143)
-        training.stopping = True
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,13 +1,18 @@
-"""What a training process shares: the threads of its processor among the batches of a step, its folder with no other.
+"""What a training process shares: the threads of its processor among the batches of a step, its folder with no other,
+the signals that end it.
 
-Knows threads and locks; does not know what is trained.
+Knows threads, locks and signals; does not know what is trained.
 """
 
 import fcntl
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Protocol
 
 import torch
 
@@ -56,3 +61,32 @@ def locked(folder: Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError) as error:
             raise StorageError(f"another process trains in {folder}") from error
         yield
+
+
+class Stoppable(Protocol):
+    """What ends after the step under way once ``stopping`` is set."""
+
+    stopping: bool
+
+
+@contextmanager
+def stop_on_signal(training: Stoppable) -> Iterator[None]:
+    """SIGTERM or SIGINT ends the run after the step that is under way, with a checkpoint; a second one ends it at once.
+
+    Outside of the main thread, where Python takes no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if training.stopping:
+            raise SystemExit(143)
+        training.stopping = True
+
+    before = {one: signal.signal(one, stop) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -20,6 +20,7 @@ from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
 
 NAME = re.compile(r"[\w-]+")
+MELS = (80, 128)
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,8 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise FetchError(f"there is no recipe file {path}")
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FetchError(f"the recipe {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text") from error
     except yaml.YAMLError as error:
@@ -198,11 +201,19 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     yield len(names) > 0, "a recipe needs at least one stage"
     yield len(set(names)) == len(names), f"two stages have the same name: {', '.join(names)}"
     yield 0 <= recipe.holdout < 1, f"holdout is a share from 0 to below 1 (got {recipe.holdout:g})"
+    yield recipe.seed >= 0, f"seed must be at least 0 (got {recipe.seed})"
+    yield recipe.checkpoint_minutes >= 0, f"checkpoint_minutes must be at least 0 (got {recipe.checkpoint_minutes:g})"
+    yield from _part_demands(recipe.parts)
     for stage in recipe.stages:
         data, optimizer = stage.data, stage.optimizer
         yield NAME.fullmatch(stage.name) is not None, f"a stage's name is letters, digits, - and _ (got {stage.name!r})"
         yield len(stage.trains) > 0, f"{stage.name}: trains names nothing"
         yield not {"llm", "lora"} <= set(stage.trains), f"{stage.name}: trains names both llm and lora"
+        only = {"hear": "encoder", "tell": "llm"}.get(stage.objective)
+        yield (
+            only is None or stage.trains == (only,),
+            f"{stage.name}: the objective {stage.objective} trains [{only}] (got [{', '.join(stage.trains)}])",
+        )
         for place, value in (
             ("budget.audio_hours", stage.budget.audio_hours),
             ("budget.share", stage.budget.share),
@@ -211,14 +222,50 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             ("data.max_clip_s", data.max_clip_s),
             ("optimizer.accumulate", optimizer.accumulate),
             ("optimizer.lr", optimizer.lr),
+            ("optimizer.clip_norm", optimizer.clip_norm),
+            ("lora_rank", stage.lora_rank),
         ):
             yield value > 0, f"{stage.name}: {place} must be above 0 (got {value:g})"
-        yield data.workers >= 0, f"{stage.name}: data.workers must be at least 0 (got {data.workers})"
+        for place, value in (
+            ("data.workers", data.workers),
+            ("optimizer.weight_decay", optimizer.weight_decay),
+            ("hear_weight", stage.hear_weight),
+        ):
+            yield value >= 0, f"{stage.name}: {place} must be at least 0 (got {value:g})"
+        yield 0 <= optimizer.beta2 < 1, f"{stage.name}: optimizer.beta2 is from 0 to below 1 (got {optimizer.beta2:g})"
         yield (
             optimizer.warmup >= 0 and optimizer.hold >= 0 and optimizer.warmup + optimizer.hold < 1,
             f"{stage.name}: optimizer.warmup and hold are shares, together below 1 "
             f"(got {optimizer.warmup:g} and {optimizer.hold:g})",
         )
+
+
+def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
+    if parts.llm is not None:
+        llm = parts.llm
+        for name in ("width", "layers", "heads", "kv_heads", "ffn", "context"):
+            value = getattr(llm, name)
+            yield value > 0, f"parts.llm.{name} must be above 0 (got {value})"
+        yield (
+            llm.heads % llm.kv_heads == 0 and llm.width % (2 * llm.heads) == 0,
+            f"parts.llm: kv_heads must divide heads, and twice the heads the width (got {llm.kv_heads}, {llm.heads} "
+            f"and {llm.width})",
+        )
+    if parts.encoder is not None:
+        encoder = parts.encoder
+        for name in ("width", "layers", "heads", "ffn", "max_frames"):
+            value = getattr(encoder, name)
+            yield value > 0, f"parts.encoder.{name} must be above 0 (got {value})"
+        yield (
+            encoder.n_mels in MELS,
+            f"parts.encoder.n_mels is one of {', '.join(map(str, MELS))} (got {encoder.n_mels})",
+        )
+        yield (
+            encoder.width % encoder.heads == 0 and encoder.width % 2 == 0,
+            f"parts.encoder: the width is even and heads divide it (got {encoder.width} and {encoder.heads})",
+        )
+    if parts.bridge is not None:
+        yield parts.bridge.k > 0 and parts.bridge.hidden > 0, "parts.bridge: k and hidden must be above 0"
 
 
 def _fault(error: Any) -> str:
@@ -239,7 +286,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"an override reads stage.key=value, got {override!r}")
     path = key.split(".")
     target: Any = raw
-    stages = {stage.get("name"): stage for stage in raw.get("stages") or [] if isinstance(stage, dict)}
+    listed = raw.get("stages")
+    named = [stage for stage in listed if isinstance(stage, dict)] if isinstance(listed, list) else []
+    stages = {str(stage.get("name")): stage for stage in named}
     if path[0] in stages and len(path) > 1:
         target, path = stages[path[0]], path[1:]
     elif len(path) > 1 and path[0] not in raw:

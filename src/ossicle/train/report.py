@@ -4,6 +4,7 @@ Knows numbers and where to print them; does not know models.
 """
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,6 @@ class Progress:
 
     def __init__(self, stage: str, log: Path) -> None:
         self.stage, self.log = stage, log
-        _drop_torn_line(log)
         self.sums: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.shown = self.began = time.monotonic()
@@ -39,6 +39,8 @@ class Progress:
             What was logged, empty if nothing was.
         """
         for key, value in parts.items():
+            if not math.isfinite(value):  # of a step that was skipped
+                continue
             self.sums[key], self.counts[key] = self.sums.get(key, 0.0) + value, self.counts.get(key, 0) + 1
         if self.from_audio_s is None:
             self.from_audio_s, self.from_s = audio_s, seconds
@@ -60,15 +62,16 @@ class Progress:
         return reading
 
 
-def _drop_torn_line(log: Path) -> None:
-    """Take away a last line that a kill cut off, so that the next reading does not join it."""
+def forget_after(log: Path, step: int) -> None:
+    """Take away what a log says of later steps, which a resumed run does again, and a last line that a kill cut off."""
     if not log.is_file():
         return
-    whole = log.read_bytes()
-    end = whole.rfind(b"\n") + 1
-    if end < len(whole):
-        with log.open("r+b") as file:
-            file.truncate(end)
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        partial = log.with_name(log.name + ".partial")
+        partial.write_bytes(b"".join(kept))
+        partial.replace(log)
 
 
 def readings(log: Path, *, most: int = 120) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Sample:
         task: a name for logs.
         scene, events: the ground truth, where the sample comes from the world.
         more: further questions about the same sound, with their answers.
+        where: file and line of a manifest, for messages.
     """
 
     samples: np.ndarray
@@ -43,13 +44,18 @@ class Sample:
     scene: Scene | None = None
     events: tuple[Event, ...] = ()
     more: tuple[tuple[str, str], ...] = ()
+    where: str = ""
 
 
 class Source(Protocol):
     """Samples by index."""
 
-    def sample(self, index: int) -> Sample | None:
-        """The sample of an index, or None where it cannot be used (counted, never silent)."""
+    def sample(self, index: int) -> Sample:
+        """The sample of an index.
+
+        Raises:
+            DataError: it cannot be used; the message says why (the feed counts it and tells).
+        """
 
 
 class World:
@@ -142,18 +148,21 @@ class Manifest:
         if not self.items:
             raise DataError(f"the manifest {path} holds no item")
 
-    def sample(self, index: int) -> Sample | None:
-        """The sample of an index; None where its audio cannot be read, or it is not one user turn and an answer."""
+    def sample(self, index: int) -> Sample:
+        """The sample of an index.
+
+        Raises:
+            DataError: its audio cannot be read, or it is not one user turn with one clip and an answer.
+        """
         epoch, place = divmod(index, len(self.items))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
         item = self.items[int(order[place])]
-        try:
-            user, assistant = item.open(rate=SAMPLE_RATE)
-            (clip,) = (part for part in user.content if isinstance(part, Clip))
-            (answer,) = assistant.content
-        except (DataError, ValueError):
-            return None
-        if (user.role, assistant.role) != ("user", "assistant"):
-            return None
+        roles = [turn.role for turn in item.turns]
+        kinds = [[isinstance(part, str) for part in turn.content] for turn in item.turns]
+        if roles != ["user", "assistant"] or kinds[0].count(False) != 1 or kinds[1] != [True]:
+            raise DataError(f"{item.where}: training takes one user turn with one clip, and one answer")
+        user, assistant = item.open(rate=SAMPLE_RATE)
+        (clip,) = (part for part in user.content if isinstance(part, Clip))
+        (answer,) = assistant.content
         question = " ".join(part for part in user.content if isinstance(part, str)) or None
-        return Sample(clip.samples, question, str(answer), item.task or "own")
+        return Sample(clip.samples, question, str(answer), item.task or "own", where=item.where)

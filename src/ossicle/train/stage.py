@@ -6,16 +6,16 @@ Knows recipes and models; does not know steps, checkpoints or folders.
 import math
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import nn
 
 from ossicle.bridge.calibrate import Calibratable, calibrate
 from ossicle.encoders.whisper import WhisperEncoder
-from ossicle.errors import ConfigError
+from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.train.answers import Answer, Tell
+from ossicle.train.feed import Pools
 from ossicle.train.hear import Hear
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
@@ -75,13 +75,16 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
     bridge = model.bridge
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
     if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
-        longest = fitting(stage.data, model).max_clip_s * model.encoder.sample_rate
-        drawn = (source.sample(i) for i in range(CALIBRATION_ITEMS))
-        samples = [sample for sample in drawn if sample is not None and len(sample.samples) <= longest]
-        if not samples:
-            raise ConfigError(f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be used")
-        items = [objective.item(sample, np.random.default_rng(i)) for i, sample in enumerate(samples)]
-        batch = objective.collate(items)
+        data = replace(fitting(stage.data, model), pool_items=CALIBRATION_ITEMS, batch_s=float("inf"))
+        pool = Pools(source, objective, data, (recipe.seed, index), 0)[0]
+        if pool.failed is not None:
+            raise pool.failed
+        if not pool.batches:
+            raise DataError(
+                f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be used, such as {pool.bad[0]}",
+                code="too_many_bad_items",
+            )
+        (batch,) = pool.batches
         assert batch.features is not None
         with torch.no_grad():
             frames = model.encoder(batch.features.to(model.device))
