@@ -147,7 +147,7 @@ def test_a_missing_manifest_and_one_that_is_no_text_are_named(tmp_path):
     (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"bytes.jsonl cannot be read as UTF-8 text"):
         next(read(tmp_path / "bytes.jsonl"))
-    with pytest.raises(DataError, match="cannot be read as UTF-8 text"):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
         next(read(tmp_path))
 
 

@@ -40,7 +40,7 @@ def test_where_nothing_is_held_out_nothing_is_scored(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_scored_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = manifest(tmp_path, 8)
+    path = manifest(tmp_path, 20)
     held_out = [item.id for item in divided(path, 0.4)[1]]
     missing, long, *others = held_out
     soundfile.write(tmp_path / "long.wav", np.zeros(32_000, np.float32), 16_000)

@@ -8,6 +8,9 @@ import math
 
 from ossicle.errors import ContextError
 
+SAFE = 0.98
+"""Share of the seconds that would fit by their mean rate: windows end in tokens that are not full."""
+
 
 def check(
     prompt_tokens: int,
@@ -49,9 +52,10 @@ def check(
     rate = audio_tokens / seconds
     at_least = "at least " if more_audio else ""
     slower = math.floor(room / seconds * 10) / 10
+    shorter_s = math.floor(SAFE * room / rate * 10) / 10
     bridge = "" if more_audio else f", or choose a bridge of at most {slower:g} tokens per second"
     raise ContextError(
         f"the prompt needs {at_least}{need} tokens ({audio_tokens} of them audio, {seconds:.1f} s at {rate:.3g} per "
         f"second, and {max_tokens} for the answer) but {name} reads {context}: shorten the clip to "
-        f"{math.floor(room / rate * 10) / 10:.1f} s{bridge}"
+        f"{shorter_s:.1f} s{bridge}"
     )
