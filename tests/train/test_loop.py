@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +25,14 @@ from ossicle.audio.clip import Clip
 from ossicle.errors import CheckpointError, ConfigError, DataError, RequestError, StorageError, TrainingError
 from ossicle.hub.folder import load
 from ossicle.infer.ask import ask
+from ossicle.train import loop
 from ossicle.train.checkpoint import Checkpoint, newest, read
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.loop import MAX_BAD_STEPS, Run, run
 from ossicle.train.process import stop_on_signal
+from ossicle.train.recipe import Recipe
 from ossicle.train.sources import World
-from ossicle.train.stage import new_optimizer, set_trainable
+from ossicle.train.stage import enter, new_optimizer, set_trainable
 
 from .support import TINY, tiny_recipe
 
@@ -72,14 +75,20 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """One run in three pieces: recipes that end early, and one with further stages that goes on."""
-    folder = tmp_path_factory.mktemp("run")
-    out, found = folder / "out", []
-    for n in (2, 3):
-        short = yaml.safe_load(TINY.read_text())
-        short["stages"] = short["stages"][:n]
-        (folder / "short.yaml").write_text(yaml.safe_dump(short))
-        train(out, CHAIN[0], recipe=folder / "short.yaml")
+    """One run in three pieces: a stage that cannot begin stops it, and the same command goes on."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    found = []
+    for stage in ("connect", "tune"):
+
+        def enter_but(recipe: Recipe, index: int, *rest: Any, never: str = stage) -> None:
+            if recipe.stages[index].name == never:
+                raise DataError(f"{never} cannot begin")
+            enter(recipe, index, *rest)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(loop, "enter", enter_but)
+            with pytest.raises(DataError, match=f"{stage} cannot begin"):
+                train(out, *CHAIN)
         found.append(newest(out / "checkpoints"))
     model = train(out, *CHAIN)
     tuning, end = (read(out / "checkpoints" / name) for name in steps(out))
@@ -167,7 +176,9 @@ def test_a_finished_run_is_not_trained_again(trained: Trained) -> None:
     [("hear.optimizer.lr=0.1", 1), ("tune.lora_rank=4", 4), ("seed=4", 1), ("parts.llm.ffn=48", 1)],
 )
 def test_a_run_of_another_recipe_is_refused(trained: Trained, change: str, stage: int) -> None:
-    with pytest.raises(CheckpointError, match=f"made by another recipe: parts, seed or stage {stage} differ") as caught:
+    with pytest.raises(
+        CheckpointError, match=f"made by another recipe: parts, seed, stage {stage} or its data differ"
+    ) as caught:
         train(trained.out, *CHAIN, change)
     assert caught.value.code == "key_mismatch"
 
@@ -185,7 +196,7 @@ def test_a_recipe_with_fewer_stages_than_the_run_is_refused(trained: Trained, tm
     raw = yaml.safe_load(TINY.read_text())
     path = tmp_path / "short.yaml"
     path.write_text(yaml.safe_dump({**raw, "stages": raw["stages"][:3]}))
-    with pytest.raises(CheckpointError, match="parts, seed or stage 4 differ"):
+    with pytest.raises(CheckpointError, match="parts, seed, stage 4 or its data differ"):
         train(trained.out, CHAIN[0], recipe=path)
 
 
@@ -305,7 +316,7 @@ def test_a_manifest_trains_a_bridge(voices: Path) -> None:
 
 def test_too_many_bad_items_of_a_manifest_end_the_run_with_their_number(voices: Path) -> None:
     data = shorthand(voices, "0.wav", "1.wav", "none.wav", "1.wav")
-    with pytest.raises(DataError, match=r"2[5-9] of 104 training items cannot be read.*at most 1% may be") as caught:
+    with pytest.raises(DataError, match=r"2[5-9] of 104 training items cannot be used .at most 1% may be so") as caught:
         train(
             voices / "out",
             "connect.data.pool_items=52",
