@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,12 +69,9 @@ def failed(result, exit_code, code):
 
 
 def child(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-c", "from ossicle.cli import main; main()", *arguments],
-        capture_output=True,
-        check=False,
-        **options,
-    )
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    command = [sys.executable, "-c", "from ossicle.cli import main; main()", *arguments]
+    return subprocess.run(command, check=False, **given)
 
 
 # Arguments
@@ -521,6 +519,25 @@ def test_an_interrupt_is_exit_130_without_a_word():
         waiting.send_signal(signal.SIGINT)
         _, err = waiting.communicate(timeout=30)
     assert (waiting.returncode, err) == (130, "")
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs the device /dev/full, which Linux has")
+def test_output_that_finds_no_space_is_exit_5_and_one_line():
+    with FULL.open("wb") as full:
+        done = child("info", "--json", stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count(b"\n")) == (5, 1)
+    assert done.stderr.startswith(b"error: no_space: ")
+
+
+def test_output_that_nobody_reads_ends_the_program_without_a_word():
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = child("info", "--json", stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_every_error_has_an_exit_code_of_the_table():

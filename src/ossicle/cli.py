@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 internal, 2 arguments, 3 audio, 4 limits, 5 machine, 6 mod
 """
 
 import dataclasses
+import errno
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 import typer
 
 from ossicle import __version__
-from ossicle.errors import AudioInputError, FetchError, LimitError, OssicleError, RequestError
+from ossicle.errors import AudioInputError, FetchError, LimitError, OssicleError, RequestError, StorageError
 
 DONE_IN_PART, INTERRUPTED = 7, 130
 AUDIO_SUFFIXES = (
@@ -76,9 +77,17 @@ def _explain(error: Exception) -> tuple[str, int, str]:
         case typer.TyperException():
             codes = {"NoSuchOption": "unknown_parameter", "MissingParameter": "missing_parameter"}
             return codes.get(type(error).__name__, "invalid_value"), RequestError.exit_code, error.format_message()
+        case OSError(errno=errno.ENOSPC):
+            _drop_output()
+            return "no_space", StorageError.exit_code, "there is no space left where the output goes"
         case _:
             text = f"{type(error).__name__}: {error} (this is a mistake in ossicle; --debug shows where)"
             return "internal_error", OssicleError.exit_code, text
+
+
+def _drop_output() -> None:
+    """What is still in the buffer of standard output goes nowhere: flushing it at exit would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(code: str, message: str) -> str:

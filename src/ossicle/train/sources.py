@@ -118,7 +118,7 @@ class World:
 
 def divided(path: str | Path, holdout: float) -> tuple[list[Item], list[Item]]:
     """The items of a manifest to train on, and those held out: by a hash of each id, so that an item never changes
-    sides.
+    sides as long as it keeps its id (without one, as long as it keeps its line).
 
     Raises:
         DataError: a line that cannot be read.
