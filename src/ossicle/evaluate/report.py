@@ -80,7 +80,8 @@ def _slice_table(scores: Scores) -> str:
 
 
 def _compare_table(scores: Scores, other: Comparison) -> str:
-    head = ("task", "metric", scores.model, other.model, "difference", "95 % interval", "clear")
+    theirs = other.model if other.model != scores.model else f"{other.model} (compared)"
+    head = ("task", "metric", scores.model, theirs, "difference", "95 % interval", "clear")
     rows = []
     for name, (value, difference) in other.tasks.items():
         change = ("none", "none", "no")
