@@ -451,6 +451,11 @@ def test_any_setting_of_openmp_is_borne(ossicle, folder, wav, monkeypatch, value
     assert ossicle("ask", wav, "--model", folder, "--max-tokens", "1")[0] == 0
 
 
+def test_standard_input_that_is_closed_is_told(ossicle, folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    failed(ossicle("transcribe", "-", "--model", folder), 2, "invalid_value")
+
+
 def test_what_is_no_unicode_is_refused_or_escaped(ossicle, folder, wav, tmp_path):
     failed(ossicle("ask", wav, "\udcff\udcfe", "--json", "--model", folder), 2, "invalid_value")
     odd = tmp_path / "bad\udcff.wav"

@@ -156,6 +156,9 @@ def test_a_manifest_that_cannot_be_scored_says_why(folder):
     with pytest.raises(DataError, match="line 2: an item to score ends"):
         list(manifest_items(manifest(folder, line, {"messages": [question], "task": "transcribe"}), None))
     turns = [question, {"role": "assistant", "content": "a"}]
+    for slices in (5, [["a"]], "abc"):
+        with pytest.raises(DataError, match=r"line 1: truth\.slices is a list of names"):
+            list(manifest_items(manifest(folder, {"messages": turns, "truth": {"slices": slices}}), None))
     with pytest.raises(DataError, match="line 1: there is no metric 'bleu', known are wer, accuracy"):
         list(manifest_items(manifest(folder, {"messages": turns, "truth": {"metric": "bleu"}}), None))
 

@@ -348,3 +348,31 @@ def test_an_llm_of_an_unknown_class_is_refused_and_its_code_never_runs(folder: P
     relist(folder, "llm/config.json")
     with pytest.raises(CheckpointError, match="the LLM in the folder cannot be read: is it there, and of a kind that"):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "config.json"])
+def test_a_file_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def denied(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    if name == "config.json":
+        monkeypatch.setattr(Path, "read_text", denied)
+    else:
+        monkeypatch.setattr("ossicle.hub.folder.load_file", denied)
+        monkeypatch.setattr("ossicle.hub.folder.digest", denied)
+        with pytest.raises(CheckpointError, match="cannot be read: Permission denied"):
+            verify(folder)
+    with pytest.raises(CheckpointError, match=f"{name}.* cannot be read"):
+        load(folder)
+
+
+def test_an_adapter_without_its_settings_is_named(tmp_path: Path) -> None:
+    model = tiny_model()
+    add_lora(model, 2)
+    folder = save(model, tmp_path / "lora")
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "adapter" / "adapter_config.json").write_text("{")
+    raw["files"]["adapter/adapter_config.json"]["bytes"] = 1
+    (folder / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(CheckpointError, match=r"the adapter in .* cannot be read"):
+        load(folder)

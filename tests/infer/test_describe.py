@@ -56,3 +56,8 @@ def test_the_environment_lists_what_is_installed_and_how_to_get_what_is_not():
 
 def test_cores_are_counted_once():
     assert 1 <= physical_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_cores_are_counted_where_linux_does_not_tell(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert physical_cores() == os.cpu_count()

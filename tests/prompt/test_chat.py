@@ -217,3 +217,10 @@ def test_a_template_that_refuses_is_a_request_error() -> None:
 def test_a_template_that_loses_or_repeats_text_is_refused(template: str) -> None:
     with pytest.raises(RequestError, match="loses, repeats or reorders these messages"):
         render(ask("x"), [], byte_level(template=template), pad_id=0)
+
+
+def test_a_template_that_breaks_and_half_a_character_are_refused() -> None:
+    with pytest.raises(RequestError, match="the LLM's chat template refuses these messages"):
+        render(ask(CLIP, "x"), [2], byte_level(template="{{ 1 / 0 }}"), pad_id=0)
+    with pytest.raises(RequestError, match="a text holds bytes that are no Unicode"):
+        render(ask(CLIP, "\udcff"), [2], byte_level(), pad_id=0)

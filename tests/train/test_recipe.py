@@ -156,3 +156,44 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         read_recipe(written(tmp_path, holdout=1.0))
     with pytest.raises(ConfigError, match="unknown key b"):
         read_recipe(written(tmp_path, stages=None), ("b=1",))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=-1", "seed must be at least 0"),
+        ("checkpoint_minutes=-1", "checkpoint_minutes must be at least 0"),
+        ("parts.llm.layers=0", "parts.llm.layers must be above 0"),
+        ("parts.llm.kv_heads=3", "parts.llm: kv_heads must divide heads"),
+        ("parts.llm.width=18", "parts.llm: kv_heads must divide heads, and twice the heads the width"),
+        ("parts.encoder.ffn=0", "parts.encoder.ffn must be above 0"),
+        ("parts.encoder.n_mels=5", "parts.encoder.n_mels is one of 80, 128"),
+        ("parts.encoder.heads=3", "parts.encoder: the width is even and heads divide it"),
+        ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
+        ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
+        ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),
+        ("tune.lora_rank=0", "tune: lora_rank must be above 0"),
+        ("tune.optimizer.clip_norm=0", "tune: optimizer.clip_norm must be above 0"),
+        ("tune.optimizer.weight_decay=-1", "tune: optimizer.weight_decay must be at least 0"),
+        ("tune.optimizer.beta2=2", "tune: optimizer.beta2 is from 0 to below 1"),
+        ("tune.hear_weight=-1", "tune: hear_weight must be at least 0"),
+    ],
+)
+def test_numbers_that_nothing_can_be_made_of_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(TINY, (override,))
+
+
+@pytest.mark.parametrize("stages", [5, [{"name": ["a"]}]])
+def test_an_override_bears_stages_that_are_none(tmp_path: Path, stages: object) -> None:
+    with pytest.raises(ConfigError):
+        read_recipe(written(tmp_path, stages=stages), ("a.data.workers=1",))
+
+
+def test_a_recipe_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(FetchError, match=r"the recipe .*tiny\.yaml cannot be read: Permission denied"):
+        read_recipe(TINY)

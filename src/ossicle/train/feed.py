@@ -53,11 +53,16 @@ class Pools(Dataset[Pool]):
 
     def __getitem__(self, place: int) -> Pool:
         try:
-            return self._pool(self.first + place)
+            return self.pool(self.first + place)
         except OssicleError as error:  # raised again by `feed`: across processes a traceback would come with it
             return Pool([], [], error)
 
-    def _pool(self, number: int) -> Pool:
+    def pool(self, number: int) -> Pool:
+        """The pool of a number.
+
+        Raises:
+            OssicleError: whatever the source or the objective raises but DataError, which makes an item a bad one.
+        """
         items, sizes, bad = [], [], []
         for index in range(number * self.data.pool_items, (number + 1) * self.data.pool_items):
             try:

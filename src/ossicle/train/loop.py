@@ -107,6 +107,7 @@ class Run:
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
         self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
         self.place, self.stopping = Place(), False
+        self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
         self.restored: dict[str, torch.Tensor] | None = None
@@ -255,7 +256,7 @@ class Run:
         begun = self.place.stage + self.place.started_stage
         state = {
             "recipe": self.recipe.hash,
-            "stages": [self._identity(i) for i in range(begun)],
+            "stages": [self.identities[i] for i in range(begun)],
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
         }
@@ -277,7 +278,7 @@ class Run:
         forget_after(self.out / "log.jsonl", 0 if found is None else found.state["place"]["step"])
         if found is None:
             return
-        ours = [self._identity(i) for i in range(len(self.recipe.stages))]
+        ours = self.identities
         for i, theirs in enumerate(found.state["stages"]):
             if i >= len(ours) or ours[i] != theirs:
                 raise CheckpointError(

@@ -76,9 +76,7 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
     if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
         data = replace(fitting(stage.data, model), pool_items=CALIBRATION_ITEMS, batch_s=float("inf"))
-        pool = Pools(source, objective, data, (recipe.seed, index), 0)[0]
-        if pool.failed is not None:
-            raise pool.failed
+        pool = Pools(source, objective, data, (recipe.seed, index), 0).pool(0)
         if not pool.batches:
             raise DataError(
                 f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be used, such as {pool.bad[0]}",
