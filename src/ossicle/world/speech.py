@@ -20,6 +20,7 @@ import soxr
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.audio.io import read_clip
 from ossicle.errors import ConfigError, DependencyError
+from ossicle.world.accents import base_and_rules, is_made, made_accent
 from ossicle.world.parts import Voice
 
 ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan")
@@ -52,7 +53,9 @@ PITCH_SETTINGS = {"low": (0, 36), "high": (50, 96)}
 PACE_WPM = {"slow": (90, 116), "fast": (255, 311)}
 """Words a minute of a slow and a fast speaker, half-open; all other speech keeps to `USUAL_WPM`."""
 USUAL_WPM = (120, 241)
-FLITE_SHARE = 0.07
+FLITE_SHARE = 0.10
+MADE_SHARE = 0.35
+"""Share of eSpeak NG's training clips whose accent is made up; see `ossicle.world.accents`."""
 PHONES = (
     "t", "n", "s", "I", "k", "d", "z", "r", "l", "m", "p", "E", "i", "@", "3", "b", "a", "f", "eI", "V", "oU", "I2",
     "N", "0", "aI", "w", "g", "v", "u", "dZ", "a#", "tS", "@L", "h", "S", "A@", "aU", "j", "O", "O@", "aa", "U", "T",
@@ -132,8 +135,7 @@ class _Espeak:
     ) -> tuple[np.ndarray, list[tuple[str, int]]]:
         """Samples (S,) float32 at ``self.rate``, and each phone's name and first sample."""
         if voice != self.voice:
-            if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
-                raise ConfigError(f"eSpeak NG has no voice {voice!r}")
+            self._take_voice(voice)
             self.voice = voice
         for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_RANGE, pitch_range)):
             self.library.espeak_SetParameter(parameter, value, 0)
@@ -144,6 +146,20 @@ class _Espeak:
         self.library.espeak_Synchronize()
         wave = np.concatenate(self.pieces) if self.pieces else np.zeros(0, np.int16)
         return wave.astype(np.float32) / 32768, self.marks
+
+    def _take_voice(self, voice: str) -> None:
+        accent, _, variant = voice.partition("+")
+        if not is_made(accent):
+            if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+                raise ConfigError(f"eSpeak NG has no voice {voice!r}")
+            return
+        file, rules = base_and_rules(accent)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as own:
+            own.write((self.data / "lang" / "gmw" / file).read_text(encoding="utf-8") + "\n" + rules)
+            own.flush()
+            named = f"{own.name}+{variant}" if variant else own.name
+            if self.library.espeak_ng_SetVoiceByFile(named.encode()) != 0:
+                raise ConfigError(f"eSpeak NG does not take the accent {accent!r}")
 
 
 @functools.cache
@@ -181,7 +197,10 @@ def sample_voice(
     plain = pitch is None and pace is None
     if split == "train" and plain and rng.random() < FLITE_SHARE and "flite" in engines():
         return Voice("flite", "en-us", str(rng.choice(FLITE_VOICES)), rate, int(rng.integers(20, 81)), 1.0)
-    accent = UNSEEN_ACCENT if slice == "unseen_accent" else str(rng.choice(ACCENTS))
+    made = split == "train" and rng.random() < MADE_SHARE
+    accent = (
+        UNSEEN_ACCENT if slice == "unseen_accent" else made_accent(rng, ACCENTS) if made else str(rng.choice(ACCENTS))
+    )
     if pitch is not None:
         variant = str(rng.choice(PITCHED[split][pitch == "high"]))
         return Voice("espeak", accent, variant, rate, int(rng.integers(*PITCH_SETTINGS[pitch])), 1.0)
