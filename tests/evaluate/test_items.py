@@ -163,6 +163,13 @@ def test_a_manifest_that_cannot_be_scored_says_why(folder):
         list(manifest_items(manifest(folder, {"messages": turns, "truth": {"metric": "bleu"}}), None))
 
 
+def test_a_folder_that_holds_examples_keeps_them(folder):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(StorageError, match="holds examples already"):
+        write_world(folder, "melody", 1)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 def test_a_folder_that_cannot_be_made_and_unknown_names_are_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"the folder .*file/audio cannot be made"):

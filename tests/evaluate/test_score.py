@@ -1,12 +1,14 @@
 """Scores: a model that listens, one that guesses and one that is deaf, told apart by the controls."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from models.tiny import TOKENIZER, noise, tiny_model
 
 from ossicle.audio.clip import Clip
-from ossicle.errors import RequestError
+from ossicle.errors import ContextError, RequestError
 from ossicle.evaluate.items import Item, write_world
 from ossicle.evaluate.metrics import normalise
 from ossicle.evaluate.score import BATCH, MAX_TOKENS, evaluate, score
@@ -138,6 +140,18 @@ def test_a_manifest_takes_the_suites_place_and_another_model_is_compared(tmp_pat
     assert other["model"] == "oracle"
     assert other["tasks"]["melody"]["value"] == pytest.approx(1 - report["tasks"]["melody"]["value"])
     assert other["tasks"]["melody"]["low"] <= other["tasks"]["melody"]["difference"] <= other["tasks"]["melody"]["high"]
+
+
+def test_an_item_over_the_context_is_named_by_its_line(tmp_path):
+    first, second = write_world(tmp_path, "melody", 2, split="test").read_text().splitlines()
+    told = json.loads(second)
+    told["messages"][0]["content"][1]["text"] += " please" * 200
+    path = tmp_path / "long.jsonl"
+    path.write_text(f"{first}\n{json.dumps(told)}\n")
+    model = Oracle("up")
+    model.context = 600
+    with pytest.raises(ContextError, match=r"long\.jsonl, line 2: .* 600"):
+        evaluate(model, manifest=path)
 
 
 def test_an_unknown_suite_is_named():

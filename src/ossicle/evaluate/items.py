@@ -36,12 +36,14 @@ class Item:
         answer: the right one.
         slices: the groups that it counts in.
         headline: whether it enters the task's own figure; items of a slice that is drawn besides do not.
+        where: file and line of a manifest that it comes from; empty for the world's.
     """
 
     messages: tuple[Message, ...]
     answer: str
     slices: tuple[str, ...] = ()
     headline: bool = True
+    where: str = ""
 
 
 def with_audio(item: Item, change: Callable[[Clip], Clip]) -> Item:
@@ -112,11 +114,14 @@ def write_world(
     Raises:
         ConfigError: an unknown task, split or slice.
         DependencyError: a voice needs an engine that is not installed.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or holds examples already.
     """
     folder = Path(out)
     rng = np.random.default_rng([seed, zlib.crc32(f"{task}/{slice}".encode())])
     sample(task, np.random.default_rng(seed), split, slice=slice)  # refuses before anything is written
+    manifest = folder / "manifest.jsonl"
+    if manifest.exists():
+        raise StorageError(f"{folder} holds examples already: choose another folder, or take {manifest.name} away")
     _folder(folder / "audio")
 
     def line(i: int) -> manifests.Item:
@@ -133,7 +138,6 @@ def write_world(
         }
         return manifests.Item(f"{task}-{i:05d}", turns, task, "en", truth)
 
-    manifest = folder / "manifest.jsonl"
     manifests.write(manifest, map(line, range(n)))
     return manifest
 
@@ -183,7 +187,7 @@ def _opened(item: manifests.Item) -> Item:
     slices = item.truth.get("slices", [])
     if not isinstance(slices, list) or not all(isinstance(one, str) for one in slices):
         raise DataError(f"{item.where}: truth.slices is a list of names")
-    return Item(messages[:-1], answer[0], tuple(slices))
+    return Item(messages[:-1], answer[0], tuple(slices), where=item.where)
 
 
 def _capped(n: int, limit: int | None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ossicle.errors import RequestError
+from ossicle.errors import LimitError, RequestError
 from ossicle.evaluate.items import Item, manifest_items, silence, taken_from, with_audio, world_items
 from ossicle.evaluate.metrics import Counts, Difference, count, interval, paired
 from ossicle.infer.ask import Request, ask_batch, clips_in
@@ -134,6 +134,7 @@ def evaluate(
     Raises:
         RequestError: an unknown suite.
         DataError: a manifest without an item, or a line of it that cannot be used.
+        LimitError: a clip is longer than the model reads; the line that it stands in is named.
     """
     if suite not in SUITES:
         raise RequestError(f"there is no suite {suite!r}, known are {', '.join(SUITES)}")
@@ -201,9 +202,23 @@ def answered(model: AudioLM, items: Sequence[Item], metric: str) -> Counts:
     for first in range(0, len(order), BATCH):
         rows = order[first : first + BATCH]
         requests = [Request(items[i].messages, Sampling(MAX_TOKENS)) for i in rows]
-        for i, answer in zip(rows, ask_batch(model, requests), strict=True):
+        try:
+            answers = ask_batch(model, requests)
+        except LimitError:
+            for i, request in zip(rows, requests, strict=True):
+                _alone(model, items[i], request)
+            raise
+        for i, answer in zip(rows, answers, strict=True):
             texts[i] = answer.text
     return count(metric, [item.answer for item in items], texts)
+
+
+def _alone(model: AudioLM, item: Item, request: Request) -> None:
+    """Ask one item of a batch that was refused, so that the error says where the item stands."""
+    try:
+        ask_batch(model, [request])
+    except LimitError as error:
+        raise type(error)(f"{item.where}: {error}" if item.where else str(error), code=error.code) from error
 
 
 def _rounded(value: float | None) -> float | None:
