@@ -13,6 +13,8 @@ from ossicle.hub.folder import save
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAYS = {
     "ask.py": ("what is said: ", "who says it: ", "heard 10.00 of 10.00 s in "),
+    "own_bridge.py": ("Loudest: every promise is kept", "seconds_given=10.0", "tail_s=0.0"),
+    "own_encoder.py": ("WavLM: every promise is kept", "seconds_given=10.0", "frames=500"),
     "stream.py": (" tokens a second",),
     "subtitles.py": ("1\n00:00:00,000 --> 00:00:0", "2\n00:00:0", " --> 00:00:10,000\n"),
 }

@@ -221,6 +221,10 @@ def train(
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For checkpoints and model; runs/RECIPE.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for all stages together.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="A published encoder: Whisper, wav2vec 2.0, w2v-BERT 2.0.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(metavar="FOLDER", help="A published LLM with its tokenizer.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="stage.key=value", help="Change one value of the recipe.")
     ] = None,
@@ -238,7 +242,11 @@ def train(
 
     _set_threads(threads)
     folder = out or Path("runs") / Path(recipe).stem
-    done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=tuple(settings or ()), device=device)
+    named = [
+        f"parts.{key}_from={json.dumps(one)}" for key, one in (("encoder", encoder), ("llm", llm)) if one is not None
+    ]
+    changes = (*named, *(settings or ()))
+    done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=changes, device=device)
     if Path(done) == Path(folder):
         print(f"interrupted: a checkpoint is in {folder}, the same command goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
@@ -323,6 +331,22 @@ def info(
         _print_json(found | described)
     else:
         _print_pairs(described)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", show_default=False)],
+    layout: Annotated[Literal["qwen2-audio"], typer.Option("--format", help="The published layout.")] = "qwen2-audio",
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")] = "float32",
+    debug: Debug = False,
+) -> None:
+    """Write a model in a published layout; the published class reads it back and is compared before this says done."""
+    from ossicle.hub.folder import DTYPES, load
+    from ossicle.hub.qwen2_audio import export_qwen2_audio
+
+    done = export_qwen2_audio(load(model, device="cpu", dtype="float32"), folder, dtype=DTYPES[dtype])
+    print(f"{done}: read back as {layout}, the same answers; an odd last frame (up to 20 ms) is dropped there")
 
 
 def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> None:

@@ -4,9 +4,11 @@ Knows shapes; does not know who made the values. It is a file of its own, below 
 need it and neither may import the other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,17 @@ class AudioTokens:
     lengths: torch.Tensor
     spans_s: torch.Tensor
     tail_s: torch.Tensor
+
+
+def side_by_side(several: Sequence[Features]) -> Features:
+    """Features of several batches as one, zero-padded to the longest."""
+    n = max(one.values.shape[-1] for one in several)
+    values = [nn.functional.pad(one.values, (0, n - one.values.shape[-1])) for one in several]
+    return Features(
+        torch.cat(values),
+        torch.cat([one.n_samples for one in several]),
+        torch.cat([one.durations_s for one in several]),
+    )
 
 
 def length_mask(lengths: torch.Tensor, n: int) -> torch.Tensor:

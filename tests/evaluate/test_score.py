@@ -14,7 +14,7 @@ from ossicle.evaluate.metrics import normalise
 from ossicle.evaluate.score import BATCH, MAX_TOKENS, evaluate, score
 from ossicle.infer.ask import ask
 from ossicle.models.audio_lm import Heard
-from ossicle.prompt.chat import Message
+from ossicle.prompt.chat import ClipText, Message
 
 WORDS = ("low", "high", "none")
 
@@ -23,6 +23,7 @@ class Oracle:
     """A stand-in for a model that answers by the loudness of its clip: as a perfect listener would, or always alike."""
 
     name, context, pad_id, end_ids, tokenizer = "oracle", 10_000, 0, frozenset({2}), TOKENIZER
+    clip_text = ClipText()
 
     class bridge:
         fixed_rate = False

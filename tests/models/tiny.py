@@ -52,6 +52,7 @@ def tiny_llm(family: str = "qwen2", *, tied: bool = True) -> Any:
 def tiny_model(
     family: str = "qwen2",
     *,
+    encoder: nn.Module | None = None,
     bridge: nn.Module | None = None,
     tokenizer: PreTrainedTokenizerFast = TOKENIZER,
     tied: bool = True,
@@ -60,7 +61,8 @@ def tiny_model(
     torch.manual_seed(0)
     arguments = {"context": 400, "name": "tiny", **arguments}
     bridge = MeanPool(32, 32, output_norm="rms") if bridge is None else bridge
-    return AudioLM(WhisperEncoder(ENCODER), bridge, tiny_llm(family, tied=tied), tokenizer, **arguments).eval()
+    encoder = WhisperEncoder(ENCODER) if encoder is None else encoder
+    return AudioLM(encoder, bridge, tiny_llm(family, tied=tied), tokenizer, **arguments).eval()
 
 
 def noise(seconds: float, *, seed: int = 0, rate: int = 16_000) -> Clip:

@@ -95,10 +95,10 @@ def test_a_base_gives_all_that_is_not_said(tmp_path: Path) -> None:
 def test_parts_that_make_no_model_are_refused() -> None:
     parts = tiny_recipe().parts
     for missing in ("encoder", "bridge", "llm"):
-        with pytest.raises(ConfigError, match="a recipe without a base must name the parts encoder, bridge and llm"):
+        with pytest.raises(ConfigError, match=r"without a base must name encoder .*, bridge and llm"):
             build(Parts(**{**vars(parts), missing: None}), name="tiny", seed=1)
     for extra in ("encoder", "llm"):
-        with pytest.raises(ConfigError, match="a recipe with a base may only name a new bridge: its encoder and LLM"):
+        with pytest.raises(ConfigError, match="its LLM is the base's"):
             build(Parts(base="mini", **{extra: getattr(parts, extra)}), name="tiny", seed=1)
     with pytest.raises(NotFoundError, match="nobody"):
         build(Parts(base="nobody"), name="tiny", seed=1)

@@ -1,5 +1,6 @@
 """Recipes: read from YAML, checked to the last key, changed by single overrides."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
-from ossicle.train.recipe import BridgePart, Data, Gate, LlmPart, Optimizer, read_recipe
+from ossicle.train.recipe import BridgePart, Data, Gate, LlmPart, Optimizer, Parts, _said, read_recipe
 
 TINY = Path(__file__).with_name("tiny.yaml")
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -197,3 +198,11 @@ def test_a_recipe_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Path, "read_text", denied)
     with pytest.raises(FetchError, match=r"the recipe .*tiny\.yaml cannot be read: Permission denied"):
         read_recipe(TINY)
+
+
+def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
+    plain = Parts(encoder=WhisperSettings(), bridge=BridgePart(), llm=LlmPart())
+    said = _said(plain)
+    assert set(said) == {"base", "encoder", "bridge", "llm"} and "window" not in said["encoder"]
+    assert _said(replace(plain, encoder=WhisperSettings(window=True))) != said
+    assert _said(replace(plain, context=99)) != said

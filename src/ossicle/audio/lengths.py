@@ -2,7 +2,8 @@
 
 Knows arithmetic only; modules, collators, planners and servers all call these, so that no two of them can disagree.
 Integers throughout: a float32 ceiling is wrong on long audio.
-Source: fact tables 1.2 and 1.4 of the project's projection notes; Radford et al. 2022 for the Whisper front end.
+Source: fact tables 1.2 and 1.4 of the project's projection notes; Radford et al. 2022 for the Whisper front end;
+Baevski et al. 2020 for that of wav2vec 2.0.
 """
 
 MEL_HOP = 160
@@ -27,6 +28,29 @@ def mel_frames(n_samples: int) -> int:
 def whisper_frames(n_samples: int) -> int:
     """Frames of a Whisper encoder for ``n_samples`` at 16 kHz: two convolutions, the second of stride 2."""
     return ceil_div(mel_frames(n_samples), 2)
+
+
+WAVE_HOP = 320
+"""Samples at 16 kHz from one frame of the wav2vec family to the next (20 ms)."""
+WAVE_FIELD, BANK_FIELD = 400, 560
+"""Samples that one frame sees: of wav2vec 2.0 (25 ms); of w2v-BERT, which stacks two filter banks of 25 ms."""
+
+
+def wave_frames(n_samples: int, field: int, tail: str) -> int:
+    """Frames of an encoder of the wav2vec family for ``n_samples`` at 16 kHz, at least one.
+
+    Args:
+        n_samples: at 16 kHz.
+        field: samples that a frame sees, `WAVE_FIELD` or `BANK_FIELD`.
+        tail: "pad": ceil(n / 320), every sample lies in a frame; "drop": as published, only whole frames, so that up
+            to ``field - 1`` samples at the end lie in none.
+    """
+    return max(1, (n_samples - field) // WAVE_HOP + 1) if tail == "drop" else ceil_div(n_samples, WAVE_HOP)
+
+
+def wave_samples(n_frames: int, field: int) -> int:
+    """Samples at 16 kHz that exactly ``n_frames`` frames of the wav2vec family see."""
+    return field + WAVE_HOP * (n_frames - 1)
 
 
 def grouped(n_frames: int, k: int, tail: str) -> int:

@@ -30,7 +30,9 @@ class WhisperSettings:
     """Sizes of a Whisper encoder.
 
     ``final_norm`` applies the tower's closing LayerNorm to the frames; Qwen2-Audio's order (pool, then LayerNorm)
-    needs it off, the bridge then norms.
+    needs it off, the bridge then norms. ``window`` computes every clip in the whole window of ``max_frames``, its
+    silence included and not masked, as the published Whisper was trained and runs; only the clip's own frames are kept.
+    Without it, frames change (nothing attends to silence) and a short clip costs what it is long.
     """
 
     width: int = 256
@@ -41,6 +43,7 @@ class WhisperSettings:
     max_frames: int = 1500
     final_norm: bool = True
     dropout: float = 0.0
+    window: bool = False
 
 
 def stack_mels(mels: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
@@ -118,7 +121,10 @@ class WhisperEncoder(nn.Module):
         return stack_mels(mels, [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])
 
     def halo(self, n_samples: int) -> int:
-        """Log-mel frames beyond a clip: two, but none past the last position, where the published extractor ends."""
+        """Log-mel frames beyond a clip: two, or as many as fill the window; none past the last position, where the
+        published extractor ends."""
+        if self.settings.window:
+            return 2 * self.settings.max_frames - mel_frames(n_samples)
         return min(HALO, 2 * self.settings.max_frames - mel_frames(n_samples))
 
     def forward(self, features: Features) -> Frames:
@@ -132,13 +138,13 @@ class WhisperEncoder(nn.Module):
         """
         tower = self.tower
         lengths = torch.tensor([whisper_frames(n) for n in features.n_samples.tolist()], dtype=torch.int64)
-        n = int(lengths.max())
+        n = self.settings.max_frames if self.settings.window else int(lengths.max())
         hidden = nn.functional.gelu(tower.conv1(features.values))  # (B, D, M)
         hidden = nn.functional.gelu(tower.conv2(hidden))[:, :, :n]  # (B, D, T)
         hidden = hidden.permute(0, 2, 1) + tower.embed_positions.weight[:n]  # (B, T, D)
         mask = None
-        if int(lengths.min()) < n:
+        if int(lengths.min()) < n and not self.settings.window:
             mask = length_mask(lengths, n)[:, None, None, :].expand(-1, 1, n, -1).to(hidden.device)  # keys only
         for layer in tower.layers:
             hidden = layer(hidden, mask)
-        return Frames(tower.layer_norm(hidden), lengths, self.rate_hz, features.durations_s)
+        return Frames(tower.layer_norm(hidden[:, : int(lengths.max())]), lengths, self.rate_hz, features.durations_s)

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ossicle.errors import CheckpointError
+from ossicle.prompt.chat import ClipText
 
 FORMAT = 1
 KIND = "audio_lm"
@@ -84,6 +85,7 @@ class Description:
     bridge: Part
     llm: LanguageModel
     adapter: str | None = None
+    clip_text: ClipText = field(default_factory=ClipText)
     files: dict[str, Record] = field(default_factory=dict)
 
     def text(self) -> str:

@@ -5,8 +5,7 @@ output head is stored once. Nothing that is on disk is ever unpickled.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-from transformers.utils import logging
 
 from ossicle import __version__
 from ossicle.errors import CheckpointError, ConfigError, NotFoundError, RequestError
@@ -37,6 +35,9 @@ from ossicle.hub.description import (
     records,
 )
 from ossicle.hub.parts import build_bridge, build_encoder, describe
+from ossicle.hub.quiet import quiet
+from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
+from ossicle.hub.qwen2_audio import load_qwen2_audio
 from ossicle.hub.whole import whole_folder
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import adapter_settings, adapter_tensors, has_lora, read_settings, set_adapter_tensors, wrap
@@ -93,6 +94,7 @@ def save(
         bridge=bridge,
         llm=LanguageModel("causal_lm", {"model_type": model.llm.config.model_type}, "llm" if llm is None else llm),
         adapter="adapter" if has_lora(model.llm) else None,
+        clip_text=model.clip_text,
     )
     target = Path(folder)
     with whole_folder(target, replaces=_is_model_folder if overwrite else None) as draft:
@@ -114,7 +116,7 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     """Read a model.
 
     Args:
-        model: a shipped name or a model folder.
+        model: a shipped name, a model folder, or a folder in the Qwen2-Audio layout.
         device: "auto" (the first GPU, else the CPU) or a device of torch.
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16" or "float16".
 
@@ -132,6 +134,8 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     if kind not in DTYPES:
         raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
     folder = find(model)
+    if layout_of(folder) == QWEN2_AUDIO:
+        return load_qwen2_audio(folder).to(device=place, dtype=DTYPES[kind])
     about = read_description(folder)
     try:
         encoder = build_encoder(about.encoder.kind, about.encoder.config)
@@ -143,12 +147,31 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     llm = _load_llm(folder, about.llm.weights, DTYPES[kind])
     tokenizer = _load_tokenizer(folder)
     try:
-        made = AudioLM(encoder, bridge, llm, tokenizer, context=about.context, pattern=about.pattern, name=about.name)
+        made = AudioLM(
+            encoder,
+            bridge,
+            llm,
+            tokenizer,
+            context=about.context,
+            pattern=about.pattern,
+            name=about.name,
+            clip_text=about.clip_text,
+        )
     except ConfigError as error:
         raise CheckpointError(f"{folder}: {error}", code="bad_format") from error
     if about.adapter is not None:
         _load_adapter(made, inside(folder, about.adapter))
     return made.to(device=place, dtype=DTYPES[kind]).eval()
+
+
+def layout_of(folder: Path) -> str | None:
+    """The published layout of a folder, by the ``model_type`` of its config; None for a folder of ours, or none."""
+    try:
+        said = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # `read_description` tells what is wrong
+        return None
+    kind = said.get("model_type") if isinstance(said, dict) and "format" not in said else None
+    return kind if kind == QWEN2_AUDIO else None
 
 
 def verify(model: str | Path) -> int:
@@ -239,7 +262,7 @@ def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
     tensors = {
         name.replace(".base_layer.", "."): tensor for name, tensor in own.state_dict().items() if "lora_" not in name
     }
-    with _quiet():
+    with quiet():
         own.save_pretrained(folder, state_dict=_stored(tensors, dtype))
     if dtype is not None:
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -270,7 +293,7 @@ def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any
         source = inside(folder, weights)
         options["local_files_only"] = True
     try:
-        with _quiet():
+        with quiet():
             llm, found = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
     except SafetensorError as error:
         raise CheckpointError("the LLM's weights are damaged: they are not safetensors", code="bad_format") from error
@@ -289,7 +312,7 @@ def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     try:
-        with _quiet():
+        with quiet():
             return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # `tokenizers` raises nothing more special
         raise CheckpointError(f"the tokenizer of {folder} cannot be read: {error}", code="bad_format") from error
@@ -348,17 +371,3 @@ def _card(model: AudioLM) -> str:
 def _origin(origin: Mapping[str, Any] | None) -> str:
     versions = {"ossicle": __version__, **{name: version(name) for name in ("torch", "transformers")}}
     return json.dumps({"versions": versions, **(origin or {})}, indent=2, sort_keys=True) + "\n"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no reports of `transformers`: what matters is checked and raised here."""
-    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()

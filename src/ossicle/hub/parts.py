@@ -11,14 +11,16 @@ from torch import nn
 
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.w2v_bert import W2vBertEncoder
+from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
 
-ENCODERS = ("whisper",)
+ENCODERS = ("whisper", "wav2vec2", "w2v_bert")
 BRIDGES = ("mean_pool", "stack_mlp")
 
 
-def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder:
+def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
     """An encoder with random weights.
 
     Raises:
@@ -28,6 +30,10 @@ def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder:
         match kind:
             case "whisper":
                 return WhisperEncoder(WhisperSettings(**config))
+            case "wav2vec2":
+                return Wav2Vec2Encoder(**config)
+            case "w2v_bert":
+                return W2vBertEncoder(**config)
     except TypeError as error:
         raise ConfigError(f"an encoder of kind {kind!r} cannot be built from {sorted(config)}") from error
     raise ConfigError(f"the encoder {kind!r} is not known: choose one of {', '.join(ENCODERS)}")
@@ -59,6 +65,10 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
     match part:
         case WhisperEncoder():
             return "whisper", asdict(part.settings)
+        case Wav2Vec2Encoder():
+            return "wav2vec2", part.settings()
+        case W2vBertEncoder():
+            return "w2v_bert", part.settings()
         case MeanPool() | StackMLP():
             return part.kind, part.settings()
     raise ConfigError(

@@ -171,7 +171,8 @@ _INSTANT = Clip(np.zeros(1, np.float32), MIN_RATE)
 def _text_tokens(model: AudioLM, messages: Sequence[Message]) -> int:
     """Ids of a prompt beside its audio tokens."""
     n_clips = len(clips_in(messages))
-    return len(render(messages, [1] * n_clips, model.tokenizer, pad_id=model.pad_id).ids) - n_clips
+    prompt = render(messages, [1] * n_clips, model.tokenizer, pad_id=model.pad_id, clip_text=model.clip_text)
+    return len(prompt.ids) - n_clips
 
 
 def refuse_array(source: object) -> None:
@@ -290,7 +291,13 @@ def prepare(model: AudioLM, conversations: Sequence[Sequence[Message]]) -> tuple
     results = iter(model.hear(flat) if flat else [])
     heard = [[next(results) for _ in several] for several in clips]
     prompts = [
-        render(turns, [len(one.values) for one in group], model.tokenizer, pad_id=model.pad_id)
+        render(
+            turns,
+            [len(one.values) for one in group],
+            model.tokenizer,
+            pad_id=model.pad_id,
+            clip_text=model.clip_text,
+        )
         for turns, group in zip(conversations, heard, strict=True)
     ]
     return prompts, heard

@@ -19,7 +19,7 @@ from ossicle.audio.clip import Clip
 from ossicle.audio.guards import check_finite, check_peak
 from ossicle.audio.windows import split
 from ossicle.errors import AudioInputError, ConfigError, RequestError
-from ossicle.prompt.chat import Prompt, end_of_turn
+from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
 from ossicle.tensors import AudioTokens, Features, Frames
 
 PATTERNS = ("frozen", "lora", "full")
@@ -124,6 +124,7 @@ class AudioLM(nn.Module):
         context: most tokens that prompt and answer may have together; what the model was trained for.
         pattern: "frozen" (the LLM takes no gradient and stays in evaluation mode), "lora" or "full".
         name: what messages call the model.
+        clip_text: what its prompts write around each clip.
 
     Raises:
         ConfigError: an unknown pattern, parts whose widths do not meet, a context that the LLM has no positions for,
@@ -140,10 +141,12 @@ class AudioLM(nn.Module):
         context: int,
         pattern: str = "frozen",
         name: str = "audio-lm",
+        clip_text: ClipText | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.bridge, self.llm, self.tokenizer = encoder, bridge, llm, tokenizer
         self.context, self.pattern, self.name = context, pattern, name
+        self.clip_text = clip_text or ClipText()
         self._check()
         if pattern == "frozen":
             llm.requires_grad_(False)

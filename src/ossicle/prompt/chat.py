@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from jinja2 import TemplateError
+from pydantic import ConfigDict
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
@@ -96,6 +97,21 @@ class Prompt:
     slots: list[Slot]
 
 
+@dataclass(frozen=True)
+class ClipText:
+    """What a published layout writes around each clip, such as "Audio 1: " before it.
+
+    Args:
+        before: text before a clip; "{n}" is the clip's number in the whole conversation, from 1.
+        after: text behind it.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    before: str = ""
+    after: str = ""
+
+
 def render(
     messages: Sequence[Message],
     tokens_per_clip: Sequence[int],
@@ -103,6 +119,7 @@ def render(
     *,
     pad_id: int,
     add_generation_prompt: bool = True,
+    clip_text: ClipText | None = None,
 ) -> Prompt:
     """Turn a conversation into ids and slots.
 
@@ -116,6 +133,7 @@ def render(
             ``<|audio_bos|>`` and ``<|audio_eos|>`` if it knows these tokens.
         pad_id: what is written into the slots.
         add_generation_prompt: end with the opening of the assistant's turn.
+        clip_text: what stands around each clip; nothing by default.
 
     Raises:
         RequestError: no message, a wrong count of ``tokens_per_clip``, a clip of no tokens, messages that the
@@ -132,16 +150,20 @@ def render(
     pieces = _template_pieces(messages, tokenizer, add_generation_prompt=add_generation_prompt)
     reserved = _reserved_ids(tokenizer)
     begin, end = ([key] if key is not None else [] for key in _audio_marks(tokenizer))
-    ids = _encode(tokenizer, pieces[0])[0]
+    around = clip_text or ClipText()
+    ids: list[int] = []
     slots: list[Slot] = []
+    waiting = pieces[0]  # of the template: read together with what the layout writes around a clip
     for part, piece in zip(parts, pieces[1:], strict=True):
         if isinstance(part, Clip):
+            ids += _encode(tokenizer, waiting + around.before.replace("{n}", str(len(slots) + 1)))[0]
             slots.append(Slot(len(ids) + len(begin), tokens_per_clip[len(slots)], len(slots)))
             ids += begin + [pad_id] * slots[-1].length + end
+            waiting = around.after + piece
         else:
-            ids += _plain_ids(tokenizer, part, reserved)
-        ids += _encode(tokenizer, piece)[0]
-    return Prompt(ids, slots)
+            ids += _encode(tokenizer, waiting)[0] + _plain_ids(tokenizer, part, reserved)
+            waiting = piece
+    return Prompt(ids + _encode(tokenizer, waiting)[0], slots)
 
 
 def render_answer(tokenizer: Tokenizer, answer: str) -> list[int]:

@@ -14,20 +14,22 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.audio.features import log_mel
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
-from ossicle.prompt.chat import Message, Prompt, render, render_answer
-from ossicle.train.hear import Hear, HearItem, features_of
-from ossicle.train.objectives import IGNORE, Batch, Loss, Spans, whisper
+from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
+from ossicle.tensors import Features, side_by_side
+from ossicle.train.hear import Hear, HearItem
+from ossicle.train.objectives import IGNORE, Batch, Loss, Spans
 from ossicle.train.sources import Sample
-from ossicle.world.telling import MARKS, TELL_HZ, tell
+from ossicle.world.telling import TELL_HZ, tell
 
 Turns = Sequence[tuple[str | None, str]]
 """Questions and answers about one clip; None where the audio is the question."""
 
 
-def prompt_with_answers(tokenizer: Any, pad_id: int, turns: Turns, n: int) -> tuple[Prompt, Spans]:
+def prompt_with_answers(
+    tokenizer: Any, pad_id: int, turns: Turns, n: int, *, clip_text: ClipText | None = None
+) -> tuple[Prompt, Spans]:
     """A training conversation about one clip of ``n`` audio tokens, and where its answers stand.
 
     The ids up to the last answer are those that generation sees. An earlier answer counts only where the LLM's chat
@@ -38,7 +40,8 @@ def prompt_with_answers(tokenizer: Any, pad_id: int, turns: Turns, n: int) -> tu
     for question, answer in turns:
         parts = () if messages else (Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE),)
         messages.append(Message("user", (*parts, *(() if question is None else (question,)))))
-        asked.append((render(messages, [n], tokenizer, pad_id=pad_id), render_answer(tokenizer, answer)))
+        before = render(messages, [n], tokenizer, pad_id=pad_id, clip_text=clip_text)
+        asked.append((before, render_answer(tokenizer, answer)))
         messages.append(Message("assistant", (answer,)))
     last, ids = asked[-1]
     whole = last.ids + ids
@@ -109,7 +112,7 @@ class Tell:
 
     def __init__(self, model: AudioLM, *, noise: float = 0.25) -> None:
         self.tokenizer, self.pad_id, self.noise = model.tokenizer, model.pad_id, noise
-        self.context = model.context
+        self.context, self.clip_text = model.context, model.clip_text
         self._heads = nn.Identity()
         self._ids: dict[str, tuple[int, ...]] = {}
 
@@ -138,7 +141,9 @@ class Tell:
         seconds = len(sample.samples) / SAMPLE_RATE
         slips = float(rng.choice([0.0, 0.06, 0.14, 0.25]))
         told = tell(sample.scene, sample.events, seconds, rng, slips=slips)
-        prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), len(told))
+        prompt, answers = prompt_with_answers(
+            self.tokenizer, self.pad_id, turns(sample), len(told), clip_text=self.clip_text
+        )
         check_fits(prompt, self.context, sample)
         start = prompt.slots[0].start
         bags = tuple((start + i, key) for i, bag in enumerate(told) for word in bag for key in self.ids(word))
@@ -180,9 +185,10 @@ class Tell:
 
 @dataclass(frozen=True, eq=False)
 class AnswerItem:
-    """Audio features, the prompt with its answer, and what `Hear` wants."""
+    """Audio features of one clip, the prompt with its answers, and what `Hear` wants if it is asked beside."""
 
-    hear: HearItem
+    features: Features | None
+    hear: HearItem | None
     prompt: Prompt
     answers: Spans
     seconds: float
@@ -206,8 +212,7 @@ class Answer:
         self.tokenizer, self.pad_id, self.context = model.tokenizer, model.pad_id, model.context
         if not model.bridge.fixed_rate:
             raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
-        self.n_tokens, self.n_frames = model.bridge.max_tokens, model.encoder.n_frames
-        self.n_mels, self.halo = whisper(model).settings.n_mels, whisper(model).halo
+        self.encoder, self.n_tokens, self.clip_text = model.encoder, model.bridge.max_tokens, model.clip_text
         self.hear, self.hear_weight = hear, hear_weight
         self._heads: nn.Module = nn.Identity() if hear is None else hear
 
@@ -222,25 +227,26 @@ class Answer:
         Raises:
             DataError: it does not fit the model's context.
         """
-        if self.hear is not None and sample.scene is not None:
+        seconds = len(sample.samples) / SAMPLE_RATE
+        hear = features = None
+        if self.hear is not None:
             hear = self.hear.item(sample, rng)
+            n_samples = hear.n_samples
         else:
-            nothing, n_samples = np.zeros(0, np.int64), len(sample.samples)
-            mel = log_mel(sample.samples, n_mels=self.n_mels, halo=self.halo(n_samples))
-            no_marks = np.zeros((0, len(MARKS)), np.uint8)
-            hear = HearItem(mel, n_samples, nothing, nothing, no_marks, n_samples / SAMPLE_RATE)
-        n = self.n_tokens(self.n_frames(hear.n_samples))
-        prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n)
+            features = self.encoder.features([Clip(sample.samples, SAMPLE_RATE)])
+            n_samples = int(features.n_samples[0])
+        n = self.n_tokens(self.encoder.n_frames(n_samples))
+        prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n, clip_text=self.clip_text)
         check_fits(prompt, self.context, sample)
-        return AnswerItem(hear, prompt, answers, hear.seconds)
+        return AnswerItem(features, hear, prompt, answers, seconds)
 
     def collate(self, items: Sequence[AnswerItem]) -> Batch:
         """Items side by side."""
         prompts, answers = tuple(item.prompt for item in items), tuple(item.answers for item in items)
         if self.hear is None:
-            features = features_of([item.hear for item in items])
+            features = side_by_side([item.features for item in items if item.features is not None])
             return Batch(sum(item.seconds for item in items), features, prompts=prompts, answers=answers)
-        b = self.hear.collate([item.hear for item in items])
+        b = self.hear.collate([item.hear for item in items if item.hear is not None])
         return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, answers)
 
     def loss(self, model: AudioLM, batch: Batch) -> Loss:

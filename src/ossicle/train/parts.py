@@ -17,6 +17,7 @@ from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
 from ossicle.hub.folder import load
 from ossicle.hub.parts import build_bridge
+from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.recipe import BridgePart, LlmPart, Parts
 
@@ -27,6 +28,8 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """One token opens a turn and one closes it: a small LLM that writes letters spends none on words like "assistant"."""
+LONGEST = 4096
+"""Context of a published LLM where the recipe says none, if it has as many positions."""
 POSITION_SCALE, CONVOLUTION_SCALE = 0.1, 2.0
 BLANK = "\u2581"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
@@ -105,27 +108,44 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
     """The model of a recipe before its first step.
 
     Args:
-        parts: what it is made of; with ``base`` a model that is there, in which only a bridge may be new.
+        parts: what it is made of; with ``base`` a model that is there, in which the encoder may be a published one and
+            the bridge new.
         name: what messages call it.
         seed: of the random weights.
 
     Raises:
-        ConfigError: neither a base nor all three parts.
+        ConfigError: neither a base nor all three parts, or a new encoder without a new bridge.
+        CheckpointError: a published part that cannot be read.
     """
     torch.manual_seed(seed)
     if parts.base is not None:
-        if parts.encoder is not None or parts.llm is not None:
-            raise ConfigError("a recipe with a base may only name a new bridge: its encoder and LLM are the base's")
-        model = load(parts.base, device="cpu", dtype="float32")
-        if parts.bridge is not None:
-            model.bridge = new_bridge(parts.bridge, model.encoder.width, model.table.weight.shape[1])
-        model.name = name
-        return model
-    if parts.encoder is None or parts.bridge is None or parts.llm is None:
-        raise ConfigError("a recipe without a base must name the parts encoder, bridge and llm")
-    tokenizer = letter_tokenizer()
-    encoder = new_encoder(parts.encoder)
-    bridge = new_bridge(parts.bridge, encoder.width, parts.llm.width)
-    return AudioLM(
-        encoder, bridge, new_llm(parts.llm, tokenizer), tokenizer, context=parts.llm.context, pattern="full", name=name
-    )
+        return _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
+    encoder: Any = None if parts.encoder is None else new_encoder(parts.encoder)
+    if parts.encoder_from is not None:
+        encoder = published_encoder(parts.encoder_from)
+    if encoder is None or parts.bridge is None or (parts.llm is None and parts.llm_from is None):
+        raise ConfigError("a recipe without a base must name encoder (or encoder_from), bridge and llm (or llm_from)")
+    if parts.llm is not None:
+        tokenizer = letter_tokenizer()
+        bridge = new_bridge(parts.bridge, encoder.width, parts.llm.width)
+        llm: Any = new_llm(parts.llm, tokenizer)
+        context = parts.llm.context
+    else:
+        llm, tokenizer = published_llm(str(parts.llm_from))
+        bridge = new_bridge(parts.bridge, encoder.width, llm.get_input_embeddings().weight.shape[1])
+        context = parts.context or min(getattr(llm.config, "max_position_embeddings", LONGEST), LONGEST)
+    return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern="full", name=name)
+
+
+def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:
+    """A model that is there with the parts that a recipe changes."""
+    if parts.encoder is not None or parts.llm is not None or parts.llm_from is not None:
+        raise ConfigError("a recipe with a base may name encoder_from and a new bridge; its LLM is the base's")
+    if parts.encoder_from is not None:
+        if parts.bridge is None:
+            raise ConfigError("another encoder needs a new bridge: name parts.bridge beside encoder_from")
+        model.encoder = published_encoder(parts.encoder_from)
+    if parts.bridge is not None:
+        model.bridge = new_bridge(parts.bridge, model.encoder.width, model.table.weight.shape[1])
+    model.name = name
+    return model

@@ -50,12 +50,20 @@ class LlmPart:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the model is made of: ``base`` (a model folder or a shipped name) replaces all that is not said."""
+    """What the model is made of.
+
+    ``base`` (a model folder or a shipped name) replaces all that is not said. ``encoder`` and ``llm`` are sizes of new
+    parts with random weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
+    ``context`` the most tokens of prompt and answer for such an LLM (by default all its positions, at most 4,096).
+    """
 
     base: str | None = None
     encoder: WhisperSettings | None = None
+    encoder_from: str | None = None
     bridge: BridgePart | None = None
     llm: LlmPart | None = None
+    llm_from: str | None = None
+    context: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,19 @@ class Recipe:
         """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
         stage = self.stages[index]
         same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
-        return _digest([asdict(self.parts), self.seed, asdict(same)])
+        return _digest([_said(self.parts), self.seed, asdict(same)])
+
+
+def _said(parts: Parts) -> dict[str, Any]:
+    """The parts without options that are younger than the first recipes, where they are not used: a run that was begun
+    before an option came goes on."""
+    said = asdict(parts)
+    for key in ("encoder_from", "llm_from", "context"):
+        if said[key] is None:
+            del said[key]
+    if said["encoder"] is not None and not said["encoder"]["window"]:
+        del said["encoder"]["window"]
+    return said
 
 
 def _digest(value: Any) -> str:
@@ -264,6 +284,13 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
             encoder.width % encoder.heads == 0 and encoder.width % 2 == 0,
             f"parts.encoder: the width is even and heads divide it (got {encoder.width} and {encoder.heads})",
         )
+    for one in ("encoder", "llm"):
+        yield (
+            getattr(parts, one) is None or getattr(parts, f"{one}_from") is None,
+            f"parts names both {one} and {one}_from: a part is new or published, not both",
+        )
+    yield parts.context is None or parts.llm_from is not None, "parts.context is of the LLM that llm_from names"
+    yield parts.context is None or parts.context > 0, f"parts.context must be above 0 (got {parts.context})"
     if parts.bridge is not None:
         yield parts.bridge.k > 0 and parts.bridge.hidden > 0, "parts.bridge: k and hidden must be above 0"
 

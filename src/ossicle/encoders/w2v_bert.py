@@ -1,0 +1,110 @@
+"""A w2v-BERT 2.0 encoder: Kaldi filter banks, two frames stacked, to 50 frames a second.
+
+Knows clips, filter banks and frames; does not know bridges or LLMs. Layers and weight names of `transformers`'
+Wav2Vec2BertModel, features of its SeamlessM4TFeatureExtractor. Source: Barrault et al. 2023 (SeamlessM4T), section 3.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.audio.lengths import BANK_FIELD, MEL_HOP, WAVE_FIELD, WAVE_HOP, wave_frames, wave_samples
+from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask, stacked
+from ossicle.errors import EncoderError
+from ossicle.tensors import Features, Frames
+
+STACKED = 2
+EPSILON = 1e-7
+
+
+class W2vBertEncoder(nn.Module):
+    """Filter banks to 50 frames a second.
+
+    Args:
+        config: of a ``Wav2Vec2BertConfig``; what is not said has that class's value.
+        tail: "pad" hears every sample, "drop" is the published rule.
+        max_s: longest clip in seconds; what is longer goes through in windows.
+
+    Raises:
+        EncoderError: sizes that give no encoder.
+    """
+
+    rate_hz = SAMPLE_RATE / WAVE_HOP
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, config: Mapping[str, Any], *, tail: Tail = "pad", max_s: float = 30.0) -> None:
+        super().__init__()
+        self.config, self.tail, self.max_s = dict(config), tail, max_s
+        made = Wav2Vec2BertConfig(**self.config)
+        check_tail(tail)
+        check_sizes("w2v-BERT", made)
+        if made.feature_projection_input_dim % STACKED:
+            raise EncoderError(f"w2v-BERT: two stacked frames cannot be {made.feature_projection_input_dim} wide")
+        self.width = made.hidden_size
+        self.max_samples = int(max_s * SAMPLE_RATE)
+        self.extractor = SeamlessM4TFeatureExtractor(
+            num_mel_bins=made.feature_projection_input_dim // STACKED,
+            feature_size=made.feature_projection_input_dim // STACKED,
+            stride=1,
+        )
+        self.tower = Wav2Vec2BertModel(made)
+
+    def settings(self) -> dict[str, Any]:
+        """What builds this encoder again."""
+        return {"config": self.config, "tail": self.tail, "max_s": self.max_s}
+
+    def n_frames(self, n_samples: int) -> int:
+        """Frames for ``n_samples`` at 16 kHz."""
+        return wave_frames(n_samples, BANK_FIELD, self.tail)
+
+    def features(self, clips: Sequence[Clip]) -> Features:
+        """Filter banks of clips of any rate, each bin normed over the clip, zero-padded to the longest.
+
+        Args:
+            clips: at least one, none longer than ``max_s``.
+
+        Returns:
+            values (B, 160, T) for bins of 80, T = the longest clip's frames.
+
+        Raises:
+            EncoderError: no clip, or one that is too long.
+        """
+        waves = at_16k(clips, self.max_samples)
+        return stacked([self._banks(wave) for wave in waves], clips, waves)
+
+    def _banks(self, wave: np.ndarray) -> np.ndarray:
+        """(S,) -> (160, T); mean and variance of a bin are those of the frames that lie wholly inside the clip."""
+        n = wave_samples(self.n_frames(len(wave)), BANK_FIELD)
+        made = self.extractor(
+            fitted(wave, max(n, len(wave))),
+            sampling_rate=SAMPLE_RATE,
+            padding=False,
+            pad_to_multiple_of=None,
+            do_normalize_per_mel_bins=False,
+            return_tensors="np",
+        )
+        bank = made["input_features"][0]  # (M, 80)
+        inside = bank[: max((len(wave) - WAVE_FIELD) // MEL_HOP + 1, STACKED)]
+        normed = (bank - inside.mean(0)) / np.sqrt(inside.var(0, ddof=1) + EPSILON)
+        n_frames = self.n_frames(len(wave))
+        return np.ascontiguousarray(normed[: n_frames * STACKED].reshape(n_frames, -1).T)
+
+    def forward(self, features: Features) -> Frames:
+        """Frames of a batch.
+
+        Args:
+            features: values (B, 160, T) as `features` makes them.
+
+        Returns:
+            values (B, T, D).
+        """
+        lengths, mask = lengths_and_mask(self, features)
+        hidden, _ = self.tower.feature_projection(features.values.transpose(1, 2))  # (B, T, D)
+        values = self.tower.encoder(hidden, attention_mask=mask).last_hidden_state
+        if self.tower.intermediate_ffn is not None:
+            values = values + 0.5 * self.tower.intermediate_ffn(values)
+        return Frames(values, lengths, self.rate_hz, features.durations_s)

@@ -1,0 +1,86 @@
+"""What encoders of waveforms share: clips as one batch of equal length, and how far they must be padded.
+
+Knows clips and the receptive field of a 20 ms frame; does not know layers. The wav2vec family frames speech without a
+border: as published, the end of a clip lies in no frame. Here a clip is padded with zeros until its last sample is
+inside one, so that nothing goes unheard; "drop" is the published rule.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.errors import EncoderError
+from ossicle.tensors import Features, length_mask
+
+Tail = Literal["pad", "drop"]
+
+
+def check_tail(tail: str) -> None:
+    """Refuse a tail that no encoder has.
+
+    Raises:
+        EncoderError: neither "pad" nor "drop".
+    """
+    if tail not in get_args(Tail):
+        raise EncoderError(f"an encoder does not know the tail {tail!r}: choose one of {', '.join(get_args(Tail))}")
+
+
+def check_sizes(name: str, config: Any) -> None:
+    """Refuse sizes that give no encoder.
+
+    Raises:
+        EncoderError: a width that the heads do not divide, or an adapter, whose place is the bridge's.
+    """
+    if config.hidden_size % config.num_attention_heads:
+        raise EncoderError(
+            f"{name}: width {config.hidden_size} is not a multiple of {config.num_attention_heads} heads"
+        )
+    if config.add_adapter:
+        raise EncoderError(f"{name}: add_adapter is not supported: what shortens the frames here is the bridge")
+
+
+def at_16k(clips: Sequence[Clip], max_samples: int) -> list[np.ndarray]:
+    """The samples (S,) of clips at 16 kHz.
+
+    Raises:
+        EncoderError: no clip, or one of more than ``max_samples``.
+    """
+    if not clips:
+        raise EncoderError("an encoder needs at least one clip, got none")
+    waves = [clip.at(SAMPLE_RATE).samples for clip in clips]
+    longest = max(len(wave) for wave in waves)
+    if longest > max_samples:
+        raise EncoderError(
+            f"a clip of {longest / SAMPLE_RATE:.2f} s is longer than the {max_samples / SAMPLE_RATE:g} s that this "
+            "encoder reads at once: split it into windows"
+        )
+    return waves
+
+
+def fitted(wave: np.ndarray, n_samples: int) -> np.ndarray:
+    """Exactly ``n_samples``: cut, or with zeros at the end."""
+    return np.pad(wave[:n_samples], (0, max(0, n_samples - len(wave))))
+
+
+def stacked(rows: Sequence[np.ndarray], clips: Sequence[Clip], waves: Sequence[np.ndarray]) -> Features:
+    """Features (F, M) of each clip as one batch, zero-padded to the longest."""
+    values = np.zeros((len(rows), rows[0].shape[0], max(row.shape[1] for row in rows)), np.float32)
+    for into, row in zip(values, rows, strict=True):
+        into[:, : row.shape[1]] = row
+    return Features(
+        torch.from_numpy(values),
+        torch.tensor([len(wave) for wave in waves], dtype=torch.int64),
+        torch.tensor([clip.duration_s for clip in clips], dtype=torch.float64),
+    )
+
+
+def lengths_and_mask(encoder: Any, features: Features) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Frames of each clip (B,), and (B, T) bool with the valid ones, None where all are."""
+    lengths = torch.tensor([encoder.n_frames(n) for n in features.n_samples.tolist()], dtype=torch.int64)
+    n = int(lengths.max())
+    if int(lengths.min()) == n:
+        return lengths, None
+    return lengths, length_mask(lengths, n).to(features.values.device)

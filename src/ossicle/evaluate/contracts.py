@@ -1,0 +1,274 @@
+"""Does a part keep its promise? Length, coverage and batch invariance, tried on random clips and frames.
+
+Knows what encoders and bridges promise (ARCHITECTURE.md, "The five contracts"); does not know any class. For those who
+bring a part of their own: each broken promise is one line that says what was wanted and what came.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ossicle.audio.clip import Clip
+from ossicle.audio.lengths import resampled_samples
+from ossicle.tensors import AudioTokens, Frames
+
+TOLERANCE = 1e-3
+EXAMPLES = 24
+RATES = (8_000, 16_000, 22_050, 44_100)
+LONGEST_S = 2.0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found.
+
+    Args:
+        part: the class that was checked.
+        faults: one line for each promise that is broken; empty if all are kept.
+    """
+
+    part: str
+    faults: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every promise is kept."""
+        return not self.faults
+
+    def __str__(self) -> str:
+        if self.kept:
+            return f"{self.part}: every promise is kept"
+        return "\n".join([f"{self.part}: {len(self.faults)} broken", *(f"- {fault}" for fault in self.faults)])
+
+
+def check_encoder(encoder: Any, *, seed: int = 0) -> Checked:
+    """Try the contracts of an encoder on random clips of a sample to 2 s, of several rates, alone and in batches.
+
+    Args:
+        encoder: any object; in evaluation mode, if it has modes.
+        seed: of the clips.
+
+    Returns:
+        What is broken, nothing if all is kept. Nothing is raised: what the encoder raises is a fault.
+    """
+    return _checked(encoder, _encoder_checks(encoder, seed))
+
+
+def check_bridge(bridge: Any, *, rate_hz: float = 50.0, seed: int = 0) -> Checked:
+    """Try the contracts of a bridge on random frames of clips of 1 to 60 frames, alone and in batches.
+
+    Args:
+        bridge: any object; in evaluation mode, if it has modes.
+        rate_hz: frames a second of the encoder that it is meant for.
+        seed: of the frames.
+
+    Returns:
+        As `check_encoder`.
+    """
+    return _checked(bridge, _bridge_checks(bridge, rate_hz, seed))
+
+
+Check = tuple[str, Callable[[], str | None]]
+"""The name of a promise, and what finds the first fault in it, None if there is none."""
+
+
+def _checked(part: Any, checks: Iterator[Check]) -> Checked:
+    mode = getattr(part, "eval", None)
+    if callable(mode):
+        mode()
+    faults = []
+    for name, check in checks:
+        try:
+            fault = check()
+        except Exception as error:  # a part that is not ours may raise anything; that it does is what we tell
+            fault = f"raised {type(error).__name__}: {error}"
+        if fault is not None:
+            faults.append(f"{name}: {fault}")
+            if name == "promise":  # nothing else can be tried
+                break
+    return Checked(type(part).__name__, tuple(faults))
+
+
+def _missing(part: Any, values: tuple[str, ...], methods: tuple[str, ...]) -> str | None:
+    lacking = [name for name in values if not hasattr(part, name)]
+    lacking += [f"{name}()" for name in methods if not callable(getattr(part, name, None))]
+    if lacking:
+        return f"it lacks {', '.join(lacking)}"
+    return None if callable(part) else "it cannot be called"
+
+
+# Encoders
+
+
+def _encoder_checks(encoder: Any, seed: int) -> Iterator[Check]:
+    values = ("width", "rate_hz", "sample_rate", "max_samples")
+    yield "promise", lambda: _missing(encoder, values, ("features", "n_frames", "parameters"))
+    yield "length", lambda: _first(_encoder_length(encoder, clips) for clips in _batches(seed))
+    yield "coverage", lambda: _first(_encoder_coverage(encoder, clips[0]) for clips in _batches(seed + 1))
+    yield "batch", lambda: _first(_encoder_batch(encoder, clips) for clips in _batches(seed + 2))
+
+
+def _first(found: Iterator[str | None]) -> str | None:
+    return next((fault for fault in found if fault is not None), None)
+
+
+def _batches(seed: int) -> Iterator[list[Clip]]:
+    rng = np.random.default_rng(seed)
+    for i in range(EXAMPLES):
+        made = []
+        for _ in range(3):
+            rate = int(rng.choice(RATES))
+            n = int(rng.integers(2, 700)) if i % 3 == 0 else int(rng.integers(2, int(LONGEST_S * rate)))
+            made.append(Clip(rng.normal(0, 0.1, n).astype(np.float32), rate))
+        yield made
+
+
+def _listen(encoder: Any, clips: list[Clip]) -> Frames:
+    with torch.no_grad():
+        frames: Frames = encoder(encoder.features(clips))
+    return frames
+
+
+def _say(clip: Clip) -> str:
+    return f"a clip of {clip.n_samples} samples at {clip.rate} Hz"
+
+
+def _encoder_length(encoder: Any, clips: list[Clip]) -> str | None:
+    frames = _listen(encoder, clips)
+    wanted = [encoder.n_frames(resampled_samples(c.n_samples, c.rate, encoder.sample_rate)) for c in clips]
+    got = frames.lengths.tolist()
+    for clip, n, there in zip(clips, wanted, got, strict=True):
+        if n != there:
+            return f"{_say(clip)} gives {there} frames, n_frames says {n}"
+        if there < 1:
+            return f"{_say(clip)} gives no frame"
+    shape = (len(clips), max(got), encoder.width)
+    if tuple(frames.values.shape) != shape:
+        return f"values have the shape {tuple(frames.values.shape)}, wanted {shape} (B, T, width)"
+    if frames.lengths.dtype != torch.int64 or frames.lengths.device.type != "cpu":
+        return f"lengths are {frames.lengths.dtype} on {frames.lengths.device}, wanted int64 on the CPU"
+    for clip, seconds in zip(clips, frames.durations_s.tolist(), strict=True):
+        if abs(seconds - clip.duration_s) > 1e-6:
+            return f"{_say(clip)} lasts {clip.duration_s:.6f} s, durations_s says {seconds:.6f}"
+    return None
+
+
+def _encoder_coverage(encoder: Any, clip: Clip) -> str | None:
+    frames = _listen(encoder, [clip])
+    over = int(frames.lengths[0]) / frames.rate_hz - clip.duration_s
+    if not -1e-9 <= over < 1 / frames.rate_hz + 1e-9:
+        return f"{_say(clip)}: its frames end {over:+.4f} s from its end, wanted 0 to {1 / frames.rate_hz:g} s after it"
+    for at in (0, clip.n_samples // 2, clip.n_samples - 1):
+        other = clip.samples.copy()
+        other[at] += 1.0
+        if torch.equal(frames.values, _listen(encoder, [Clip(other, clip.rate)]).values):
+            return f"{_say(clip)}: sample {at} changes no frame, so it is not heard"
+    return None
+
+
+def _encoder_batch(encoder: Any, clips: list[Clip]) -> str | None:
+    together = _listen(encoder, clips)
+    for row, clip in enumerate(clips):
+        alone, n = _listen(encoder, [clip]), int(together.lengths[row])
+        if int(alone.lengths[0]) != n:
+            return f"{_say(clip)} gives {int(alone.lengths[0])} frames alone, {n} in a batch"
+        apart = float((together.values[row, :n] - alone.values[0, :n]).abs().max())
+        if not apart <= TOLERANCE * max(1.0, float(alone.values.abs().max())):
+            return f"{_say(clip)}: its frames differ by {apart:.2g} alone and in a batch"
+    return None
+
+
+# Bridges
+
+
+def _bridge_checks(bridge: Any, rate_hz: float, seed: int) -> Iterator[Check]:
+    values = ("width_in", "width_out", "fixed_rate")
+    yield "promise", lambda: _missing(bridge, values, ("expected_hz", "max_tokens"))
+    yield "length", lambda: _first(_bridge_length(bridge, frames) for frames in _frames(bridge, rate_hz, seed))
+    yield "coverage", lambda: _first(_bridge_spans(bridge, frames) for frames in _frames(bridge, rate_hz, seed + 1))
+    yield "batch", lambda: _first(_bridge_batch(bridge, frames) for frames in _frames(bridge, rate_hz, seed + 2))
+    yield "gradient", lambda: _bridge_gradient(bridge, next(_frames(bridge, rate_hz, seed + 3)))
+
+
+def _frames(bridge: Any, rate_hz: float, seed: int) -> Iterator[Frames]:
+    """Random frames; what lies past a clip's own is not a number."""
+    rng = np.random.default_rng(seed)
+    for _ in range(EXAMPLES):
+        lengths = torch.from_numpy(rng.integers(1, 61, 3))
+        values = torch.from_numpy(rng.normal(0, 1, (3, int(lengths.max()), bridge.width_in)).astype(np.float32))
+        for row, n in enumerate(lengths.tolist()):
+            values[row, n:] = float("nan")
+        durations = (lengths.double() - torch.from_numpy(rng.uniform(0, 0.99, 3))) / rate_hz
+        yield Frames(values, lengths, rate_hz, durations)
+
+
+def _row(frames: Frames, row: int) -> Frames:
+    n = int(frames.lengths[row])
+    values, one = frames.values[row : row + 1, :n], slice(row, row + 1)
+    return Frames(values, frames.lengths[one], frames.rate_hz, frames.durations_s[one])
+
+
+def _bridged(bridge: Any, frames: Frames) -> AudioTokens:
+    with torch.no_grad():
+        tokens: AudioTokens = bridge(frames)
+    return tokens
+
+
+def _bridge_length(bridge: Any, frames: Frames) -> str | None:
+    tokens = _bridged(bridge, frames)
+    for n_frames, n in zip(frames.lengths.tolist(), tokens.lengths.tolist(), strict=True):
+        most = bridge.max_tokens(n_frames)
+        if n < 1:
+            return f"{n_frames} frames give no token"
+        if n > most:
+            return f"{n_frames} frames give {n} tokens, max_tokens says at most {most}"
+        if bridge.fixed_rate and n != bridge.n_tokens(n_frames):
+            return f"{n_frames} frames give {n} tokens, n_tokens says {bridge.n_tokens(n_frames)}"
+    shape = (len(frames.lengths), int(tokens.lengths.max()), bridge.width_out)
+    if tuple(tokens.values.shape) != shape:
+        return f"values have the shape {tuple(tokens.values.shape)}, wanted {shape} (B, N, width_out)"
+    if tuple(tokens.spans_s.shape) != (*shape[:2], 2):
+        return f"spans_s has the shape {tuple(tokens.spans_s.shape)}, wanted {(*shape[:2], 2)} (B, N, 2)"
+    return None
+
+
+def _bridge_spans(bridge: Any, frames: Frames) -> str | None:
+    tokens = _bridged(bridge, frames)
+    for row, seconds in enumerate(frames.durations_s.tolist()):
+        spans = tokens.spans_s[row, : int(tokens.lengths[row])]
+        if float(spans[0, 0]) != 0:
+            return f"the first span begins at {float(spans[0, 0]):g} s, wanted 0"
+        if not torch.equal(spans[1:, 0], spans[:-1, 1]):
+            return "the spans have a hole, or overlap"
+        end = float(spans[-1, 1]) + float(tokens.tail_s[row])
+        if abs(end - seconds) > 1e-6:
+            return f"spans and tail_s end at {end:.4f} s of a clip of {seconds:.4f} s"
+    return None
+
+
+def _bridge_batch(bridge: Any, frames: Frames) -> str | None:
+    together = _bridged(bridge, frames)
+    for row, n in enumerate(together.lengths.tolist()):
+        alone = _bridged(bridge, _row(frames, row))
+        n_frames = int(frames.lengths[row])
+        if int(alone.lengths[0]) != n:
+            return f"{n_frames} frames give {int(alone.lengths[0])} tokens alone, {n} in a batch"
+        apart = float((together.values[row, :n] - alone.values[0, :n]).abs().max())
+        if not apart <= TOLERANCE * max(1.0, float(alone.values.abs().max())):
+            return f"the tokens of {n_frames} frames differ by {apart:.2g} alone and in a batch"
+        if bool(together.values[row, n:].ne(0).any()):
+            return f"places past the {n} tokens of a clip are not zero"
+    return None
+
+
+def _bridge_gradient(bridge: Any, frames: Frames) -> str | None:
+    weights = [value for value in bridge.parameters() if value.requires_grad]
+    tokens = bridge(replace(frames, values=frames.values.nan_to_num()))
+    tokens.values.square().sum().backward()
+    bad = [value for value in weights if value.grad is None or not torch.isfinite(value.grad).all()]
+    for value in weights:
+        value.grad = None
+    return f"{len(bad)} of {len(weights)} weights get no finite gradient" if bad else None

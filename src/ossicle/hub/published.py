@@ -1,0 +1,163 @@
+"""Published encoders and LLMs as parts: folders and hub ids in the layouts of `transformers`.
+
+Knows which published layout becomes which part; does not know how parts are joined. What stands in a checkpoint beside
+the encoder (decoders, output heads, quantisers) is left out by name; a weight of the encoder that is missing is an
+error, because a random layer loads without a sound.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Wav2Vec2BertModel, Wav2Vec2Model, WhisperModel
+
+from ossicle.encoders.w2v_bert import W2vBertEncoder
+from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+from ossicle.errors import CheckpointError, ConfigError
+from ossicle.hub.quiet import quiet
+
+ENCODERS = ("whisper", "wav2vec2", "wav2vec2-bert")
+"""``model_type`` of the published configs that become an encoder."""
+LOCAL_CODE: dict[str, Any] = {"trust_remote_code": False}
+"""A folder that brings code of its own never runs it, nor asks on the terminal."""
+BESIDE = ("decoder.", "proj_out.", "lm_head.", "quantizer.", "project_q.", "project_hid.", "classifier.", "projector.")
+"""What a checkpoint may hold besides its encoder."""
+
+Kind = TypeVar("Kind", WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder)
+
+
+def published_encoder(source: str | Path) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
+    """The encoder of a published checkpoint.
+
+    Args:
+        source: a folder, or a hub id that is on this machine or can be fetched.
+
+    Returns:
+        The encoder with its weights, in float32: a Whisper encoder pads to 30 s as published, wav2vec 2.0 and w2v-BERT
+        hear every sample (their tails are padded instead of dropped).
+
+    Raises:
+        CheckpointError: no such checkpoint, damaged weights, or weights that are missing.
+        ConfigError: a checkpoint of another kind.
+    """
+    config = config_of(source)
+    match config.model_type:
+        case "whisper":
+            settings = WhisperSettings(
+                width=config.d_model,
+                layers=config.encoder_layers,
+                heads=config.encoder_attention_heads,
+                ffn=config.encoder_ffn_dim,
+                n_mels=config.num_mel_bins,
+                max_frames=config.max_source_positions,
+                window=True,
+            )
+            return _filled(WhisperEncoder(settings), weights_of(WhisperModel, source, config, may_lack=BESIDE).encoder)
+        case "wav2vec2":
+            made = Wav2Vec2Encoder(_said(config), normalize=_normalizes(source))
+            return _filled(made, weights_of(Wav2Vec2Model, source, config, may_lack=BESIDE))
+        case "wav2vec2-bert":
+            return _filled(
+                W2vBertEncoder(_said(config)), weights_of(Wav2Vec2BertModel, source, config, may_lack=BESIDE)
+            )
+    raise ConfigError(
+        f"{source} is a {config.model_type!r}, from which no encoder is made: supported are {', '.join(ENCODERS)}"
+    )
+
+
+def published_llm(source: str | Path) -> tuple[Any, Any]:
+    """A published LLM and its tokenizer, in float32.
+
+    Raises:
+        CheckpointError: as `published_encoder`.
+    """
+    return weights_of(AutoModelForCausalLM, source, config_of(source)), tokenizer_of(source)
+
+
+def tokenizer_of(source: str | Path) -> Any:
+    """A published tokenizer.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(source, **LOCAL_CODE)
+    except Exception as error:  # `tokenizers` raises nothing more special
+        raise CheckpointError(f"the tokenizer of {source} cannot be read: {error}", code="bad_format") from error
+
+
+def config_of(source: str | Path) -> Any:
+    """A published config.
+
+    Raises:
+        CheckpointError: there is none that `transformers` can read.
+    """
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(source, **LOCAL_CODE)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{source} has no config that transformers can read: is it there?") from error
+
+
+def _said(config: Any) -> Mapping[str, Any]:
+    """What a config says that is not the class's own value, without what no encoder needs."""
+    said: dict[str, Any] = json.loads(json.dumps(config.to_diff_dict()))
+    for key in ("architectures", "transformers_version", "dtype", "torch_dtype", "model_type", "_name_or_path"):
+        said.pop(key, None)
+    return said
+
+
+def _normalizes(source: str | Path) -> bool:
+    path = Path(source) / "preprocessor_config.json"
+    if not path.is_file():
+        return True
+    return bool(json.loads(path.read_text(encoding="utf-8")).get("do_normalize", True))
+
+
+def weights_of(kind: Any, source: str | Path, config: Any, *, may_lack: tuple[str, ...] = ()) -> Any:
+    """A published model in float32, with every weight that is not beside the point.
+
+    Raises:
+        CheckpointError: weights that are not there, damaged, of another shape, or missing; those that begin with one of
+            ``may_lack`` may be.
+    """
+    try:
+        with quiet():
+            model, found = kind.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                **LOCAL_CODE,
+                output_loading_info=True,
+            )
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"the weights of {source} are damaged: they are not safetensors", code="bad_format"
+        ) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{source} has no safetensors weights that can be read: {error}") from error
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{source}: weights of another shape than its config says", code="key_mismatch"
+        ) from error
+    missing = sorted(key for key in found["missing_keys"] if not key.startswith(may_lack))
+    if missing:
+        raise CheckpointError(
+            f"{source} lacks {len(missing)} weights, such as {', '.join(missing[:4])}", code="key_mismatch"
+        )
+    for weight in model.parameters():
+        weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
+    return model
+
+
+def _filled(encoder: Kind, published: nn.Module) -> Kind:
+    """Copy a published tower's weights into ours, strictly."""
+    encoder.tower.load_state_dict(published.state_dict())
+    return encoder.eval()

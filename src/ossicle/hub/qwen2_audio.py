@@ -1,0 +1,322 @@
+"""The Qwen2-Audio layout, both ways: published folders become an AudioLM with the same logits, and back.
+
+Knows the names, sizes and prompt of the published class; does not know other layouts. The published class runs its
+encoder over 30 s with the padding masked; ours computes only the frames that hold audio, which is equal. Clips under
+20 ms, of which the published processor makes no token and says nothing, give one token here. Source: Chu et al. 2024;
+`transformers`' Qwen2AudioForConditionalGeneration.
+"""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import save_torch_state_dict
+from tokenizers import AddedToken
+from transformers import (
+    AutoModelForCausalLM,
+    Qwen2AudioForConditionalGeneration,
+    Qwen2AudioProcessor,
+    WhisperFeatureExtractor,
+)
+
+from ossicle.audio.clip import Clip
+from ossicle.bridge.pooling import MeanPool
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+from ossicle.errors import CheckpointError, ConfigError
+from ossicle.hub.published import config_of, tokenizer_of, weights_of
+from ossicle.hub.quiet import quiet
+from ossicle.hub.whole import whole_folder
+from ossicle.models.audio_lm import AudioLM
+from ossicle.models.lora import has_lora
+from ossicle.prompt.chat import AUDIO_BEGIN, AUDIO_END, CHATML, ClipText, Message, render
+
+MODEL_TYPE = "qwen2_audio"
+AUDIO = "<|AUDIO|>"
+TEMPLATE = (
+    "{%- set count = namespace(clips=0) -%}{%- for message in messages -%}"
+    "{%- if loop.first and message['role'] != 'system' -%}"
+    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{%- endif -%}"
+    "{{ '<|im_start|>' ~ message['role'] ~ '\\n' }}"
+    "{%- if message['content'] is string -%}{{ message['content'] }}{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if 'audio' in part or 'audio_url' in part or part['type'] == 'audio' -%}"
+    "{%- set count.clips = count.clips + 1 -%}"
+    "{{ 'Audio ' ~ count.clips ~ ': <|audio_bos|><|AUDIO|><|audio_eos|>\\n' }}"
+    "{%- else -%}{{ part['text'] }}{%- endif -%}{%- endfor -%}{%- endif -%}{{ '<|im_end|>\\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+)
+"""What the released checkpoints are prompted with: for folders that bring no template of their own."""
+HEAD = "lm_head.weight"
+
+
+def load_qwen2_audio(folder: str | Path) -> AudioLM:
+    """A folder (or hub id) in the Qwen2-Audio layout, in float32.
+
+    Args:
+        folder: with config, safetensors weights (one file or sharded), tokenizer.
+
+    Returns:
+        The model, in evaluation mode, pattern "full": its LLM was tuned.
+
+    Raises:
+        CheckpointError: no such checkpoint, a weight that is missing, an audio token that the tokenizer lacks.
+    """
+    config = config_of(folder)
+    tied = bool(getattr(config.text_config, "tie_word_embeddings", False))
+    theirs = weights_of(
+        Qwen2AudioForConditionalGeneration, folder, config, may_lack=(HEAD, f"language_model.{HEAD}") if tied else ()
+    )
+    tokenizer = tokenizer_of(folder)
+    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    lacking = [token for token in (AUDIO, AUDIO_BEGIN, AUDIO_END) if token not in known]
+    if lacking:
+        raise CheckpointError(f"{folder}: the tokenizer lacks {', '.join(lacking)}", code="bad_format")
+    tokenizer.chat_template = _own_template(folder) or tokenizer.chat_template or TEMPLATE
+    llm = _llm(theirs, config, tied=tied)
+    model = AudioLM(
+        _encoder(theirs.model.audio_tower, config.audio_config),
+        _bridge(theirs.model, config.audio_config.d_model, llm.get_input_embeddings().weight.shape[1]),
+        llm,
+        tokenizer,
+        context=llm.config.max_position_embeddings,
+        pattern="full",
+        name=Path(folder).name,
+        clip_text=_clip_text(tokenizer),
+    )
+    return model.eval()
+
+
+def _own_template(folder: str | Path) -> str | None:
+    """The processor's chat template, if the checkpoint brings one."""
+    try:
+        with quiet():
+            template: str | None = Qwen2AudioProcessor.from_pretrained(folder).chat_template
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: its processor cannot be read: {error}", code="bad_format") from error
+    return template
+
+
+def _clip_text(tokenizer: Any) -> ClipText:
+    """What a template writes around a clip, found by rendering one with two clips.
+
+    Raises:
+        CheckpointError: the template writes no audio token for a clip.
+    """
+    clip, mark = {"type": "audio", "audio_url": "clip"}, "ossiclemark"
+
+    def rendered(content: Any) -> str:
+        return str(tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False))
+
+    head = rendered(mark).partition(mark)[0]
+    told = rendered([clip, clip, {"type": "text", "text": mark}]).removeprefix(head).partition(mark)[0]
+    pieces = told.replace(AUDIO_BEGIN, "").replace(AUDIO_END, "").split(AUDIO)
+    if len(pieces) != 3:
+        raise CheckpointError(f"the chat template writes {len(pieces) - 1} audio tokens for 2 clips", code="bad_format")
+    first, between, after = pieces
+    second = between.removeprefix(after)
+    before = first.replace("1", "{n}", 1) if second == first.replace("1", "2", 1) else first
+    return ClipText(before, after)
+
+
+def _encoder(tower: Any, config: Any) -> WhisperEncoder:
+    encoder = WhisperEncoder(
+        WhisperSettings(
+            width=config.d_model,
+            layers=config.encoder_layers,
+            heads=config.encoder_attention_heads,
+            ffn=config.encoder_ffn_dim,
+            n_mels=config.num_mel_bins,
+            max_frames=config.max_source_positions,
+            final_norm=False,
+        )
+    )
+    weights = {name: value for name, value in tower.state_dict().items() if not name.startswith("layer_norm.")}
+    encoder.tower.load_state_dict(weights)
+    return encoder
+
+
+def _bridge(theirs: Any, width_in: int, width_out: int) -> MeanPool:
+    bridge = MeanPool(width_in, width_out, k=2, tail="drop", norm_in=True)
+    assert bridge.norm_in is not None
+    bridge.norm_in.load_state_dict(theirs.audio_tower.layer_norm.state_dict())
+    bridge.output.linear.load_state_dict(theirs.multi_modal_projector.linear.state_dict())
+    return bridge
+
+
+def _llm(theirs: Any, config: Any, *, tied: bool) -> Any:
+    """The published LLM as a causal LM of its own kind; the published class does not tie its head, ours does."""
+    with torch.device("meta"):
+        llm = AutoModelForCausalLM.from_config(config.text_config, dtype=torch.float32)
+    llm.model, llm.lm_head = theirs.model.language_model, theirs.lm_head
+    if tied:
+        llm.lm_head.weight = llm.model.embed_tokens.weight
+    llm.generation_config = theirs.generation_config
+    return llm
+
+
+def export_qwen2_audio(model: AudioLM, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
+    """Write a model in the Qwen2-Audio layout, read it back with the published class, and compare; else nothing stays.
+
+    The layout drops an odd last frame: up to 20 ms at the end of a clip are then not heard, whatever the bridge's tail.
+
+    Args:
+        model: a Whisper encoder without its closing norm, mean pooling by 2 with a norm and no output norm, an LLM
+            whose LoRA, if any, is merged.
+        folder: must not exist, or be empty.
+        dtype: of the weights on disk.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: the layout cannot hold the model.
+        StorageError: the folder cannot be written.
+        CheckpointError: what was read back is not the model.
+    """
+    _check_exportable(model)
+    tokenizer, token = _with_audio_token(model)
+    target = Path(folder)
+    with whole_folder(target) as draft:
+        config = _config(model, token, dtype)
+        (draft / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_torch_state_dict(_tensors(model, dtype), draft, metadata={"format": "pt"})
+        for path in draft.iterdir():
+            path.chmod(0o644)
+        seconds = model.encoder.max_samples // model.encoder.sample_rate
+        extractor = WhisperFeatureExtractor(
+            feature_size=config["audio_config"]["num_mel_bins"], chunk_length=seconds, return_attention_mask=True
+        )
+        processor = Qwen2AudioProcessor(extractor, tokenizer, chat_template=_template(model))
+        with quiet():
+            processor.save_pretrained(draft)
+        settings = {**extractor.to_dict(), "processor_class": "Qwen2AudioProcessor"}
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        (draft / "preprocessor_config.json").write_text(text, encoding="utf-8")
+        generation = {"eos_token_id": sorted(model.end_ids), "pad_token_id": model.pad_id, "do_sample": False}
+        (draft / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+        _compare(model, draft, tolerance=1e-3 if dtype == torch.float32 else 5e-2)
+    return target
+
+
+def _check_exportable(model: AudioLM) -> None:
+    encoder, bridge = model.encoder, model.bridge
+    faults = []
+    if not isinstance(encoder, WhisperEncoder) or encoder.settings.final_norm or encoder.settings.window:
+        faults.append("its encoder is a Whisper encoder without final_norm and without window")
+    if not isinstance(bridge, MeanPool) or bridge.k != 2 or bridge.norm_in is None or bridge.output_norm != "none":
+        faults.append("its bridge is mean_pool with k 2, norm_in true, output_norm none")
+    if has_lora(model.llm):
+        faults.append("its LoRA is merged")
+    if encoder.max_samples % encoder.sample_rate:
+        faults.append("its encoder reads whole seconds")
+    if faults:
+        raise ConfigError(f"the Qwen2-Audio layout holds a model only if {'; '.join(faults)}")
+
+
+def _with_audio_token(model: AudioLM) -> tuple[Any, int]:
+    """The tokenizer with an audio token, and its id, for which the LLM has a row."""
+    tokenizer = copy.deepcopy(model.tokenizer)
+    if AUDIO not in {token.content for token in tokenizer.added_tokens_decoder.values()}:
+        tokenizer.add_tokens([AddedToken(AUDIO, special=True, normalized=False)], special_tokens=True)
+    token = int(tokenizer.convert_tokens_to_ids(AUDIO))
+    if token >= model.table.weight.shape[0]:
+        raise ConfigError(
+            f"the LLM has {model.table.weight.shape[0]} embeddings, none for the audio token {token}: add rows to it"
+        )
+    return tokenizer, token
+
+
+def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
+    assert isinstance(model.encoder, WhisperEncoder)
+    sizes = model.encoder.settings
+    name = str(dtype).removeprefix("torch.")
+    text = json.loads(model.llm.config.to_json_string(use_diff=False))
+    return {
+        "architectures": ["Qwen2AudioForConditionalGeneration"],
+        "model_type": MODEL_TYPE,
+        "audio_token_index": token,
+        "ignore_index": -100,
+        "torch_dtype": name,
+        "audio_config": {
+            "model_type": "qwen2_audio_encoder",
+            "num_mel_bins": sizes.n_mels,
+            "encoder_layers": sizes.layers,
+            "encoder_attention_heads": sizes.heads,
+            "encoder_ffn_dim": sizes.ffn,
+            "d_model": sizes.width,
+            "max_source_positions": sizes.max_frames,
+            "activation_function": "gelu",
+            "scale_embedding": False,
+        },
+        "text_config": {**text, "tie_word_embeddings": False},  # the class does not tie: the head is written out
+    }
+
+
+def named(model: AudioLM) -> dict[str, torch.Tensor]:
+    """Every weight of a model that the layout holds, under its name on disk."""
+    assert isinstance(model.encoder, WhisperEncoder) and isinstance(model.bridge, MeanPool)
+    assert model.bridge.norm_in is not None
+    groups = {
+        "audio_tower.": model.encoder.tower.state_dict(),
+        "audio_tower.layer_norm.": model.bridge.norm_in.state_dict(),
+        "multi_modal_projector.linear.": model.bridge.output.linear.state_dict(),
+        "language_model.": {**model.llm.state_dict(), HEAD: model.llm.get_output_embeddings().weight},
+    }
+    return {prefix + name: value for prefix, values in groups.items() for name, value in values.items()}
+
+
+def _tensors(model: AudioLM, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The same as tensors of their own, cast."""
+    return {name: value.detach().to("cpu", dtype).clone().contiguous() for name, value in named(model).items()}
+
+
+def _template(model: AudioLM) -> str:
+    """The LLM's own template behind a first part that turns lists of parts into text, clips into their tokens."""
+    known = {token.content for token in model.tokenizer.added_tokens_decoder.values()}
+    begin, end = (token if token in known else "" for token in (AUDIO_BEGIN, AUDIO_END))
+    before, number, rest = model.clip_text.before.partition("{n}")
+    counted = [json.dumps(before), "count.clips | string", json.dumps(rest)] if number else [json.dumps(before)]
+    clip = " ~ ".join([*counted, json.dumps(begin + AUDIO + end + model.clip_text.after)])
+    return (
+        "{%- set count = namespace(clips=0, turns=[]) -%}{%- for message in messages -%}"
+        "{%- set told = namespace(text='') -%}"
+        "{%- if message['content'] is string -%}{%- set told.text = message['content'] -%}{%- else -%}"
+        "{%- for part in message['content'] -%}"
+        "{%- if 'audio' in part or 'audio_url' in part or part['type'] == 'audio' -%}"
+        "{%- set count.clips = count.clips + 1 -%}{%- set told.text = told.text ~ " + clip + " -%}"
+        "{%- else -%}{%- set told.text = told.text ~ part['text'] -%}{%- endif -%}{%- endfor -%}{%- endif -%}"
+        "{%- set count.turns = count.turns + [{'role': message['role'], 'content': told.text}] -%}{%- endfor -%}"
+        "{%- set messages = count.turns -%}"
+    ) + (model.tokenizer.chat_template or CHATML)
+
+
+def _compare(model: AudioLM, folder: Path, *, tolerance: float) -> None:
+    """Ask the exported folder and the model the same.
+
+    Raises:
+        CheckpointError: the published class reads other weights, another prompt or other logits.
+    """
+    theirs = weights_of(Qwen2AudioForConditionalGeneration, folder, config_of(folder)).eval()
+    processor = Qwen2AudioProcessor.from_pretrained(folder)
+    rate = model.encoder.sample_rate
+    clip = Clip(np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32), rate)  # 50 frames: none is odd
+    told = [{"role": "user", "content": [{"type": "audio", "audio_url": "clip"}, {"type": "text", "text": "what?"}]}]
+    text = processor.apply_chat_template(told, add_generation_prompt=True, tokenize=False)
+    inputs = processor(text=[text], audio=[clip.samples], sampling_rate=rate, return_tensors="pt")
+    with torch.no_grad():
+        (heard,) = model.hear([clip])
+        prompt = render(
+            [Message("user", (clip, "what?"))],
+            [len(heard.values)],
+            model.tokenizer,
+            pad_id=int(theirs.config.audio_token_id),
+            clip_text=model.clip_text,
+        )
+        if prompt.ids != inputs["input_ids"][0].tolist():
+            raise CheckpointError(f"the exported prompt is another than ours: {text!r}", code="key_mismatch")
+        apart = (theirs(**inputs).logits[:, -1] - model.prefill([prompt], [[heard]])[1].float().cpu()).abs().max()
+    if not float(apart) <= tolerance:
+        raise CheckpointError(f"the exported model gives logits that are {float(apart):.2g} off", code="key_mismatch")

@@ -1,0 +1,69 @@
+"""wav2vec 2.0 and w2v-BERT 2.0: with the published tail, ours equal the published extractor and class."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
+
+from ossicle.audio.clip import Clip
+from ossicle.encoders.w2v_bert import W2vBertEncoder
+from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+CONVOLUTIONS = {"conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+LARGE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+LENGTHS = [719, 720, 721, 5000, 16_001, 30_100, 48_000]
+
+
+def noise(n: int) -> np.ndarray:
+    return np.random.default_rng(n).normal(0, 0.1, n).astype(np.float32)
+
+
+def ours(encoder: Any, *waves: np.ndarray) -> Any:
+    with torch.no_grad():
+        return encoder.eval()(encoder.features([Clip(wave, 16_000) for wave in waves]))
+
+
+@pytest.mark.parametrize("n", [400, *LENGTHS])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("form", [{}, LARGE], ids=["base", "large"])
+def test_wav2vec2_equals_the_published_run(form: dict[str, Any], normalize: bool, n: int) -> None:
+    torch.manual_seed(0)
+    encoder = Wav2Vec2Encoder({**SMALL, **CONVOLUTIONS, **form}, normalize=normalize, tail="drop")
+    wave = noise(n)
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=normalize)
+    values = extractor(wave, sampling_rate=16_000, return_tensors="pt").input_values
+    got = ours(encoder, wave).values
+    with torch.no_grad():
+        torch.testing.assert_close(got, encoder.tower(values).last_hidden_state, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", LENGTHS)
+def test_w2v_bert_equals_the_published_run(n: int) -> None:
+    torch.manual_seed(0)
+    encoder, wave = W2vBertEncoder(SMALL, tail="drop"), noise(n)
+    made = SeamlessM4TFeatureExtractor()(wave, sampling_rate=16_000, padding=False, return_tensors="pt")
+    got = ours(encoder, wave).values
+    with torch.no_grad():
+        wanted = encoder.tower(made["input_features"]).last_hidden_state
+    torch.testing.assert_close(got, wanted, atol=2e-4, rtol=1e-4)
+
+
+def test_w2v_bert_in_a_batch_equals_the_published_batch() -> None:
+    torch.manual_seed(0)
+    encoder, waves = W2vBertEncoder(SMALL, tail="drop"), [noise(n) for n in (16_000, 9_040, 30_000)]
+    made = SeamlessM4TFeatureExtractor()(waves, sampling_rate=16_000, return_tensors="pt")
+    got = ours(encoder, *waves)
+    with torch.no_grad():
+        wanted = encoder.tower(**made).last_hidden_state
+    assert made["attention_mask"].sum(1).tolist() == got.lengths.tolist()
+    for row, n in enumerate(got.lengths.tolist()):
+        torch.testing.assert_close(got.values[row, :n], wanted[row, :n], atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 399, 719, 16_001])
+@pytest.mark.parametrize("make", [lambda: Wav2Vec2Encoder({**SMALL, **CONVOLUTIONS}), lambda: W2vBertEncoder(SMALL)])
+def test_the_padded_tail_gives_one_frame_for_each_20_ms_begun(make: Any, n: int) -> None:
+    assert ours(make(), noise(n)).lengths.tolist() == [-(-n // 320)]

@@ -1,0 +1,89 @@
+"""Published parts, one's own data: a recipe that names none of them trains, scores, is read again and answers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from models.tiny import TOKENIZER, tiny_llm
+from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
+
+from ossicle.encoders.w2v_bert import W2vBertEncoder
+from ossicle.errors import ConfigError
+from ossicle.hub.folder import load
+from ossicle.infer.ask import ask
+from ossicle.train.loop import run
+from ossicle.train.parts import build
+from ossicle.train.recipe import BridgePart, Parts
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "own-parts.yaml"
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of an encoder and an LLM, as the published classes write them."""
+    folder = tmp_path_factory.mktemp("published")
+    torch.manual_seed(0)
+    Wav2Vec2BertModel(Wav2Vec2BertConfig(**SMALL)).save_pretrained(folder / "encoder")
+    tiny_llm("llama").save_pretrained(folder / "llm")
+    TOKENIZER.save_pretrained(folder / "llm")
+    return folder / "encoder", folder / "llm"
+
+
+def manifest(folder: Path, n: int) -> str:
+    lines = []
+    for i in range(n):
+        samples = np.random.default_rng(i).normal(0, 0.1, 6_000 + 500 * i).astype(np.float32)
+        soundfile.write(folder / f"{i}.wav", samples, 16_000)
+        lines.append(json.dumps({"audio": f"{i}.wav", "text": "some words"}) + "\n")
+    (folder / "own.jsonl").write_text("".join(lines))
+    return str(folder / "own.jsonl")
+
+
+def test_a_bridge_between_published_parts(published: tuple[Path, Path], tmp_path: Path) -> None:
+    encoder, llm = published
+    overrides = (
+        f"parts.encoder_from={encoder}",
+        f"parts.llm_from={llm}",
+        "parts.context=300",
+        "holdout=0.3",
+        "connect.budget.audio_hours=0.003",
+        "connect.data.pool_items=12",
+        "connect.data.batch_s=2",
+    )
+    folder = run(RECIPE, out=tmp_path / "out", data=manifest(tmp_path, 12), overrides=overrides, device="cpu")
+    made = load(str(folder), dtype="float32")
+    assert isinstance(made.encoder, W2vBertEncoder) and (made.pattern, made.context) == ("frozen", 300)
+    scores = json.loads((tmp_path / "out" / "score.json").read_text())["tasks"]["transcribe"]
+    assert scores["n"] > 0 and {"value", "silence", "swapped"} <= scores.keys()
+    assert ask(made, str(tmp_path / "3.wav"), max_tokens=4).ledger.frames == -(-7_500 // 320)
+    theirs = Wav2Vec2BertModel.from_pretrained(encoder).state_dict()
+    for name, value in made.encoder.tower.state_dict().items():
+        torch.testing.assert_close(value, theirs[name], atol=1e-3, rtol=1e-3)
+
+
+def test_a_base_takes_another_encoder_with_a_new_bridge_only(published: tuple[Path, Path], tmp_path: Path) -> None:
+    parts = Parts(base="mini", encoder_from=str(published[0]))
+    with pytest.raises(ConfigError, match="needs a new bridge"):
+        build(parts, name="x", seed=1)
+    made = build(Parts(base="mini", encoder_from=str(published[0]), bridge=BridgePart()), name="x", seed=1)
+    assert isinstance(made.encoder, W2vBertEncoder) and made.bridge.width_in == 32
+    with pytest.raises(ConfigError, match="its LLM is the base's"):
+        build(Parts(base="mini", llm_from=str(published[1])), name="x", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("parts.encoder={width: 32}", "both encoder and encoder_from"),
+        ("parts.llm={width: 32}", "both llm and llm_from"),
+        ("parts.context=0", r"parts\.context must be above 0"),
+    ],
+)
+def test_a_part_is_new_or_published(published: tuple[Path, Path], tmp_path: Path, override: str, fault: str) -> None:
+    named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}")
+    with pytest.raises(ConfigError, match=fault):
+        run(RECIPE, out=tmp_path, data=manifest(tmp_path, 2), overrides=(*named, override), device="cpu")
