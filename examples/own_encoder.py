@@ -7,8 +7,8 @@ from transformers import WavLMConfig, WavLMModel
 
 import ossicle
 from ossicle.bridge.pooling import MeanPool
-from ossicle.encoders.waves import at_16k, fitted, stacked
-from ossicle.tensors import Frames
+from ossicle.encoders.waves import at_16k, fitted
+from ossicle.tensors import Frames, stacked
 
 
 class WavLM(torch.nn.Module):
@@ -23,7 +23,8 @@ class WavLM(torch.nn.Module):
 
     def features(self, clips):
         waves = at_16k(clips, self.max_samples)  # a frame sees 400 samples: the last one reaches the clip's end
-        return stacked([fitted(one, 400 + 320 * (self.n_frames(len(one)) - 1))[None] for one in waves], clips, waves)
+        rows = [fitted(one, 400 + 320 * (self.n_frames(len(one)) - 1))[None] for one in waves]
+        return stacked(rows, [len(one) for one in waves], [clip.duration_s for clip in clips])
 
     def forward(self, features):
         n_frames = [self.n_frames(n) for n in features.n_samples.tolist()]

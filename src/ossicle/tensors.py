@@ -7,6 +7,7 @@ need it and neither may import the other.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -64,6 +65,18 @@ class AudioTokens:
     lengths: torch.Tensor
     spans_s: torch.Tensor
     tail_s: torch.Tensor
+
+
+def stacked(rows: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
+    """Features (F, M) of clips of any length as one batch: values (B, F, M), zero-padded to the longest."""
+    values = np.zeros((len(rows), rows[0].shape[0], max(row.shape[1] for row in rows)), np.float32)
+    for into, row in zip(values, rows, strict=True):
+        into[:, : row.shape[1]] = row
+    return Features(
+        torch.from_numpy(values),
+        torch.tensor(n_samples, dtype=torch.int64),
+        torch.tensor(durations_s, dtype=torch.float64),
+    )
 
 
 def side_by_side(several: Sequence[Features]) -> Features:

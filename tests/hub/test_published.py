@@ -98,6 +98,28 @@ def test_what_is_missing_or_no_encoder_is_told(tmp_path: Path) -> None:
     save_file(weights, path, {"format": "pt"})
     with pytest.raises(CheckpointError, match=r"lacks 2 weights, such as .*encoder\.layers\.1\.fc1"):
         published_encoder(tmp_path / "whisper")
+    save_file(
+        {key: value[:1].clone() if key.endswith("conv1.weight") else value for key, value in weights.items()}, path
+    )
+    with pytest.raises(CheckpointError, match="of another shape"):
+        published_encoder(tmp_path / "whisper")
     path.write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match="damaged"):
         published_encoder(tmp_path / "whisper")
+
+
+def test_a_preprocessor_config_that_is_no_json_is_told(tmp_path: Path) -> None:
+    Wav2Vec2ForCTC(Wav2Vec2Config(**SMALL, **CONVOLUTIONS, vocab_size=32)).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text("[")
+    with pytest.raises(CheckpointError, match="is it a JSON object"):
+        published_encoder(tmp_path)
+
+
+def test_an_llm_without_its_head_or_tokenizer_is_told(tmp_path: Path) -> None:
+    tiny_llm("llama", tied=False).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="the tokenizer of"):
+        published_llm(tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({key: value for key, value in load_file(path).items() if key != "lm_head.weight"}, path, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lacks 1 weights, such as lm_head\.weight"):
+        published_llm(tmp_path)

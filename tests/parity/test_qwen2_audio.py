@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from models.tiny import noise, tiny_model
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -203,10 +204,25 @@ def on_disk(name: str) -> str:
     return name.removeprefix("model.").replace("language_model.", "language_model.model.")
 
 
-def test_a_tied_llm_keeps_its_head(tmp_path: Path) -> None:
+def test_a_head_that_is_there_counts_and_one_that_lacks_is_tied(tmp_path: Path) -> None:
     write(tmp_path, tied=True)
+    talks = TALKS["analysis"]
     model = load_qwen2_audio(tmp_path)
-    assert model.llm.get_output_embeddings().weight is model.table.weight
+    torch.testing.assert_close(model.prefill(*prepare(model, talks))[1], Theirs(tmp_path).logits(talks), **CLOSE)
+    path = tmp_path / "model.safetensors"
+    weights = {key: value for key, value in load_file(path).items() if not key.endswith("lm_head.weight")}
+    save_file(weights, path, {"format": "pt"})
+    tied = load_qwen2_audio(tmp_path)
+    assert tied.llm.get_output_embeddings().weight is tied.table.weight
+    again = load(str(save(tied, tmp_path / "own")), device="cpu")
+    assert torch.equal(again.llm.get_output_embeddings().weight, tied.table.weight)
+
+
+def test_a_template_that_writes_no_clip_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    with pytest.raises(CheckpointError, match="writes 0 audio tokens for 2 clips"):
+        load_qwen2_audio(tmp_path)
 
 
 def test_it_is_saved_and_read_again_as_our_own(pair: tuple[AudioLM, Theirs], tmp_path: Path) -> None:

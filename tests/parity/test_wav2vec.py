@@ -10,6 +10,7 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
 from ossicle.audio.clip import Clip
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
+from ossicle.errors import EncoderError
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 CONVOLUTIONS = {"conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
@@ -67,3 +68,29 @@ def test_w2v_bert_in_a_batch_equals_the_published_batch() -> None:
 @pytest.mark.parametrize("make", [lambda: Wav2Vec2Encoder({**SMALL, **CONVOLUTIONS}), lambda: W2vBertEncoder(SMALL)])
 def test_the_padded_tail_gives_one_frame_for_each_20_ms_begun(make: Any, n: int) -> None:
     assert ours(make(), noise(n)).lengths.tolist() == [-(-n // 320)]
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: W2vBertEncoder(SMALL, tail="cut"), "does not know the tail 'cut': choose one of pad, drop"),
+        (lambda: W2vBertEncoder({**SMALL, "num_attention_heads": 5}), "width 32 is not a multiple of 5 heads"),
+        (lambda: W2vBertEncoder({**SMALL, "add_adapter": True}), "add_adapter is not supported"),
+        (lambda: W2vBertEncoder({**SMALL, "feature_projection_input_dim": 81}), "cannot be 81 wide"),
+        (
+            lambda: Wav2Vec2Encoder({**CONVOLUTIONS, **SMALL, "conv_stride": (5, 2, 2, 2, 2, 2, 1)}),
+            "every 160, supported",
+        ),
+    ],
+)
+def test_sizes_that_give_no_encoder(make: Any, fault: str) -> None:
+    with pytest.raises(EncoderError, match=fault):
+        make()
+
+
+def test_no_clip_and_one_that_is_too_long_are_refused() -> None:
+    encoder = W2vBertEncoder(SMALL, max_s=1.0)
+    with pytest.raises(EncoderError, match="at least one clip"):
+        encoder.features([])
+    with pytest.raises(EncoderError, match=r"1\.50 s is longer than the 1 s"):
+        encoder.features([Clip(noise(24_000), 16_000)])

@@ -91,6 +91,7 @@ def test_what_is_rendered_is_parsed(languages: tuple[str, str], **slots: Any) ->
         ("<|startofanalysis|><|en|><|caption|><|en|>", "names task, text_language and timestamps"),
         ("<|startofanalysis|><|en|><|question|>who", "not closed"),
         ("who?", "no start and no audio_language"),
+        ("<|question|>who<|answer|>", "no start and no audio_language"),
     ],
 )
 def test_a_wrong_request_says_what_is_wrong(text: str, fault: str) -> None:

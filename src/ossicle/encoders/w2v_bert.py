@@ -13,9 +13,9 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.lengths import BANK_FIELD, MEL_HOP, WAVE_FIELD, WAVE_HOP, wave_frames, wave_samples
-from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask, stacked
+from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask
 from ossicle.errors import EncoderError
-from ossicle.tensors import Features, Frames
+from ossicle.tensors import Features, Frames, stacked
 
 STACKED = 2
 EPSILON = 1e-7
@@ -74,7 +74,9 @@ class W2vBertEncoder(nn.Module):
             EncoderError: no clip, or one that is too long.
         """
         waves = at_16k(clips, self.max_samples)
-        return stacked([self._banks(wave) for wave in waves], clips, waves)
+        return stacked(
+            [self._banks(wave) for wave in waves], [len(one) for one in waves], [clip.duration_s for clip in clips]
+        )
 
     def _banks(self, wave: np.ndarray) -> np.ndarray:
         """(S,) -> (160, T); mean and variance of a bin are those of the frames that lie wholly inside the clip."""

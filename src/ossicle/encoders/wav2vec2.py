@@ -15,9 +15,9 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.lengths import WAVE_FIELD, WAVE_HOP, wave_frames, wave_samples
-from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask, stacked
+from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask
 from ossicle.errors import EncoderError
-from ossicle.tensors import Features, Frames
+from ossicle.tensors import Features, Frames, stacked
 
 EPSILON = 1e-7
 """Of the norm over a clip's samples, as the published extractor has it."""
@@ -76,7 +76,7 @@ class Wav2Vec2Encoder(nn.Module):
         """
         waves = at_16k(clips, self.max_samples)
         rows = [fitted(_normal(wave) if self.normalize else wave, self._n_read(len(wave)))[None] for wave in waves]
-        return stacked(rows, clips, waves)
+        return stacked(rows, [len(one) for one in waves], [clip.duration_s for clip in clips])
 
     def _n_read(self, n_samples: int) -> int:
         """Samples that go into the convolutions: with "drop" also those that no frame sees, because a norm may."""

@@ -65,18 +65,6 @@ def fitted(wave: np.ndarray, n_samples: int) -> np.ndarray:
     return np.pad(wave[:n_samples], (0, max(0, n_samples - len(wave))))
 
 
-def stacked(rows: Sequence[np.ndarray], clips: Sequence[Clip], waves: Sequence[np.ndarray]) -> Features:
-    """Features (F, M) of each clip as one batch, zero-padded to the longest."""
-    values = np.zeros((len(rows), rows[0].shape[0], max(row.shape[1] for row in rows)), np.float32)
-    for into, row in zip(values, rows, strict=True):
-        into[:, : row.shape[1]] = row
-    return Features(
-        torch.from_numpy(values),
-        torch.tensor([len(wave) for wave in waves], dtype=torch.int64),
-        torch.tensor([clip.duration_s for clip in clips], dtype=torch.float64),
-    )
-
-
 def lengths_and_mask(encoder: Any, features: Features) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Frames of each clip (B,), and (B, T) bool with the valid ones, None where all are."""
     lengths = torch.tensor([encoder.n_frames(n) for n in features.n_samples.tolist()], dtype=torch.int64)

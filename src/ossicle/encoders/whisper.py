@@ -9,7 +9,6 @@ exactly as long as two log-mel frames beyond the clip go into the convolutions. 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import WhisperConfig
@@ -19,7 +18,7 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
 from ossicle.audio.lengths import MEL_HOP, mel_frames, whisper_frames
 from ossicle.errors import EncoderError
-from ossicle.tensors import Features, Frames, length_mask
+from ossicle.tensors import Features, Frames, length_mask, stacked
 
 HALO = 2
 """Log-mel frames beyond the clip that its last frame sees through the two convolutions."""
@@ -44,18 +43,6 @@ class WhisperSettings:
     final_norm: bool = True
     dropout: float = 0.0
     window: bool = False
-
-
-def stack_mels(mels: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
-    """Log-mels of any length as one batch: values (B, F, M) zero-padded to the longest."""
-    values = np.zeros((len(mels), mels[0].shape[0], max(mel.shape[1] for mel in mels)), np.float32)
-    for row, mel in zip(values, mels, strict=True):
-        row[:, : mel.shape[1]] = mel
-    return Features(
-        torch.from_numpy(values),
-        torch.tensor(n_samples, dtype=torch.int64),
-        torch.tensor(durations_s, dtype=torch.float64),
-    )
 
 
 class WhisperEncoder(nn.Module):
@@ -118,7 +105,7 @@ class WhisperEncoder(nn.Module):
                 "this encoder has positions for: split it into windows"
             )
         mels = [log_mel(clip.samples, n_mels=self.settings.n_mels, halo=self.halo(clip.n_samples)) for clip in at_16k]
-        return stack_mels(mels, [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])
+        return stacked(mels, [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])
 
     def halo(self, n_samples: int) -> int:
         """Log-mel frames beyond a clip: two, or as many as fill the window; none past the last position, where the

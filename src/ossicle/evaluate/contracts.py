@@ -45,7 +45,7 @@ class Checked:
 
 
 def check_encoder(encoder: Any, *, seed: int = 0) -> Checked:
-    """Try the contracts of an encoder on random clips of a sample to 2 s, of several rates, alone and in batches.
+    """Try the contracts of an encoder on random clips of two samples to 2 s, of several rates, alone and in batches.
 
     Args:
         encoder: any object; in evaluation mode, if it has modes.

@@ -48,23 +48,14 @@ def published_encoder(source: str | Path) -> WhisperEncoder | Wav2Vec2Encoder | 
     config = config_of(source)
     match config.model_type:
         case "whisper":
-            settings = WhisperSettings(
-                width=config.d_model,
-                layers=config.encoder_layers,
-                heads=config.encoder_attention_heads,
-                ffn=config.encoder_ffn_dim,
-                n_mels=config.num_mel_bins,
-                max_frames=config.max_source_positions,
-                window=True,
-            )
-            return _filled(WhisperEncoder(settings), weights_of(WhisperModel, source, config, may_lack=BESIDE).encoder)
+            made = WhisperEncoder(whisper_settings(config, window=True))
+            return _filled(made, weights_of(WhisperModel, source, config, may_lack=BESIDE)[0].encoder)
         case "wav2vec2":
-            made = Wav2Vec2Encoder(_said(config), normalize=_normalizes(source))
-            return _filled(made, weights_of(Wav2Vec2Model, source, config, may_lack=BESIDE))
+            heard = Wav2Vec2Encoder(_said(config), normalize=_normalizes(source))
+            return _filled(heard, weights_of(Wav2Vec2Model, source, config, may_lack=BESIDE)[0])
         case "wav2vec2-bert":
-            return _filled(
-                W2vBertEncoder(_said(config)), weights_of(Wav2Vec2BertModel, source, config, may_lack=BESIDE)
-            )
+            theirs, _ = weights_of(Wav2Vec2BertModel, source, config, may_lack=BESIDE)
+            return _filled(W2vBertEncoder(_said(config)), theirs)
     raise ConfigError(
         f"{source} is a {config.model_type!r}, from which no encoder is made: supported are {', '.join(ENCODERS)}"
     )
@@ -76,7 +67,21 @@ def published_llm(source: str | Path) -> tuple[Any, Any]:
     Raises:
         CheckpointError: as `published_encoder`.
     """
-    return weights_of(AutoModelForCausalLM, source, config_of(source)), tokenizer_of(source)
+    return weights_of(AutoModelForCausalLM, source, config_of(source))[0], tokenizer_of(source)
+
+
+def whisper_settings(config: Any, *, final_norm: bool = True, window: bool = False) -> WhisperSettings:
+    """The sizes that a published config of a Whisper-shaped encoder says."""
+    return WhisperSettings(
+        width=config.d_model,
+        layers=config.encoder_layers,
+        heads=config.encoder_attention_heads,
+        ffn=config.encoder_ffn_dim,
+        n_mels=config.num_mel_bins,
+        max_frames=config.max_source_positions,
+        final_norm=final_norm,
+        window=window,
+    )
 
 
 def tokenizer_of(source: str | Path) -> Any:
@@ -117,11 +122,16 @@ def _normalizes(source: str | Path) -> bool:
     path = Path(source) / "preprocessor_config.json"
     if not path.is_file():
         return True
-    return bool(json.loads(path.read_text(encoding="utf-8")).get("do_normalize", True))
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")).get("do_normalize", True))
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} cannot be read: is it a JSON object?", code="bad_format") from error
 
 
-def weights_of(kind: Any, source: str | Path, config: Any, *, may_lack: tuple[str, ...] = ()) -> Any:
-    """A published model in float32, with every weight that is not beside the point.
+def weights_of(
+    kind: Any, source: str | Path, config: Any, *, may_lack: tuple[str, ...] = ()
+) -> tuple[Any, frozenset[str]]:
+    """A published model in float32, with every weight that is not beside the point; and the weights that it lacks.
 
     Raises:
         CheckpointError: weights that are not there, damaged, of another shape, or missing; those that begin with one of
@@ -154,7 +164,7 @@ def weights_of(kind: Any, source: str | Path, config: Any, *, may_lack: tuple[st
         )
     for weight in model.parameters():
         weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
-    return model
+    return model, frozenset(found["missing_keys"])
 
 
 def _filled(encoder: Kind, published: nn.Module) -> Kind:

@@ -24,9 +24,9 @@ from transformers import (
 
 from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
-from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError
-from ossicle.hub.published import config_of, tokenizer_of, weights_of
+from ossicle.hub.published import config_of, tokenizer_of, weights_of, whisper_settings
 from ossicle.hub.quiet import quiet
 from ossicle.hub.whole import whole_folder
 from ossicle.models.audio_lm import AudioLM
@@ -65,17 +65,16 @@ def load_qwen2_audio(folder: str | Path) -> AudioLM:
         CheckpointError: no such checkpoint, a weight that is missing, an audio token that the tokenizer lacks.
     """
     config = config_of(folder)
-    tied = bool(getattr(config.text_config, "tie_word_embeddings", False))
-    theirs = weights_of(
-        Qwen2AudioForConditionalGeneration, folder, config, may_lack=(HEAD, f"language_model.{HEAD}") if tied else ()
-    )
+    may_tie = bool(getattr(config.text_config, "tie_word_embeddings", False))
+    heads = (HEAD, f"language_model.{HEAD}")
+    theirs, lacks = weights_of(Qwen2AudioForConditionalGeneration, folder, config, may_lack=heads if may_tie else ())
     tokenizer = tokenizer_of(folder)
     known = {token.content for token in tokenizer.added_tokens_decoder.values()}
     lacking = [token for token in (AUDIO, AUDIO_BEGIN, AUDIO_END) if token not in known]
     if lacking:
         raise CheckpointError(f"{folder}: the tokenizer lacks {', '.join(lacking)}", code="bad_format")
     tokenizer.chat_template = _own_template(folder) or tokenizer.chat_template or TEMPLATE
-    llm = _llm(theirs, config, tied=tied)
+    llm = _llm(theirs, config, tied=not lacks.isdisjoint(heads))
     model = AudioLM(
         _encoder(theirs.model.audio_tower, config.audio_config),
         _bridge(theirs.model, config.audio_config.d_model, llm.get_input_embeddings().weight.shape[1]),
@@ -122,17 +121,7 @@ def _clip_text(tokenizer: Any) -> ClipText:
 
 
 def _encoder(tower: Any, config: Any) -> WhisperEncoder:
-    encoder = WhisperEncoder(
-        WhisperSettings(
-            width=config.d_model,
-            layers=config.encoder_layers,
-            heads=config.encoder_attention_heads,
-            ffn=config.encoder_ffn_dim,
-            n_mels=config.num_mel_bins,
-            max_frames=config.max_source_positions,
-            final_norm=False,
-        )
-    )
+    encoder = WhisperEncoder(whisper_settings(config, final_norm=False))
     weights = {name: value for name, value in tower.state_dict().items() if not name.startswith("layer_norm.")}
     encoder.tower.load_state_dict(weights)
     return encoder
@@ -147,10 +136,15 @@ def _bridge(theirs: Any, width_in: int, width_out: int) -> MeanPool:
 
 
 def _llm(theirs: Any, config: Any, *, tied: bool) -> Any:
-    """The published LLM as a causal LM of its own kind; the published class does not tie its head, ours does."""
+    """The published LLM as a causal LM of its own kind.
+
+    The published class never ties its head: where the weights hold one, it counts, whatever the config says; where they
+    lack one that the config ties, the class would draw it at random, ours is the embedding.
+    """
     with torch.device("meta"):
         llm = AutoModelForCausalLM.from_config(config.text_config, dtype=torch.float32)
     llm.model, llm.lm_head = theirs.model.language_model, theirs.lm_head
+    llm.config.tie_word_embeddings = tied
     if tied:
         llm.lm_head.weight = llm.model.embed_tokens.weight
     llm.generation_config = theirs.generation_config
@@ -299,7 +293,7 @@ def _compare(model: AudioLM, folder: Path, *, tolerance: float) -> None:
     Raises:
         CheckpointError: the published class reads other weights, another prompt or other logits.
     """
-    theirs = weights_of(Qwen2AudioForConditionalGeneration, folder, config_of(folder)).eval()
+    theirs = weights_of(Qwen2AudioForConditionalGeneration, folder, config_of(folder))[0].eval()
     processor = Qwen2AudioProcessor.from_pretrained(folder)
     rate = model.encoder.sample_rate
     clip = Clip(np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32), rate)  # 50 frames: none is odd

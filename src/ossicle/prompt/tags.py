@@ -23,8 +23,9 @@ TASKS = ("translate", "transcribe", "caption", "keyword")
 LANGUAGES = ("unknown", "en", "zh", "de", "es", "ko", "fr", "ja", "it", "zh_tr")
 TIMESTAMPS = ("notimestamps", "timestamps")
 SILENCE = "sil"
+STYLES = ("caption_audiocaps", "caption_clotho", "audioset_ontology", "caption_plain", "itn", "wo_itn")
 INSTRUCTIONS = (
-    *("caption_audiocaps", "caption_clotho", "audioset_ontology", "caption_plain", "itn", "wo_itn"),
+    *STYLES,
     *("named_entity_recognition", "audio_grounding", "emotion_recognition", "music_description", "note_analysis"),
     *("sonic", "instrument", "speaker_meta", "song_meta", "scene", "event", "vocal_classification"),
     *("speech_understanding", "speech_edit"),
@@ -57,7 +58,7 @@ def vocabulary() -> dict[str, int]:
         *LANGUAGES,
         *("notimestamps", SILENCE, "timestamps"),
         *(f"{i / 100:.2f}" for i in range(LAST_CENTISECOND + 1)),
-        *("caption_audiocaps", "caption_clotho", "audioset_ontology", "caption_plain", "itn", "wo_itn"),
+        *STYLES,
         *("startofentityvalue", "endofentityvalue", "startofentitytype", "endofentitytype", "named_entity_recognition"),
         *("audio_grounding", "startofword", "endofword", "delim"),
         *("emotion_recognition", "music_description", "note_analysis"),
@@ -153,6 +154,7 @@ def parse(text: str) -> tuple[Tags, str]:
             question, closed, rest = text[match.end() :].partition(written(ANSWER))
             if not closed:
                 raise RequestError(f"the question is not closed by {written(ANSWER)}")
+            _begun(found)
             return Tags(**found, question=question), rest
         later = [i for i in range(slot, len(SLOTS)) if name in SLOTS[i][1]]
         if not later:
@@ -165,10 +167,15 @@ def parse(text: str) -> tuple[Tags, str]:
         slot = later[0] + 1
         found[SLOTS[later[0]][0]] = name
         at = match.end()
+    _begun(found)
+    return Tags(**found), text[at:]
+
+
+def _begun(found: dict[str, str]) -> None:
+    """Refuse a request without the two tags that each has."""
     lacking = [name for name in ("start", "audio_language") if name not in found]
     if lacking:
         raise RequestError(f"the request has no {' and no '.join(lacking)}")
-    return Tags(**found), text[at:]
 
 
 def time_tag(seconds: float) -> str:

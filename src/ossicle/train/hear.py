@@ -17,9 +17,9 @@ from torch.nn import functional
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.audio.features import log_mel
 from ossicle.audio.lengths import whisper_frames
-from ossicle.encoders.whisper import WhisperEncoder, stack_mels
+from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.models.audio_lm import AudioLM
-from ossicle.tensors import Features
+from ossicle.tensors import Features, stacked
 from ossicle.train.objectives import IGNORE, Batch, Loss
 from ossicle.train.sources import Sample
 from ossicle.world.speech import PHONES
@@ -161,4 +161,4 @@ class Hear(nn.Module):
 def features_of(items: Sequence[HearItem]) -> Features:
     """The items' log-mels as one batch."""
     lengths = [item.n_samples for item in items]
-    return stack_mels([item.mel for item in items], lengths, [n / SAMPLE_RATE for n in lengths])
+    return stacked([item.mel for item in items], lengths, [n / SAMPLE_RATE for n in lengths])

@@ -197,10 +197,12 @@ def sample_voice(
     plain = pitch is None and pace is None
     if split == "train" and plain and rng.random() < FLITE_SHARE and "flite" in engines():
         return Voice("flite", "en-us", str(rng.choice(FLITE_VOICES)), rate, int(rng.integers(20, 81)), 1.0)
-    made = split == "train" and rng.random() < MADE_SHARE
-    accent = (
-        UNSEEN_ACCENT if slice == "unseen_accent" else made_accent(rng, ACCENTS) if made else str(rng.choice(ACCENTS))
-    )
+    if slice == "unseen_accent":
+        accent = UNSEEN_ACCENT
+    elif split == "train" and rng.random() < MADE_SHARE:
+        accent = made_accent(rng, ACCENTS)
+    else:
+        accent = str(rng.choice(ACCENTS))
     if pitch is not None:
         variant = str(rng.choice(PITCHED[split][pitch == "high"]))
         return Voice("espeak", accent, variant, rate, int(rng.integers(*PITCH_SETTINGS[pitch])), 1.0)
