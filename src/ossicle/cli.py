@@ -225,6 +225,9 @@ def train(
         str | None, typer.Option(metavar="FOLDER", help="A published encoder: Whisper, wav2vec 2.0, w2v-BERT 2.0.")
     ] = None,
     llm: Annotated[str | None, typer.Option(metavar="FOLDER", help="A published LLM with its tokenizer.")] = None,
+    begun: Annotated[
+        str | None, typer.Option("--from", metavar="MODEL", help="A model that the recipe's first stages made.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="stage.key=value", help="Change one value of the recipe.")
     ] = None,
@@ -246,7 +249,7 @@ def train(
         f"parts.{key}_from={json.dumps(one)}" for key, one in (("encoder", encoder), ("llm", llm)) if one is not None
     ]
     changes = (*named, *(settings or ()))
-    done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=changes, device=device)
+    done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=changes, device=device, begun=begun)
     if Path(done) == Path(folder):
         print(f"interrupted: a checkpoint is in {folder}, the same command goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)

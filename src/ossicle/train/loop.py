@@ -8,6 +8,7 @@ Knows recipes, objectives and checkpoints; does not know what an objective compu
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import math
 import sys
 import time
@@ -31,6 +32,7 @@ from ossicle.train.feed import Pools, feed
 from ossicle.train.guards import score_held_out
 from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective, whisper
+from ossicle.train.onward import take_up
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
@@ -89,9 +91,19 @@ class Run:
         minutes: if given, stages share these by their ``share``, in place of their hours of audio.
         data: a manifest that replaces every stage's data.
         device: "auto", "cpu" or "cuda".
+        begun: a finished model that the recipe's first stages made; a run that has a checkpoint no longer needs it.
     """
 
-    def __init__(self, recipe: Recipe, out: Path, *, minutes: float | None, data: str | None, device: str) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        *,
+        minutes: float | None,
+        data: str | None,
+        device: str,
+        begun: str | None = None,
+    ) -> None:
         self.recipe, self.out, self.minutes, self.data = recipe, out, minutes, data
         cpu = place_of(device).type == "cpu"
         precision = choose_precision(recipe.precision, torch.device("cpu" if cpu else "cuda"))
@@ -106,7 +118,7 @@ class Run:
         self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
         self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
-        self.place, self.stopping = Place(), False
+        self.place, self.stopping, self.begun = Place(), False, begun
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
@@ -277,6 +289,8 @@ class Run:
         found = newest(self.out / "checkpoints")
         forget_after(self.out / "log.jsonl", 0 if found is None else found.state["place"]["step"])
         if found is None:
+            if self.begun is not None:
+                self._take_up(self.begun)
             return
         ours = self.identities
         for i, theirs in enumerate(found.state["stages"]):
@@ -296,6 +310,16 @@ class Run:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
         torch.set_rng_state(found.tensors["random"]["cpu"])
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
+
+    def _take_up(self, model: str) -> None:
+        """Stand where the finished model's last stage ended."""
+        taken, ours = take_up(model, self.recipe), self._named()
+        load_named(ours, {name: value for name, value in taken.weights.items() if name in ours})
+        origin = taken.origin
+        audio_s, wall_s = 3600 * origin["data_hours"], 3600 * origin["training_hours"]
+        self.place = Place(stage=taken.stages, step=origin["steps"], audio_s=audio_s, wall_s=wall_s)
+        self.segments = [*origin["segments"], {**self.segments[0], "from_step": self.place.step, "from_model": model}]
+        (self.out / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in origin["log"]), encoding="utf-8")
 
     def _save_folder(self, folder: Path) -> Path:
         self.model.pattern = pattern_after(self.recipe.stages[: self.place.stage])
@@ -321,6 +345,7 @@ def run(
     minutes: float | None = None,
     overrides: tuple[str, ...] = (),
     device: str = "auto",
+    begun: str | None = None,
 ) -> Path:
     """Train a recipe, or go on with it where it stopped.
 
@@ -331,13 +356,15 @@ def run(
         minutes: total training time, shared by the stages; None takes the recipe's hours of audio.
         overrides: ``stage.key=value``.
         device: "auto", "cpu" or "cuda".
+        begun: a finished model that the recipe's first stages made, a shipped name or a folder, to go on from.
 
     Returns:
         the folder of the finished model, or the run's folder if a signal stopped it before the end.
 
     Raises:
         ConfigError, FetchError: the recipe; DataError: the manifest or too many of its items.
-        CheckpointError: the folder holds another recipe's run.
+        CheckpointError: the folder holds another recipe's run, or another recipe made ``begun``.
+        NotFoundError: there is no model ``begun``.
         StorageError: the folder cannot be written, or another process trains in it.
         TrainingError: the loss is not finite, or a gate is missed.
         RequestError: minutes that are not above 0, or a device that is not there.
@@ -349,6 +376,6 @@ def run(
     for index in range(len(read.stages)):  # before anything is written
         source_of(read, index, data)
     with locked(folder):
-        training = Run(read, folder, minutes=minutes, data=data, device=device)
+        training = Run(read, folder, minutes=minutes, data=data, device=device, begun=begun)
         with stop_on_signal(training):
             return training.go()

@@ -61,11 +61,11 @@ SHIFTS = {
     "o@": ("oU", "O:", "U@"),
 }
 """Phones, and what an accent may make of each."""
-MAX_SHIFTS = 6
+MAX_SHIFTS = 8
 
 
 def made_accent(rng: np.random.Generator, bases: Sequence[str]) -> str:
-    """An accent with one to six shifts on one of the bases."""
+    """An accent with one to eight shifts on one of the bases."""
     phones = [str(phone) for phone in rng.permutation(list(SHIFTS))[: int(rng.integers(1, MAX_SHIFTS + 1))]]
     shifts = ",".join(f"{phone}>{rng.choice(SHIFTS[phone])}" for phone in phones)
     return f"{rng.choice(list(bases))}:{shifts}"

@@ -54,7 +54,7 @@ PACE_WPM = {"slow": (90, 116), "fast": (255, 311)}
 """Words a minute of a slow and a fast speaker, half-open; all other speech keeps to `USUAL_WPM`."""
 USUAL_WPM = (120, 241)
 FLITE_SHARE = 0.10
-MADE_SHARE = 0.35
+MADE_SHARE = 0.55
 """Share of eSpeak NG's training clips whose accent is made up; see `ossicle.world.accents`."""
 PHONES = (
     "t", "n", "s", "I", "k", "d", "z", "r", "l", "m", "p", "E", "i", "@", "3", "b", "a", "f", "eI", "V", "oU", "I2",
