@@ -49,7 +49,7 @@ class Oracle:
             table[row, ids[min(n, len(ids) - 1)]] = 1.0
         return table
 
-    def prefill(self, prompts, heard):
+    def prefill(self, prompts, heard, *, room):
         self.script, self.at = [self.answer(clips) for clips in heard], 0
         return None, self.logits(0)
 

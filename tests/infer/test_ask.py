@@ -11,7 +11,7 @@ from models.tiny import noise, tiny_model
 from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
 from ossicle.errors import AudioInputError, ContextError, FetchError, RequestError
-from ossicle.infer.ask import Request, ask, ask_batch, conversation, stream
+from ossicle.infer.ask import Request, ask, ask_all, ask_batch, conversation, stream
 from ossicle.infer.generate import Sampling
 from ossicle.infer.transcribe import transcribe
 from ossicle.prompt.chat import Message
@@ -186,3 +186,16 @@ def test_a_clip_of_the_length_that_the_error_names_is_heard(model):
         advice = re.search(r"shorten the clip to ([0-9.]+) s", str(caught.value))
         assert advice is not None and float(advice[1]) > 10
         assert ask(model, noise(float(advice[1])), "What is said?", max_tokens=20).finish
+
+
+def test_many_requests_are_answered_in_batches_of_like_length_and_come_in_their_order(model):
+    seconds = (1.3, 0.3, 0.9, 0.2, 1.1)
+    requests = [Request(conversation([noise(s, seed=i)], "What?"), Sampling(4)) for i, s in enumerate(seconds)]
+    alone = [ask_batch(model, [request])[0] for request in requests]
+    for batch in (1, 2, 8):
+        answers = ask_all(model, requests, batch=batch)
+        assert [one.text for one in answers] == [one.text for one in alone]
+        assert [one.ledger.audio_tokens for one in answers] == [one.ledger.audio_tokens for one in alone]
+    assert ask_all(model, []) == []
+    with pytest.raises(RequestError, match="batch is 0, allowed is 1 or more"):
+        ask_all(model, requests, batch=0)

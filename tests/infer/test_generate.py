@@ -29,6 +29,7 @@ class Scripted:
 
     end_ids = frozenset({END})
     pad_id = 7
+    context = 300
 
     def __init__(self, *texts):
         self.tokenizer = Letters()
@@ -41,7 +42,8 @@ class Scripted:
             table[row, ids[min(n, len(ids) - 1)]] = 10.0
         return table
 
-    def prefill(self, prompts, heard):
+    def prefill(self, prompts, heard, *, room):
+        self.room = room
         return None, self.logits(0)
 
     def step(self, ids, state):
@@ -213,3 +215,11 @@ def test_a_seed_repeats_and_another_differs():
     pair = asked(model, [0.7])
     first, again, other = (ids_of(model, [pair], Sampling(12, 1.5, seed=seed)) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_the_model_is_told_how_many_steps_may_come():
+    model = Scripted("a", "b")
+    list(generate(model, [None, None], [[], []], [Sampling(3), Sampling(9)]))
+    assert model.room == 9
+    list(generate(model, [None, None], [[], []], Sampling(10_000)))
+    assert model.room == model.context

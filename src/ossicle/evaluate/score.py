@@ -14,7 +14,7 @@ import numpy as np
 from ossicle.errors import LimitError, RequestError
 from ossicle.evaluate.items import Item, manifest_items, silence, taken_from, with_audio, world_items
 from ossicle.evaluate.metrics import Counts, Difference, count, interval, paired
-from ossicle.infer.ask import Request, ask_batch, clips_in
+from ossicle.infer.ask import Request, ask_all, ask_batch, clips_in
 from ossicle.infer.generate import Sampling
 from ossicle.models.audio_lm import AudioLM
 
@@ -197,24 +197,22 @@ def score(
 
 def answered(model: AudioLM, items: Sequence[Item], metric: str) -> Counts:
     """Ask every item, greedily and in batches of like length, and score the answers in the items' own order."""
-    order = sorted(range(len(items)), key=lambda i: sum(clip.duration_s for clip in clips_in(items[i].messages)))
-    texts = [""] * len(items)
-    for first in range(0, len(order), BATCH):
-        rows = order[first : first + BATCH]
-        requests = [Request(items[i].messages, Sampling(MAX_TOKENS)) for i in rows]
-        try:
-            answers = ask_batch(model, requests)
-        except LimitError:
-            for i, request in zip(rows, requests, strict=True):
-                _alone(model, items[i], request)
-            raise
-        for i, answer in zip(rows, answers, strict=True):
-            texts[i] = answer.text
-    return count(metric, [item.answer for item in items], texts)
+    requests = [Request(item.messages, Sampling(MAX_TOKENS)) for item in items]
+    try:
+        answers = ask_all(model, requests, batch=BATCH)
+    except LimitError:
+        for item, request in sorted(zip(items, requests, strict=True), key=lambda pair: -_seconds(pair[0])):
+            _alone(model, item, request)
+        raise
+    return count(metric, [item.answer for item in items], [answer.text for answer in answers])
+
+
+def _seconds(item: Item) -> float:
+    return sum(clip.duration_s for clip in clips_in(item.messages))
 
 
 def _alone(model: AudioLM, item: Item, request: Request) -> None:
-    """Ask one item of a batch that was refused, so that the error says where the item stands."""
+    """Ask one item of those that were refused, so that the error says where the item stands."""
     try:
         ask_batch(model, [request])
     except LimitError as error:

@@ -19,6 +19,7 @@ from ossicle.audio.lengths import resampled_samples
 from ossicle.errors import RequestError
 from ossicle.infer.generate import Sampling, Step, generate
 from ossicle.infer.ledger import Ledger
+from ossicle.infer.memory import Memory
 from ossicle.models.audio_lm import AudioLM, Heard
 from ossicle.plan.budget import check
 from ossicle.prompt.chat import Message, Prompt, render
@@ -93,6 +94,7 @@ def ask(
     top_p: float = 1.0,
     stop: Sequence[str] = (),
     seed: int = 0,
+    memory: Memory | None = None,
 ) -> Answer:
     """Ask about one or more clips.
 
@@ -106,6 +108,7 @@ def ask(
         top_p: nucleus, in (0, 1].
         stop: strings that end the answer.
         seed: of this answer alone.
+        memory: of this model; audio that it holds is not heard again, nor a beginning of the prompt read again.
 
     Raises:
         ContextError: audio, text and ``max_tokens`` together need more than the model reads; nothing is cut.
@@ -113,7 +116,7 @@ def ask(
         AudioInputError: a clip cannot be read.
     """
     sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
-    return ask_batch(model, [_request(model, clips, question, history, sampling)])[0]
+    return ask_batch(model, [_request(model, clips, question, history, sampling)], memory=memory)[0]
 
 
 def stream(
@@ -127,6 +130,7 @@ def stream(
     top_p: float = 1.0,
     stop: Sequence[str] = (),
     seed: int = 0,
+    memory: Memory | None = None,
 ) -> Iterator[Delta]:
     """The same as `ask`, piece by piece; the last delta holds the whole answer.
 
@@ -134,20 +138,48 @@ def stream(
     """
     sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
     request = _request(model, clips, question, history, sampling)
-    return (deltas[0] for deltas in _run(model, [request]) if deltas[0].text or deltas[0].answer)
+    _check_memory(model, memory)
+    return (deltas[0] for deltas in _run(model, [request], memory) if deltas[0].text or deltas[0].answer)
 
 
-def ask_batch(model: AudioLM, requests: Sequence[Request]) -> list[Answer]:
+def ask_batch(model: AudioLM, requests: Sequence[Request], *, memory: Memory | None = None) -> list[Answer]:
     """Answer several requests together; each answer is what it would be alone.
 
     Raises:
         As `ask`; one bad request fails the batch before anything is generated.
     """
+    _check_memory(model, memory)
     answers: list[Answer | None] = [None] * len(requests)
-    for deltas in _run(model, requests):
+    for deltas in _run(model, requests, memory):
         for i, delta in enumerate(deltas):
             answers[i] = answers[i] or delta.answer
     return [answer for answer in answers if answer is not None]
+
+
+def ask_all(model: AudioLM, requests: Sequence[Request], *, batch: int = 8) -> list[Answer]:
+    """Answer any number of requests, in batches of like length, so that little of a batch is padding.
+
+    Args:
+        requests: in any order; the answers come in the same.
+        batch: requests that are answered together.
+
+    Raises:
+        RequestError: ``batch`` below 1; otherwise as `ask_batch`.
+    """
+    if batch < 1:
+        raise RequestError(f"batch is {batch}, allowed is 1 or more")
+    seconds = [sum(clip.duration_s for clip in clips_in(request.messages)) for request in requests]
+    order = sorted(range(len(requests)), key=seconds.__getitem__)
+    answers: dict[int, Answer] = {}
+    for at in range(0, len(order), batch):
+        group = order[at : at + batch]
+        answers.update(zip(group, ask_batch(model, [requests[i] for i in group]), strict=True))
+    return [answers[i] for i in range(len(requests))]
+
+
+def _check_memory(model: AudioLM, memory: Memory | None) -> None:
+    if memory is not None and memory.model is not model:
+        raise RequestError(f"the memory is of another model than {model.name}: each model needs its own")
 
 
 def _request(
@@ -248,19 +280,20 @@ class _Account:
         )
 
 
-def _run(model: AudioLM, requests: Sequence[Request]) -> Iterator[list[Delta]]:
+def _run(model: AudioLM, requests: Sequence[Request], memory: Memory | None) -> Iterator[list[Delta]]:
     """Hear, render, check and generate; for every step the deltas of all requests."""
     if not requests:
         return
     began = time.perf_counter()
     for request in requests:
         _refuse_hopeless(model, request)
-    prompts, heard = prepare(model, [request.messages for request in requests])
+    prompts, heard = prepare(model, [request.messages for request in requests], memory)
     for request, prompt, clips in zip(requests, prompts, heard, strict=True):
         n_audio, seconds = sum(slot.length for slot in prompt.slots), sum(clip.seconds_given for clip in clips)
         check(len(prompt.ids), n_audio, seconds, request.sampling.max_tokens, model.context, model.name)
     accounts = [_Account(one, began) for one in heard]
-    for steps in generate(model, prompts, heard, [request.sampling for request in requests]):
+    prefill = None if memory is None else memory.prefill
+    for steps in generate(model, prompts, heard, [request.sampling for request in requests], prefill=prefill):
         now = time.perf_counter()
         yield [account.enter(step, now) for account, step in zip(accounts, steps, strict=True)]
 
@@ -284,11 +317,14 @@ def clips_in(messages: Sequence[Message]) -> list[Clip]:
     return [part for message in messages for part in message.content if isinstance(part, Clip)]
 
 
-def prepare(model: AudioLM, conversations: Sequence[Sequence[Message]]) -> tuple[list[Prompt], list[list[Heard]]]:
+def prepare(
+    model: AudioLM, conversations: Sequence[Sequence[Message]], memory: Memory | None = None
+) -> tuple[list[Prompt], list[list[Heard]]]:
     """Hear every clip of every conversation in one batch, then render each with its real token counts."""
     clips = [clips_in(turns) for turns in conversations]
     flat = [clip for several in clips for clip in several]
-    results = iter(model.hear(flat) if flat else [])
+    hear = model.hear if memory is None else memory.hear
+    results = iter(hear(flat) if flat else [])
     heard = [[next(results) for _ in several] for several in clips]
     prompts = [
         render(

@@ -6,14 +6,14 @@ Source: Holtzman et al. 2020 for nucleus (top-p) sampling.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ossicle.errors import RequestError
-from ossicle.models.audio_lm import AudioLM, Heard
+from ossicle.models.audio_lm import AudioLM, Heard, State
 from ossicle.prompt.chat import Prompt
 
 MAX_STOPS, MAX_STOP_LENGTH = 4, 256
@@ -173,6 +173,8 @@ def generate(
     prompts: Sequence[Prompt],
     heard: Sequence[Sequence[Heard]],
     sampling: Sampling | Sequence[Sampling],
+    *,
+    prefill: Callable[..., tuple[State, torch.Tensor]] | None = None,
 ) -> Iterator[list[Step]]:
     """Write answers to a batch of prompts, one token of each at a time.
 
@@ -181,6 +183,7 @@ def generate(
         prompts: B rendered prompts.
         heard: for each prompt its clips, in the order of its slots.
         sampling: one for all, or one for each prompt.
+        prefill: reads the prompts in place of the model's own ``prefill``, such as a memory's.
 
     Yields:
         B steps, until every sequence is done.
@@ -191,7 +194,8 @@ def generate(
         return
     end_ids = model.end_ids
     rows = [_Sequence(model.tokenizer, one, end_ids) for one in each]
-    state, logits = model.prefill(prompts, heard)
+    room = min(max(one.max_tokens for one in each), model.context)
+    state, logits = (prefill or model.prefill)(prompts, heard, room=room)
     while True:
         table = logits.float().cpu()  # (B, V)
         steps = [row.step(table[b]) for b, row in enumerate(rows)]

@@ -19,6 +19,7 @@ from ossicle.audio.clip import Clip
 from ossicle.audio.guards import check_finite, check_peak
 from ossicle.audio.windows import split
 from ossicle.errors import AudioInputError, ConfigError, RequestError
+from ossicle.models.decoder import ROOM, Buffers, Decoder
 from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
 from ossicle.tensors import AudioTokens, Features, Frames
 
@@ -87,15 +88,17 @@ class State:
 
     Args:
         cache: keys and values of every layer.
+        decoder: the lean way through the LLM's blocks; None where the LLM's own forward is used.
         mask: (B, L) int64, zero at the padding on the left; None if no sequence has any.
         positions: (B,) int64, position of the next token of each sequence.
         n_steps: tokens of each sequence since the prompt.
     """
 
-    cache: DynamicCache
+    cache: DynamicCache | Buffers
     mask: torch.Tensor | None
     positions: torch.Tensor
     n_steps: int = 0
+    decoder: Decoder | None = None
 
     def crop(self, n: int) -> None:
         """Forget the newest ``n`` tokens of every sequence.
@@ -273,8 +276,21 @@ class AudioLM(nn.Module):
         return values
 
     @torch.no_grad()
-    def prefill(self, prompts: Sequence[Prompt], heard: Sequence[Sequence[Heard]]) -> tuple[State, torch.Tensor]:
+    def prefill(
+        self,
+        prompts: Sequence[Prompt],
+        heard: Sequence[Sequence[Heard]],
+        *,
+        room: int = ROOM,
+        begun: Buffers | None = None,
+    ) -> tuple[State, torch.Tensor]:
         """Read prompts, padded on the left; the head runs on the last position only.
+
+        Args:
+            prompts: B prompts.
+            heard: for each prompt its clips.
+            room: steps that will follow, as far as one knows: buffers are made once.
+            begun: keys and values of the first positions of a single prompt, which then are not read again.
 
         Returns:
             The state, and logits (B, V) of what follows each prompt.
@@ -285,11 +301,19 @@ class AudioLM(nn.Module):
         if not prompts:
             raise RequestError("there is no prompt to read", code="missing_parameter")
         rows = self.embed(prompts, heard)
+        if begun is not None:
+            (row,), n = rows, begun.length
+            positions = torch.tensor([len(row)], device=row.device)
+            state = State(begun, None, positions, decoder=Decoder.of(self.llm))
+            places = torch.arange(n, len(row), device=row.device)[None]
+            return state, self._forward(state, places, inputs_embeds=row[None, n:])
         values = pad_sequence(rows, batch_first=True, padding_side="left")  # (B, L, E)
         n, lengths = values.shape[1], torch.tensor([len(row) for row in rows], device=values.device)
         places = torch.arange(n, device=values.device)[None] - (n - lengths)[:, None]  # (B, L), negative at the padding
         mask = None if bool((lengths == n).all()) else (places >= 0).long()
-        state = State(DynamicCache(), mask, lengths)
+        decoder = Decoder.of(self.llm)
+        cache = DynamicCache() if decoder is None else Buffers(decoder.n_layers, room=room)
+        state = State(cache, mask, lengths, decoder=decoder)
         return state, self._forward(state, places.clamp(min=0), inputs_embeds=values)
 
     @torch.no_grad()
@@ -313,6 +337,10 @@ class AudioLM(nn.Module):
         return self._forward(state, places, input_ids=ids)
 
     def _forward(self, state: State, places: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+        if state.decoder is not None:
+            assert isinstance(state.cache, Buffers)
+            values = inputs["inputs_embeds"] if "inputs_embeds" in inputs else self.table(inputs["input_ids"])
+            return state.decoder(values, places, state.mask, state.cache)
         out = self.llm(
             **inputs,
             attention_mask=state.mask,
