@@ -7,9 +7,9 @@ Arms, in one process, on the same tensors, clips, threads, float32, greedy, the 
   reference  the published processor and `generate`, at the best of the batch sizes that are tried
   tuned      the same with all that a user can patch in from outside: clips sorted by length, the extractor and the
              encoder set to each batch's longest clip instead of 30 s
-A block runs every arm twice, A B C C B A; a ratio is of the two sums of a block. A block whose two runs of an arm differ
-by over 10 % is measured again, at most twice. Without --folder the model is random: an encoder of 7 million parameters,
-an LLM of 11 million and 4,096 tokens.
+A block runs every arm twice, A B C C B A; a ratio is of the two sums of a block. A block whose two runs of an arm
+differ by over 10 % is measured again, at most twice. Without --folder the model is random: an encoder of 7 million
+parameters, an LLM of 11 million and 4,096 tokens.
 """
 
 import argparse
@@ -55,6 +55,12 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results" / "qwen2_audio.md"
 QUESTION, OTHER = "What is said?", "Who speaks here?"
 RATE, TOKENS, DRAWS, APART, WARM = 16_000, 24, 10_000, 0.10, 3
 BATCHES = (1, 4, 8)
+LEGEND = (
+    "A ratio is the median over the blocks, with a 95 % bootstrap interval; a goal counts as reached when the poorer",
+    "end of the interval passes it. Times are medians of single runs: ours / reference / tuned (G7: again / first), in",
+    "seconds for many clips, else in milliseconds. The last column counts blocks that were measured again",
+    "because two runs of one arm differed by over 10 %.",
+)
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
 
 
@@ -314,9 +320,8 @@ class Bench:
         memory = Memory(self.ours)
         ask(self.ours, clip, QUESTION, max_tokens=1, memory=memory)
         equal = ask(self.ours, clip, OTHER, max_tokens=TOKENS, memory=memory).text == same
-        self.notes.append(
-            f"{seconds:g} s clip asked again: the answer {'equals' if equal else 'DIFFERS FROM'} the one without memory."
-        )
+        verdict = "equals" if equal else "DIFFERS FROM"
+        self.notes.append(f"{seconds:g} s clip asked again: the answer {verdict} the one without memory.")
         blocks = measure({"again": second, "first": first}, self.n_blocks)
         what = f"first token, {seconds:g} s clip asked again"
         self.row("G7", f"{what}, of the first time's", blocks, ("again", "first"), 0.3, 1000)
@@ -375,28 +380,18 @@ def main() -> None:
         for value in bench.ours.state_dict().values():
             digest.update(value.numpy().tobytes())
     model = given.folder.name if given.folder else "random, 7 + 11 + 2 million parameters"
-    command = (
-        "python benchmarks/qwen2_audio.py"
-        + "".join(
-            f" --{key} {getattr(given, key)}"
-            for key in ("blocks", "clips")
-            if getattr(given, key) != parser.get_default(key)
-        )
-        + (f" --folder {given.folder.name}" if given.folder else "")
+    keys = ("blocks", "clips", "folder")
+    said = [f"--{key} {getattr(given, key)}" for key in keys if getattr(given, key) is not None]
+    head = (
+        f"Made by `{' '.join(['python benchmarks/qwen2_audio.py', *said])}` at commit {commit()} on "
+        f"{datetime.now(UTC):%Y-%m-%d}: {_cpu()}, {physical_cores()} cores, {torch.get_num_threads()} threads, "
+        f"float32; torch {torch.__version__}, transformers {transformers.__version__}; load average before "
+        f"{before[0]:.1f}, after {os.getloadavg()[0]:.1f}; model: {model}, weights sha256 {digest.hexdigest()[:12]}, "
+        f"one copy in memory for all arms; {given.blocks} blocks."
     )
-    lines = [
-        "# Qwen2-Audio weights, here and in transformers", "",
-        f"Made by `{command}` at commit {commit()} on {datetime.now(UTC):%Y-%m-%d}: {_cpu()}, {physical_cores()} cores, "
-        f"{torch.get_num_threads()} threads, float32; torch {torch.__version__}, transformers "
-        f"{transformers.__version__}; load average before {before[0]:.1f}, after {os.getloadavg()[0]:.1f}; model: {model}, "
-        f"weights sha256 {digest.hexdigest()[:12]}, one copy in memory for all arms; {given.blocks} blocks.", "",
-        "A ratio is the median over the blocks, with a 95 % bootstrap interval; a goal counts as reached when the poorer "
-        "end of the interval passes it. Times are medians of single runs: ours / reference / tuned (of the last rows: "
-        "again / first), in seconds for many clips, else in milliseconds. The last column counts blocks that were "
-        "measured again because two runs of one arm differed by over 10 %.", "",
-        "| goal | what | ratio | wanted | | times | again |", "| --- | --- | --- | --- | --- | --- | --- |", *bench.rows, "",
-        *bench.notes,
-    ]  # fmt: skip
+    table = ["| goal | what | ratio | wanted | | times | again |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["# Qwen2-Audio weights, here and in transformers", "", head, "", *LEGEND, "", *table, *bench.rows, ""]
+    lines += [f"- {note}" for note in bench.notes]
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"written to {RESULTS}")

@@ -32,7 +32,7 @@ from ossicle.train.feed import Pools, feed
 from ossicle.train.guards import score_held_out
 from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective, whisper
-from ossicle.train.onward import take_up
+from ossicle.train.onward import Taken, take_up
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
@@ -91,7 +91,7 @@ class Run:
         minutes: if given, stages share these by their ``share``, in place of their hours of audio.
         data: a manifest that replaces every stage's data.
         device: "auto", "cpu" or "cuda".
-        begun: a finished model that the recipe's first stages made; a run that has a checkpoint no longer needs it.
+        taken: a finished model that the recipe's first stages made, where the run has no checkpoint yet.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Run:
         minutes: float | None,
         data: str | None,
         device: str,
-        begun: str | None = None,
+        taken: Taken | None = None,
     ) -> None:
         self.recipe, self.out, self.minutes, self.data = recipe, out, minutes, data
         cpu = place_of(device).type == "cpu"
@@ -118,7 +118,7 @@ class Run:
         self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
         self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
-        self.place, self.stopping, self.begun = Place(), False, begun
+        self.place, self.stopping, self.taken = Place(), False, taken
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
@@ -289,8 +289,8 @@ class Run:
         found = newest(self.out / "checkpoints")
         forget_after(self.out / "log.jsonl", 0 if found is None else found.state["place"]["step"])
         if found is None:
-            if self.begun is not None:
-                self._take_up(self.begun)
+            if self.taken is not None:
+                self._take_up(self.taken)
             return
         ours = self.identities
         for i, theirs in enumerate(found.state["stages"]):
@@ -311,14 +311,17 @@ class Run:
         torch.set_rng_state(found.tensors["random"]["cpu"])
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
 
-    def _take_up(self, model: str) -> None:
+    def _take_up(self, taken: Taken) -> None:
         """Stand where the finished model's last stage ended."""
-        taken, ours = take_up(model, self.recipe), self._named()
+        ours = self._named()
         load_named(ours, {name: value for name, value in taken.weights.items() if name in ours})
         origin = taken.origin
         audio_s, wall_s = 3600 * origin["data_hours"], 3600 * origin["training_hours"]
         self.place = Place(stage=taken.stages, step=origin["steps"], audio_s=audio_s, wall_s=wall_s)
-        self.segments = [*origin["segments"], {**self.segments[0], "from_step": self.place.step, "from_model": model}]
+        self.segments = [
+            *origin["segments"],
+            {**self.segments[0], "from_step": self.place.step, "from_model": taken.model},
+        ]
         (self.out / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in origin["log"]), encoding="utf-8")
 
     def _save_folder(self, folder: Path) -> Path:
@@ -356,7 +359,8 @@ def run(
         minutes: total training time, shared by the stages; None takes the recipe's hours of audio.
         overrides: ``stage.key=value``.
         device: "auto", "cpu" or "cuda".
-        begun: a finished model that the recipe's first stages made, a shipped name or a folder, to go on from.
+        begun: a finished model that the recipe's first stages made, a shipped name or a folder, to go on from; a run
+            that has a checkpoint no longer needs it.
 
     Returns:
         the folder of the finished model, or the run's folder if a signal stopped it before the end.
@@ -375,7 +379,9 @@ def run(
     read, folder = read_recipe(recipe, overrides), Path(out)
     for index in range(len(read.stages)):  # before anything is written
         source_of(read, index, data)
+    fresh = begun is not None and not (folder / "checkpoints").is_dir()
+    taken = take_up(str(begun), read) if fresh else None
     with locked(folder):
-        training = Run(read, folder, minutes=minutes, data=data, device=device, begun=begun)
+        training = Run(read, folder, minutes=minutes, data=data, device=device, taken=taken)
         with stop_on_signal(training):
             return training.go()

@@ -22,11 +22,13 @@ class Taken:
     """What a finished model brings into a run.
 
     Args:
+        model: its name or folder.
         stages: how many of the recipe's stages it went through.
         weights: by name, as `torch.nn.Module.named_parameters` names them.
         origin: what its ``origin.json`` says: steps, hours, segments, log.
     """
 
+    model: str
     stages: int
     weights: dict[str, torch.Tensor]
     origin: dict[str, Any]
@@ -60,4 +62,4 @@ def take_up(model: str, recipe: Recipe) -> Taken:
             )
     if done == len(recipe.stages):
         raise CheckpointError(f"{model} went through all {done} stages of the recipe: add one", code="key_mismatch")
-    return Taken(done, dict(load(model, device="cpu", dtype="float32").named_parameters()), told)
+    return Taken(model, done, dict(load(model, device="cpu", dtype="float32").named_parameters()), told)
