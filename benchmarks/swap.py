@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{processor()}, {physical_cores()} physical cores; {versions}.",
         "How the two runs are made stands in `recipes/swap-encoder.yaml` and `recipes/same-ear.yaml`: mini's LLM is",
         "frozen in both, and each counts its own hours, not mini's. A low word error rate (wer) is good, and a high",
-        "accuracy; test items of the world, seed 0. Small-world figures: they cannot be compared with any other model's.",
+        "accuracy; test items of the world, seed 0. Small-world figures: no other model's can be held against them.",
         "",
         *costs(models, origins),
         *tasks(scores),
