@@ -87,8 +87,8 @@ def costs(models: dict[str, AudioLM], origins: dict[str, dict[str, Any]]) -> lis
         "LLM is mini's, bit by bit",
         "audio hours of its run",
         "minutes of its run",
-        "audio hours, encoder alone",
-        "minutes, encoder alone",
+        "audio hours, its encoder's own stages",
+        "minutes, its encoder's own stages",
         "audio hours, stages that answer",
         "minutes, stages that answer",
     )
@@ -99,7 +99,7 @@ def tasks(scores: dict[str, Scores]) -> list[str]:
     """Each task's figure for each model, the new ear's controls, and its difference to the opponent where there is
     one."""
     swap, same = scores[SWAP].tasks, scores[SAME].tasks if SAME in scores else {}
-    head = ["task", "metric", "n", *scores, "95 % interval", "with silence", "with another clip"]
+    head = ["task", "metric", "n", *scores, "95 % interval", "new ear, silence", "new ear, another clip"]
     rows = []
     for name, one in swap.items():
         figures = [percent(each.tasks[name].value) for each in scores.values()]
@@ -181,8 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = [
         "# Another ear",
         "",
-        f"Made by `{command}` at commit {here['commit']}, {here['started']}, on",
-        f"{processor()}, {physical_cores()} physical cores; {versions}.",
+        f"Made by `{command}`",
+        f"at commit {here['commit']}, {here['started']},",
+        f"on {processor()}, {physical_cores()} physical cores; {versions}.",
         "How the two runs are made stands in `recipes/swap-encoder.yaml` and `recipes/same-ear.yaml`: mini's LLM is",
         "frozen in both, and each counts its own hours, not mini's. A low word error rate (wer) is good, and a high",
         "accuracy; test items of the world, seed 0. Small-world figures: no other model's can be held against them.",
