@@ -8,7 +8,7 @@ import torch
 
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.hear import Hear
-from ossicle.train.objectives import Objective, whisper
+from ossicle.train.objectives import Objective
 from ossicle.train.parts import build
 from ossicle.train.recipe import Recipe, read_recipe
 from ossicle.train.sources import Sample, World
@@ -35,7 +35,7 @@ RNG = np.random.default_rng
 
 def tiny_hear(seed: int = 0) -> Hear:
     torch.manual_seed(seed)
-    return Hear(whisper(MODEL))
+    return Hear(MODEL.encoder)
 
 
 def items(objective: Objective, n: int, task: str, **kind: Any) -> list[Any]:

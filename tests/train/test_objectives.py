@@ -7,7 +7,6 @@ import torch
 
 from ossicle.errors import ConfigError
 from ossicle.train.answers import Answer, Tell
-from ossicle.train.objectives import whisper
 
 from .support import MODEL, items, tiny_hear, tiny_model
 
@@ -35,18 +34,9 @@ def test_a_batchs_loss_is_the_sum_of_its_items(name: str) -> None:
     assert all(item.size > 0 for item in several)
 
 
-class Ear(torch.nn.Module):
-    """An encoder that is no Whisper encoder."""
-
-
-def test_models_that_cannot_be_trained_are_refused() -> None:
+def test_a_bridge_that_cannot_be_trained_is_refused() -> None:
     model = tiny_model()
     model.bridge = torch.nn.Identity()
     model.bridge.fixed_rate = False
     with pytest.raises(ConfigError, match="training needs a bridge of a fixed rate, Identity has none"):
         Answer(model)
-    model = tiny_model()
-    model.encoder = Ear()
-    with pytest.raises(ConfigError, match="training needs a Whisper encoder, the model has Ear"):
-        whisper(model)
-    assert whisper(MODEL) is MODEL.encoder

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import BridgeError, ConfigError, NotFoundError
 from ossicle.hub.folder import save
@@ -69,6 +70,21 @@ def test_a_new_encoder_starts_with_small_positions_and_large_convolutions() -> N
     assert torch.equal(new.tower.layers[0].fc1.weight, plain.tower.layers[0].fc1.weight)
 
 
+def test_a_new_w2v_bert_encoder_has_the_sizes_that_are_said_and_drops_nothing() -> None:
+    made = new_encoder(W2vBertSizes(width=24, layers=2, heads=3, ffn=40, kernel=5, left=7, right=2))
+    assert isinstance(made, W2vBertEncoder) and (made.width, made.tail, len(made.tower.encoder.layers)) == (
+        24,
+        "pad",
+        2,
+    )
+    layer = made.tower.encoder.layers[0]
+    assert layer.conv_module.depthwise_conv.kernel_size == (5,) and layer.ffn1.intermediate_dense.out_features == 40
+    assert (layer.self_attn.num_heads, layer.self_attn.distance_embedding.num_embeddings) == (3, 7 + 1 + 2)
+    config = made.tower.config
+    dropped = (config.layerdrop, config.conformer_conv_dropout, config.hidden_dropout, config.attention_dropout)
+    assert dropped == (0, 0, 0, 0) == (config.activation_dropout, config.feat_proj_dropout, 0, 0)
+
+
 def test_each_kind_of_bridge_gets_its_settings() -> None:
     pool = new_bridge(BridgePart("mean_pool", k=3, tail="drop", norm_in=False, output_norm="rms"), 8, 4)
     assert isinstance(pool, MeanPool) and (pool.k, pool.tail) == (3, "drop")
@@ -90,6 +106,12 @@ def test_a_base_gives_all_that_is_not_said(tmp_path: Path) -> None:
     bridged = build(Parts(base=str(tmp_path / "base"), bridge=BridgePart("stack_mlp", k=3)), name="mine", seed=9)
     assert isinstance(bridged.bridge, StackMLP) and bridged.bridge.k == 3
     assert torch.equal(bridged.table.weight, base.table.weight)
+    new = Parts(base=str(tmp_path / "base"), encoder=W2vBertSizes(width=8, layers=1, heads=2), bridge=BridgePart())
+    eared, again = build(new, name="mine", seed=9), build(new, name="mine", seed=9)
+    assert isinstance(eared.encoder, W2vBertEncoder) and eared.bridge.width_in == 8
+    pairs = zip(eared.llm.parameters(), base.llm.parameters(), strict=True)
+    assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(eared.parameters(), again.parameters(), strict=True))
 
 
 def test_parts_that_make_no_model_are_refused() -> None:
@@ -97,8 +119,9 @@ def test_parts_that_make_no_model_are_refused() -> None:
     for missing in ("encoder", "bridge", "llm"):
         with pytest.raises(ConfigError, match=r"without a base must name encoder .*, bridge and llm"):
             build(Parts(**{**vars(parts), missing: None}), name="tiny", seed=1)
-    for extra in ("encoder", "llm"):
-        with pytest.raises(ConfigError, match="its LLM is the base's"):
-            build(Parts(base="mini", **{extra: getattr(parts, extra)}), name="tiny", seed=1)
+    with pytest.raises(ConfigError, match="may name another encoder and a new bridge; its LLM is the base's"):
+        build(Parts(base="mini", llm=parts.llm), name="tiny", seed=1)
+    with pytest.raises(ConfigError, match=r"needs a new bridge: name parts\.bridge beside encoder or encoder_from"):
+        build(Parts(base="mini", encoder=parts.encoder), name="tiny", seed=1)
     with pytest.raises(NotFoundError, match="nobody"):
         build(Parts(base="nobody"), name="tiny", seed=1)

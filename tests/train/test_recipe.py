@@ -1,16 +1,18 @@
 """Recipes: read from YAML, checked to the last key, changed by single overrides."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
-from ossicle.train.recipe import BridgePart, Data, Gate, LlmPart, Optimizer, Parts, _said, read_recipe
+from ossicle.train.recipe import BridgePart, Data, Gate, LlmPart, Optimizer, Parts, Recipe, _said, read_recipe
 
 TINY = Path(__file__).with_name("tiny.yaml")
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -38,6 +40,15 @@ def test_a_recipe_becomes_settings_with_defaults() -> None:
     assert tune.trains == ("encoder", "bridge", "lora") and (tune.hear_weight, tune.lora_rank) == (0.5, 2)
     assert tune.optimizer == Optimizer(accumulate=2) and tune.gate == Gate()
     assert tune.data == Data(pool_items=6, batch_s=10)
+
+
+def test_a_kind_makes_the_encoder_another_than_whisper() -> None:
+    recipe = read_recipe(TINY, ("parts.encoder={kind: w2v_bert, width: 24, heads: 3}",))
+    assert recipe.parts.encoder == W2vBertSizes(width=24, heads=3)
+    assert read_recipe(TINY, ("parts.encoder={width: 24}",)).parts.encoder == WhisperSettings(width=24)
+    assert TypeAdapter(Recipe).validate_python(asdict(recipe)) == recipe  # as origin.json tells it
+    told = _said(recipe.parts)["encoder"]
+    assert told["kind"] == "w2v_bert" and told["ffn"] == 512
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
@@ -95,6 +106,8 @@ def test_an_override_that_names_nothing_is_refused(override: str, message: str) 
         ("colour", {"colour": 1}),
         ("parts.colour", {"parts": {"colour": 1}}),
         ("parts.encoder.colour", {"parts": {"encoder": {"colour": 1}}}),
+        ("parts.encoder.n_mels", {"parts": {"encoder": {"kind": "w2v_bert", "n_mels": 80}}}),
+        ("parts.encoder.kernel", {"parts": {"encoder": {"kernel": 3}}}),
         ("parts.bridge.colour", {"parts": {"bridge": {"colour": 1}}}),
         ("parts.llm.colour", {"parts": {"llm": {"colour": 1}}}),
         *(
@@ -170,6 +183,17 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.encoder.ffn=0", "parts.encoder.ffn must be above 0"),
         ("parts.encoder.n_mels=5", "parts.encoder.n_mels is one of 80, 128"),
         ("parts.encoder.heads=3", "parts.encoder: the width is even and heads divide it"),
+        ("parts.encoder.max_frames=0", "parts.encoder.max_frames must be above 0"),
+        (
+            "parts.encoder={kind: wav2vec2}",
+            "parts.encoder: the kind of a new encoder is w2v_bert; without a kind it is",
+        ),
+        ("parts.encoder={kind: w2v_bert, width: wide}", "parts.encoder.width: .*valid integer"),
+        ("parts.encoder={kind: w2v_bert, kernel: 4}", r"parts.encoder.kernel must be odd \(got 4\)"),
+        ("parts.encoder={kind: w2v_bert, kernel: 0}", "parts.encoder.kernel must be above 0"),
+        ("parts.encoder={kind: w2v_bert, left: 0}", "parts.encoder.left must be above 0"),
+        ("parts.encoder={kind: w2v_bert, right: 0}", "parts.encoder.right must be above 0"),
+        ("parts.encoder={kind: w2v_bert, heads: 5}", "parts.encoder: the width is even and heads divide it"),
         ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
         ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),

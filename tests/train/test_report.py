@@ -16,7 +16,8 @@ def test_the_last_step_of_a_stage_is_logged_with_the_means_of_all_since_the_last
     assert progress.show(2, 0.50, 20.0, 2.0, {"loss": 2.0, "norm": 3.0}) == {}
     assert not (tmp_path / "log.jsonl").exists() and capsys.readouterr().err == ""
     reading = progress.show(3, 1.0, 36.0, 3.0, {"loss": 3.0})
-    assert reading == {"step": 3, "share": 1.0, "audio_h": 0.01, "audio_s_per_s": 13.0, "loss": 3.0, "norm": 3.0}
+    done = {"step": 3, "share": 1.0, "audio_h": 0.01, "minutes": 0.05}
+    assert reading == {**done, "audio_s_per_s": 13.0, "loss": 3.0, "norm": 3.0}
     assert progress.mean_loss == 3.0
     (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
     assert json.loads(line) == {"stage": "hear", **reading}

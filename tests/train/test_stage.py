@@ -13,7 +13,6 @@ from ossicle.errors import ConfigError, DataError
 from ossicle.models.lora import has_lora
 from ossicle.train.answers import Answer, Tell
 from ossicle.train.hear import Hear
-from ossicle.train.objectives import whisper
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, World
 from ossicle.train.stage import (
@@ -73,7 +72,7 @@ def test_sources_that_cannot_serve_are_refused(tmp_path: Path) -> None:
 
 def test_each_stage_has_its_objective() -> None:
     model = tiny_model()
-    hear = Hear(whisper(model))
+    hear = Hear(model.encoder)
     assert objective_of(HEAR, model, hear) is hear
     assert isinstance(objective_of(TELL, model, hear), Tell)
     plain, both = objective_of(CONNECT, model, hear), objective_of(TUNE, model, hear)
@@ -94,7 +93,7 @@ def test_clips_must_fit_the_encoder() -> None:
 )
 def test_a_stage_moves_what_it_names_and_nothing_else(stage: Stage, moves: set[str]) -> None:
     model = tiny_model()
-    hear = Hear(whisper(model))
+    hear = Hear(model.encoder)
     objective = objective_of(stage, model, hear)
     for value in model.parameters():
         value.grad = torch.ones_like(value)
@@ -117,7 +116,7 @@ def test_a_stage_moves_what_it_names_and_nothing_else(stage: Stage, moves: set[s
 
 def test_matrices_decay_and_the_encoder_has_its_own_rate() -> None:
     model = tiny_model()
-    hear = Hear(whisper(model))
+    hear = Hear(model.encoder)
     objective = objective_of(TUNE, model, hear)
     trained = set_trainable(TUNE, model, objective)
     optimizer = new_optimizer(TUNE, model, objective, trained)
@@ -153,7 +152,7 @@ def test_the_rate_is_held_before_it_falls() -> None:
 
 def test_muon_moves_the_hidden_matrices_and_nothing_else() -> None:
     model = tiny_model()
-    hear = Hear(whisper(model))
+    hear = Hear(model.encoder)
     stage = replace(HEAR, trains=("encoder", "llm"), optimizer=replace(HEAR.optimizer, muon=True))
     groups = new_optimizer(stage, model, hear, set_trainable(stage, model, hear)).param_groups
     names = {id(value): name for name, value in model.named_parameters()}
@@ -165,6 +164,20 @@ def test_muon_moves_the_hidden_matrices_and_nothing_else() -> None:
     assert moved["encoder.tower.layers.0.self_attn.out_proj.weight"] == -head
     assert moved["encoder.tower.layers.0.fc1.weight"] == moved["llm.model.layers.0.mlp.up_proj.weight"] == 0
     assert not any("embed" in name or "conv" in name for name in moved)
+
+
+def test_muon_moves_the_maps_of_a_conformer_and_no_tables_of_distances() -> None:
+    model = tiny_model("parts.encoder={kind: w2v_bert, width: 16, layers: 2, heads: 4, ffn: 24, kernel: 3}")
+    hear = Hear(model.encoder)
+    stage = replace(HEAR, optimizer=replace(HEAR.optimizer, muon=True))
+    groups = new_optimizer(stage, model, hear, set_trainable(stage, model, hear)).param_groups
+    names = {id(value): name.removeprefix("encoder.tower.encoder.layers.") for name, value in model.named_parameters()}
+    moved = {names[id(v)]: group["block"] for group in groups if group["block"] is not None for v in group["params"]}
+    heads = {"self_attn.linear_q": 4, "self_attn.linear_k": 4, "self_attn.linear_v": 4, "self_attn.linear_out": -4}
+    whole = {f"{ffn}.{side}_dense": 0 for ffn in ("ffn1", "ffn2") for side in ("intermediate", "output")}
+    assert moved == {f"{i}.{name}.weight": block for i in (0, 1) for name, block in (heads | whole).items()}
+    plain = {names[id(v)] for group in groups if group["block"] is None for v in group["params"] if id(v) in names}
+    assert {"0.self_attn.distance_embedding.weight", "1.conv_module.pointwise_conv1.weight"} < plain
 
 
 def test_the_pattern_is_what_moved_while_audio_was_read() -> None:

@@ -5,7 +5,8 @@ Wav2Vec2BertModel, features of its SeamlessM4TFeatureExtractor. Source: Barrault
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -19,6 +20,39 @@ from ossicle.tensors import Features, Frames, stacked
 
 STACKED = 2
 EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class W2vBertSizes:
+    """Sizes of a new w2v-BERT encoder.
+
+    ``kernel`` is what the convolution of a block sees, in frames, its own the last; ``left`` and ``right`` how many
+    distances before and after its own frame attention tells apart (further ones count as the furthest). Nothing is
+    dropped out and no layer skipped: an encoder of a few layers that never hears a clip twice has none to spare.
+    """
+
+    kind: Literal["w2v_bert"] = "w2v_bert"
+    width: int = 192
+    layers: int = 4
+    heads: int = 4
+    ffn: int = 512
+    kernel: int = 15
+    left: int = 64
+    right: int = 8
+
+    def config(self) -> dict[str, Any]:
+        """The same as a ``Wav2Vec2BertConfig`` names it."""
+        return {
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.ffn,
+            "conv_depthwise_kernel_size": self.kernel,
+            "left_max_position_embeddings": self.left,
+            "right_max_position_embeddings": self.right,
+            "conformer_conv_dropout": 0.0,
+            "layerdrop": 0.0,
+        }
 
 
 class W2vBertEncoder(nn.Module):

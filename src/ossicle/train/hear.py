@@ -1,8 +1,8 @@
 """The encoder's own lessons: letters by CTC, and for each frame its phone and its marks.
 
-Knows the world's ground truth and frames; does not know bridges or LLMs. The exact times of phones give every frame a
-target from the first step on, which CTC alone does not. Source: Graves et al. 2006 for CTC; Park et al. 2019 for the
-masks.
+Knows the world's ground truth, features and frames of any encoder; does not know bridges or LLMs. The exact times of
+phones give every frame a target from the first step on, which CTC alone does not. Source: Graves et al. 2006 for CTC;
+Park et al. 2019 for the masks.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ossicle.audio.clip import SAMPLE_RATE
-from ossicle.audio.features import log_mel
-from ossicle.audio.lengths import whisper_frames
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.encoders.w2v_bert import STACKED, W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.models.audio_lm import AudioLM
 from ossicle.tensors import Features, stacked
@@ -25,7 +24,6 @@ from ossicle.train.sources import Sample
 from ossicle.world.speech import PHONES
 from ossicle.world.telling import LETTERS, MARKS, marks, pitch_known
 
-FRAME_HZ = 50
 BLANK = 0
 UNKNOWN = 255
 """In the marks of a frame: nobody knows, so no loss."""
@@ -33,9 +31,9 @@ UNKNOWN = 255
 
 @dataclass(frozen=True, eq=False)
 class HearItem:
-    """Log-mel and targets of one sample."""
+    """What the encoder reads of one sample, (F, M), and the targets of its frames."""
 
-    mel: np.ndarray
+    features: np.ndarray
     n_samples: int
     letters: np.ndarray
     phones: np.ndarray
@@ -61,7 +59,33 @@ def mask_features(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return mel
 
 
-def frame_targets(sample: Sample, n_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def masked(features: np.ndarray, columns: int, rng: np.random.Generator) -> np.ndarray:
+    """Features with masks, where ``columns`` columns of a picture 100 Hz fine stand in each of theirs.
+
+    Args:
+        features: (F, M); a picture of F / columns bins, or a waveform.
+        columns: as `picture_columns` tells.
+    """
+    if columns == 0:
+        return features
+    n_rows, n = features.shape
+    picture = features.T.reshape(n * columns, n_rows // columns).T  # (F, M) -> (bins, 10 ms)
+    return np.ascontiguousarray(mask_features(picture, rng).T.reshape(n, n_rows).T)
+
+
+def picture_columns(encoder: Any) -> int:
+    """How many columns of a picture, of 10 ms each, stand side by side in one of an encoder's features; 0 where those
+    are waveforms, which are not masked."""
+    match encoder:
+        case WhisperEncoder():
+            return 1
+        case W2vBertEncoder():
+            return STACKED
+        case _:
+            return 0
+
+
+def frame_targets(sample: Sample, n_frames: int, *, rate_hz: float = 50.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Letters (n,), phones (T,) and marks (T, M) of a sample of the world."""
     assert sample.scene is not None, "frame targets need the ground truth of the world"
     said = " ".join(event.label for event in sample.events if event.kind == "speech")
@@ -69,12 +93,11 @@ def frame_targets(sample: Sample, n_frames: int) -> tuple[np.ndarray, np.ndarray
     phones = np.full(n_frames, IGNORE, np.int64)
     for event in sample.events:
         if event.kind == "phone" and event.label in PHONES:
-            phones[
-                int(event.start_s * FRAME_HZ) : max(int(event.end_s * FRAME_HZ), int(event.start_s * FRAME_HZ) + 1)
-            ] = PHONES.index(event.label)
+            first = int(event.start_s * rate_hz)
+            phones[first : max(int(event.end_s * rate_hz), first + 1)] = PHONES.index(event.label)
     grid = np.zeros((n_frames, len(MARKS)), np.uint8)
     for mark in marks(sample.scene, sample.events):
-        grid[int(mark.start_s * FRAME_HZ) : int(np.ceil(mark.end_s * FRAME_HZ)), MARKS.index(mark.word)] = 1
+        grid[int(mark.start_s * rate_hz) : int(np.ceil(mark.end_s * rate_hz)), MARKS.index(mark.word)] = 1
     if not pitch_known(sample.scene):
         grid[:, [MARKS.index("low"), MARKS.index("high")]] = UNKNOWN
     return letters, phones, grid
@@ -84,13 +107,14 @@ class Hear(nn.Module):
     """Letters by CTC, and for each frame its phone and its marks.
 
     Args:
-        encoder: whose frames; a Whisper encoder, because items carry log-mels.
+        encoder: whose features and frames.
         phone_weight, mark_weight: of the two frame losses beside CTC.
     """
 
-    def __init__(self, encoder: WhisperEncoder, *, phone_weight: float = 1.5, mark_weight: float = 4.0) -> None:
+    def __init__(self, encoder: Any, *, phone_weight: float = 1.5, mark_weight: float = 4.0) -> None:
         super().__init__()
-        self.n_mels, self.halo = encoder.settings.n_mels, encoder.halo
+        self.read, self.n_frames, self.rate_hz = encoder.features, encoder.n_frames, encoder.rate_hz  # not its weights
+        self.columns = picture_columns(encoder)
         self.norm = nn.LayerNorm(encoder.width)
         self.letter = nn.Linear(encoder.width, 1 + len(LETTERS))
         self.phone = nn.Linear(encoder.width, len(PHONES))
@@ -103,10 +127,11 @@ class Hear(nn.Module):
         return self
 
     def item(self, sample: Sample, rng: np.random.Generator) -> HearItem:
-        """Masked log-mel and targets."""
+        """Masked features and targets."""
         n_samples = len(sample.samples)
-        mel = mask_features(log_mel(sample.samples, n_mels=self.n_mels, halo=self.halo(n_samples)), rng)
-        return HearItem(mel, n_samples, *frame_targets(sample, whisper_frames(n_samples)), n_samples / SAMPLE_RATE)
+        read = self.read([Clip(sample.samples, SAMPLE_RATE)]).values[0].numpy()
+        targets = frame_targets(sample, self.n_frames(n_samples), rate_hz=self.rate_hz)
+        return HearItem(masked(read, self.columns, rng), n_samples, *targets, n_samples / SAMPLE_RATE)
 
     def collate(self, items: Sequence[HearItem]) -> Batch:
         """Items side by side, frames padded to the longest."""
@@ -159,6 +184,6 @@ class Hear(nn.Module):
 
 
 def features_of(items: Sequence[HearItem]) -> Features:
-    """The items' log-mels as one batch."""
+    """What the encoder reads of the items, as one batch."""
     lengths = [item.n_samples for item in items]
-    return stacked([item.mel for item in items], lengths, [n / SAMPLE_RATE for n in lengths])
+    return stacked([item.features for item in items], lengths, [n / SAMPLE_RATE for n in lengths])

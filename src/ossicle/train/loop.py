@@ -31,7 +31,7 @@ from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed
 from ossicle.train.guards import score_held_out
 from ossicle.train.hear import Hear
-from ossicle.train.objectives import Batch, Loss, Objective, whisper
+from ossicle.train.objectives import Batch, Loss, Objective
 from ossicle.train.onward import Taken, take_up
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
@@ -117,7 +117,7 @@ class Run:
         self.accelerator.init_trackers("tensorboard")
         self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
-        self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
+        self.hear = Hear(self.model.encoder).to(self.accelerator.device) if hears else None
         self.place, self.stopping, self.taken = Place(), False, taken
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]

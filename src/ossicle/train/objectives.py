@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ossicle.encoders.whisper import WhisperEncoder
-from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Prompt
 from ossicle.tensors import Features
@@ -63,14 +61,3 @@ class Objective(Protocol):
 
     def loss(self, model: AudioLM, batch: Batch) -> Loss:
         """The loss of a batch."""
-
-
-def whisper(model: AudioLM) -> WhisperEncoder:
-    """The model's encoder, which must read log-mels to be trained here.
-
-    Raises:
-        ConfigError: it is another kind of encoder.
-    """
-    if not isinstance(model.encoder, WhisperEncoder):
-        raise ConfigError(f"training needs a Whisper encoder, the model has {type(model.encoder).__name__}")
-    return model.encoder

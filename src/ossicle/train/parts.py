@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
+from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
 from ossicle.hub.folder import load
@@ -74,12 +75,14 @@ def new_llm(part: LlmPart, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausal
     return Qwen2ForCausalLM(config)
 
 
-def new_encoder(settings: WhisperSettings) -> WhisperEncoder:
-    """A Whisper encoder with random weights that starts to learn at once.
+def new_encoder(settings: WhisperSettings | W2vBertSizes) -> WhisperEncoder | W2vBertEncoder:
+    """An encoder with random weights that starts to learn at once.
 
-    As published, the sinusoids are ten times as large as what the untrained convolutions give, and the first
-    thousands of steps are spent on outgrowing them; here the positions begin small and the convolutions large.
+    As published, the sinusoids of Whisper are ten times as large as what the untrained convolutions give, and the
+    first thousands of steps are spent on outgrowing them; here the positions begin small and the convolutions large.
     """
+    if isinstance(settings, W2vBertSizes):
+        return W2vBertEncoder(settings.config())
     encoder = WhisperEncoder(settings)
     with torch.no_grad():
         encoder.tower.embed_positions.weight.mul_(POSITION_SCALE)
@@ -108,8 +111,8 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
     """The model of a recipe before its first step.
 
     Args:
-        parts: what it is made of; with ``base`` a model that is there, in which the encoder may be a published one and
-            the bridge new.
+        parts: what it is made of; with ``base`` a model that is there, in which the encoder may be a new or a
+            published one and the bridge new.
         name: what messages call it.
         seed: of the random weights.
 
@@ -139,11 +142,14 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
 
 def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:
     """A model that is there with the parts that a recipe changes."""
-    if parts.encoder is not None or parts.llm is not None or parts.llm_from is not None:
-        raise ConfigError("a recipe with a base may name encoder_from and a new bridge; its LLM is the base's")
+    if parts.llm is not None or parts.llm_from is not None:
+        raise ConfigError("a recipe with a base may name another encoder and a new bridge; its LLM is the base's")
+    another = parts.encoder is not None or parts.encoder_from is not None
+    if another and parts.bridge is None:
+        raise ConfigError("another encoder needs a new bridge: name parts.bridge beside encoder or encoder_from")
+    if parts.encoder is not None:
+        model.encoder = new_encoder(parts.encoder)
     if parts.encoder_from is not None:
-        if parts.bridge is None:
-            raise ConfigError("another encoder needs a new bridge: name parts.bridge beside encoder_from")
         model.encoder = published_encoder(parts.encoder_from)
     if parts.bridge is not None:
         model.bridge = new_bridge(parts.bridge, model.encoder.width, model.table.weight.shape[1])

@@ -11,16 +11,33 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
 
+from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
 
 NAME = re.compile(r"[\w-]+")
 MELS = (80, 128)
+FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
+"""Names under which pydantic tells the forms of ``parts.encoder`` apart, by their kind."""
+
+
+def _form(said: Any) -> str | None:
+    return FORMS.get(said.get("kind") if isinstance(said, dict) else getattr(said, "kind", None))
+
+
+NewEncoder = Annotated[
+    Annotated[WhisperSettings, Tag(FORMS[None])] | Annotated[W2vBertSizes, Tag(FORMS["w2v_bert"])],
+    Discriminator(
+        _form,
+        custom_error_type="encoder_kind",
+        custom_error_message="the kind of a new encoder is w2v_bert; without a kind it is a Whisper encoder",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class Parts:
     """
 
     base: str | None = None
-    encoder: WhisperSettings | None = None
+    encoder: NewEncoder | None = None
     encoder_from: str | None = None
     bridge: BridgePart | None = None
     llm: LlmPart | None = None
@@ -169,7 +186,7 @@ def _said(parts: Parts) -> dict[str, Any]:
     for key in ("encoder_from", "llm_from", "context"):
         if said[key] is None:
             del said[key]
-    if said["encoder"] is not None and not said["encoder"]["window"]:
+    if said["encoder"] is not None and said["encoder"].get("window") is False:
         del said["encoder"]["window"]
     return said
 
@@ -273,13 +290,17 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
         )
     if parts.encoder is not None:
         encoder = parts.encoder
-        for name in ("width", "layers", "heads", "ffn", "max_frames"):
+        own = ("max_frames",) if isinstance(encoder, WhisperSettings) else ("kernel", "left", "right")
+        for name in ("width", "layers", "heads", "ffn", *own):
             value = getattr(encoder, name)
             yield value > 0, f"parts.encoder.{name} must be above 0 (got {value})"
-        yield (
-            encoder.n_mels in MELS,
-            f"parts.encoder.n_mels is one of {', '.join(map(str, MELS))} (got {encoder.n_mels})",
-        )
+        if isinstance(encoder, WhisperSettings):
+            yield (
+                encoder.n_mels in MELS,
+                f"parts.encoder.n_mels is one of {', '.join(map(str, MELS))} (got {encoder.n_mels})",
+            )
+        else:
+            yield encoder.kernel % 2 == 1, f"parts.encoder.kernel must be odd (got {encoder.kernel})"
         yield (
             encoder.width % encoder.heads == 0 and encoder.width % 2 == 0,
             f"parts.encoder: the width is even and heads divide it (got {encoder.width} and {encoder.heads})",
@@ -296,7 +317,7 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
 
 
 def _fault(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+    place = ".".join(str(part) for part in error["loc"] if part not in FORMS.values())
     if error["type"] == "extra_forbidden" or error["type"] == "unexpected_keyword_argument":
         return f"unknown key {place}"
     return f"{place}: {error['msg']} (got {error.get('input')!r})"

@@ -50,7 +50,8 @@ class Progress:
         self.mean_loss = means.get("loss", self.mean_loss)
         rate = (audio_s - self.from_audio_s) / max(seconds - self.from_s, 1e-9)
         left_s = seconds * (1 - share) / share if share > 0 else float("inf")
-        reading = {"step": step, "share": share, "audio_h": audio_s / 3600, "audio_s_per_s": rate, **means}
+        done = {"audio_h": audio_s / 3600, "minutes": seconds / 60}  # of the stage
+        reading = {"step": step, "share": share, **done, "audio_s_per_s": rate, **means}
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"stage": self.stage, **{k: round(v, 5) for k, v in reading.items()}}) + "\n")
         shown = "  ".join(f"{key} {value:.3g}" for key, value in means.items())

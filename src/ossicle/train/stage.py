@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ossicle.bridge.calibrate import Calibratable, calibrate
+from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
@@ -23,6 +24,8 @@ from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, Source, World
 
 CALIBRATION_ITEMS = 16
+RELATIVE = ("distance_embedding", "pos_bias_u", "pos_bias_v")
+"""Two-axis weights of a conformer that are tables by distance or head, no maps: AdamW moves them."""
 
 
 def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
@@ -139,12 +142,16 @@ def _blocks(model: AudioLM) -> dict[int, int]:
     found: dict[int, int] = {}
     config = model.llm.config
     towers: list[tuple[nn.Module, int]] = [(model.llm, config.hidden_size // config.num_attention_heads)]
-    if isinstance(model.encoder, WhisperEncoder):
-        towers.append((model.encoder, model.encoder.settings.width // model.encoder.settings.heads))
+    match model.encoder:
+        case WhisperEncoder(settings=settings):
+            towers.append((model.encoder, settings.width // settings.heads))
+        case W2vBertEncoder(tower=conformer):
+            towers.append((model.encoder, conformer.config.hidden_size // conformer.config.num_attention_heads))
     for tower, head in towers:
         sides = {"q_proj": head, "k_proj": head, "v_proj": head, "out_proj": -head, "o_proj": -head}
+        sides |= {"linear_q": head, "linear_k": head, "linear_v": head, "linear_pos": head, "linear_out": -head}
         for name, value in tower.named_parameters():
-            if "layers." not in name or value.ndim != 2 or "lora_" in name:
+            if "layers." not in name or value.ndim != 2 or "lora_" in name or any(one in name for one in RELATIVE):
                 continue
             found[id(value)] = sides.get(name.split(".")[-2], 0)
     return found
