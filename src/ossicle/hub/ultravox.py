@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from pydantic import TypeAdapter, ValidationError
 from transformers import (
@@ -41,6 +42,8 @@ TOWER, BRIDGE, LLM = "audio_tower.", "multi_modal_projector.", "language_model."
 WHOLE_WHISPER = "model.encoder."
 """What stands before the tower's names in folders that were filled from a whole Whisper."""
 MARK = "ossiclemark"
+FAULTS = (OSError, TypeError, ValueError, KeyError, RuntimeError, ArithmeticError, TemplateError, StrictDataclassError)
+"""What torch, transformers and jinja raise for settings of which nothing can be made."""
 Made = TypeVar("Made")
 
 
@@ -81,7 +84,7 @@ def load_ultravox(folder: str | Path) -> AudioLM:
     llm = _made(folder, lambda: _llm(said, tensors))
     bridge = _made(folder, lambda: _bridge(said, tensors, encoder.width, llm.get_input_embeddings().weight.shape[1]))
     if (folder / "generation_config.json").is_file():
-        llm.generation_config = GenerationConfig.from_pretrained(folder)
+        llm.generation_config = _made(folder, lambda: GenerationConfig.from_pretrained(folder))
     tokenizer = tokenizer_of(folder)
     return _made(
         folder,
@@ -106,7 +109,7 @@ def _made(folder: Path, make: Callable[[], Made]) -> Made:
     """
     try:
         return make()
-    except (ConfigError, TypeError, ValueError, KeyError, RuntimeError, ArithmeticError, TemplateError) as error:
+    except (ConfigError, *FAULTS) as error:
         raise CheckpointError(f"{folder}: no model can be made as {CONFIG} says: {error}", code="bad_format") from error
 
 
@@ -114,8 +117,11 @@ def _said(folder: Path) -> Said:
     try:
         raw = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         said = TypeAdapter(Said).validate_python(raw)
-    except (OSError, ValidationError, ValueError) as error:
-        raise CheckpointError(f"{CONFIG} of {folder} cannot be used: {error}", code="bad_format") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise CheckpointError(f"{CONFIG} of {folder} cannot be used: {faults}", code="bad_format") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{CONFIG} of {folder} cannot be read: is it JSON?", code="bad_format") from error
     for name, value, known in (
         ("projector_act", said.projector_act, ("swiglu",)),
         ("num_projector_layers", said.num_projector_layers, (None, 0)),
@@ -140,19 +146,21 @@ def _weights(folder: Path) -> Tensors:
 
 def _encoder(said: Said, tensors: Tensors) -> WhisperEncoder:
     """The tower, whose weights in the folder count before those of the checkpoint that it names."""
-    source, own = said.audio_model_id, said.audio_config or {}
-    config = AutoConfig.for_model(**{"model_type": "whisper", **own}) if source is None else config_of(source)
+    source = said.audio_model_id
+    if source is None:
+        config = AutoConfig.for_model(**{"model_type": "whisper", **(said.audio_config or {})})
+    else:
+        config = config_of(source)
     settings = replace(whisper_settings(config), chunks=True) if config.model_type == "whisper" else None
     if settings is None or config.activation_function != "gelu" or 2 * settings.max_frames != CHUNK_FRAMES:
         raise EncoderError(f"its encoder is no Whisper with gelu and {CHUNK_FRAMES // 2} positions")
     encoder = WhisperEncoder(settings)
     want = {TOWER + name: value for name, value in encoder.tower.state_dict().items()}
-    got: Tensors = {}
-    for name, value in tensors.items():
-        plain = name.removeprefix(TOWER)
-        if name.startswith(TOWER) and not plain.removeprefix("model.").startswith(BESIDE):
-            short = TOWER + plain.removeprefix(WHOLE_WHISPER)
-            got[name if short in got else short] = value
+    own = [name for name in tensors if name.startswith(TOWER)]
+    own = [name for name in own if not name.removeprefix(TOWER).removeprefix("model.").startswith(BESIDE)]
+    short = {name: TOWER + name.removeprefix(TOWER).removeprefix(WHOLE_WHISPER) for name in own}
+    refuse("the encoder", [], [name for name in own if short[name] != name and short[name] in own], [])
+    got = {short[name]: tensors[name] for name in own}
     if source is not None and want.keys() - got.keys():
         tower = weights_of(WhisperModel, source, config, may_lack=BESIDE)[0].encoder
         got = {**{TOWER + name: value for name, value in tower.state_dict().items()}, **got}
