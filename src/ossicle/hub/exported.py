@@ -34,6 +34,13 @@ def with_audio_token(model: AudioLM, audio: str) -> tuple[Any, int]:
     return tokenizer, token
 
 
+def llm_config(llm: Any, *, tied: bool) -> dict[str, Any]:
+    """All that an LLM's config says, its class named, without the place that it was read from."""
+    said: dict[str, Any] = json.loads(llm.config.to_json_string(use_diff=False))
+    said.pop("_name_or_path", None)
+    return {**said, "architectures": [type(llm).__name__], "tie_word_embeddings": tied}
+
+
 def cast(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Tensors of their own on the CPU, in a dtype."""
     return {name: value.detach().to("cpu", dtype).clone().contiguous() for name, value in tensors.items()}

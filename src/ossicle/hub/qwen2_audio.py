@@ -23,7 +23,7 @@ from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError
-from ossicle.hub.exported import cast, tolerance, with_audio_token, write_settings, write_tensors
+from ossicle.hub.exported import cast, llm_config, tolerance, with_audio_token, write_settings, write_tensors
 from ossicle.hub.published import config_of, tokenizer_of, weights_of, whisper_settings
 from ossicle.hub.quiet import quiet
 from ossicle.hub.whole import whole_folder
@@ -206,7 +206,6 @@ def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
     assert isinstance(model.encoder, WhisperEncoder)
     sizes = model.encoder.settings
     name = str(dtype).removeprefix("torch.")
-    text = json.loads(model.llm.config.to_json_string(use_diff=False))
     return {
         "architectures": ["Qwen2AudioForConditionalGeneration"],
         "model_type": MODEL_TYPE,
@@ -224,7 +223,7 @@ def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
             "activation_function": "gelu",
             "scale_embedding": False,
         },
-        "text_config": {**text, "tie_word_embeddings": False},  # the class does not tie: the head is written out
+        "text_config": llm_config(model.llm, tied=False),  # the class does not tie: the head is written out
     }
 
 

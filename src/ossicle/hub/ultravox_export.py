@@ -21,7 +21,7 @@ from ossicle.bridge.gated import GAIN, StackSwiGLU
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError
 from ossicle.hub.description import CONFIG
-from ossicle.hub.exported import cast, tolerance, with_audio_token, write_settings, write_tensors
+from ossicle.hub.exported import cast, llm_config, tolerance, with_audio_token, write_settings, write_tensors
 from ossicle.hub.quiet import quiet
 from ossicle.hub.strict import Tensors, check_keys
 from ossicle.hub.ultravox import AUDIO, LLM, MODEL_TYPE, TOWER, around, bridge_tensors, load_ultravox, marks
@@ -101,7 +101,6 @@ def _template(model: AudioLM) -> str:
 def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
     assert isinstance(model.encoder, WhisperEncoder) and isinstance(model.bridge, StackSwiGLU)
     sizes = model.encoder.settings
-    text = json.loads(model.llm.config.to_json_string(use_diff=False))
     return {
         "architectures": ["UltravoxModel"],
         "model_type": MODEL_TYPE,
@@ -127,7 +126,7 @@ def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
             "activation_function": "gelu",
             "scale_embedding": False,
         },
-        "text_config": {**text, "tie_word_embeddings": _tied(model.llm)},
+        "text_config": llm_config(model.llm, tied=_tied(model.llm)),
     }
 
 
