@@ -171,7 +171,6 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.encoder.n_mels=5", "parts.encoder.n_mels is one of 80, 128"),
         ("parts.encoder.heads=3", "parts.encoder: the width is even and heads divide it"),
         ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
-        ("parts.encoder={window: true, chunks: true}", "parts.encoder: window and chunks exclude each other"),
         ("parts.bridge={kind: stack_swiglu, tail: drop}", r"stack_swiglu fills its tail with zeros.*'drop' and 512"),
         ("parts.bridge={kind: stack_swiglu, hidden: 7}", r"stack_swiglu .* halves hidden, which is even .*and 7\)"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),

@@ -170,7 +170,7 @@ def _said(parts: Parts) -> dict[str, Any]:
         if said[key] is None:
             del said[key]
     for key in ("window", "chunks"):
-        if said["encoder"] is not None and not said["encoder"][key]:
+        if said["encoder"] is not None and said["encoder"].get(key) is False:
             del said["encoder"][key]
     return said
 
@@ -285,7 +285,6 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
             encoder.width % encoder.heads == 0 and encoder.width % 2 == 0,
             f"parts.encoder: the width is even and heads divide it (got {encoder.width} and {encoder.heads})",
         )
-        yield not (encoder.window and encoder.chunks), "parts.encoder: window and chunks exclude each other"
     for one in ("encoder", "llm"):
         yield (
             getattr(parts, one) is None or getattr(parts, f"{one}_from") is None,
