@@ -1,9 +1,10 @@
 """The five contracts, as properties over random inputs: length, coverage, batch invariance, streaming, round trip.
 
-For the encoders and both bridges, each at least 200 examples; and for the model that they make.
+For the encoders and the bridges, each at least 200 examples; and for the model that they make.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.tiny import ENCODER, tiny_model
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.lengths import resampled_samples, whisper_frames
+from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
@@ -26,6 +28,7 @@ from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, render
 from ossicle.tensors import AudioTokens, Frames
 
+CHUNKS = replace(ENCODER, chunks=True)
 EXAMPLES = settings(deadline=None, max_examples=200)
 FEWER = settings(deadline=None, max_examples=60)
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -44,6 +47,7 @@ WAV2VEC2 = {**SMALL, **CONVOLUTIONS}
 LARGE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 ENCODERS = {
     "Whisper": build(0, lambda: WhisperEncoder(ENCODER)),
+    "Whisper in chunks": build(0, lambda: WhisperEncoder(CHUNKS)),
     "wav2vec2 base": build(0, lambda: Wav2Vec2Encoder(WAV2VEC2, max_s=2.0)),
     "wav2vec2 large": build(0, lambda: Wav2Vec2Encoder({**WAV2VEC2, **LARGE}, max_s=2.0)),
     "w2v-BERT": build(0, lambda: W2vBertEncoder(SMALL, max_s=2.0)),
@@ -87,7 +91,15 @@ def stacks(draw: st.DrawFn) -> StackMLP:
     return build(k, lambda: StackMLP(WIDTH, 8, k=k, hidden=64, tail=tail, output_norm=norm))
 
 
-BRIDGES = pytest.mark.parametrize("bridges", [mean_pools(), stacks()], ids=["MeanPool", "StackMLP"])
+@st.composite
+def gated_stacks(draw: st.DrawFn) -> StackSwiGLU:
+    k, norm = draw(st.integers(1, 9)), draw(st.sampled_from(["none", "rms"]))
+    return build(k, lambda: StackSwiGLU(WIDTH, 8, k=k, hidden=64, output_norm=norm))
+
+
+BRIDGES = pytest.mark.parametrize(
+    "bridges", [mean_pools(), stacks(), gated_stacks()], ids=["MeanPool", "StackMLP", "StackSwiGLU"]
+)
 
 
 def listen(encoder: Any, several: list[Clip]) -> Frames:
@@ -144,7 +156,7 @@ def test_length_of_the_bridges(bridges: Any, data: st.DataObject, heard: Frames)
 @given(clip=clips(), data=st.data())
 def test_coverage_of_the_encoders_every_sample_is_heard(name: str, clip: Clip, data: st.DataObject) -> None:
     encoder = ENCODERS[name]
-    assume(clip.n_samples > 1 or name == "Whisper")  # normed to mean 0, a single sample says nothing
+    assume(clip.n_samples > 1 or "Whisper" in name)  # normed to mean 0, a single sample says nothing
     at = data.draw(st.integers(0, clip.n_samples - 1) | st.just(clip.n_samples - 1))
     other = clip.samples.copy()
     other[at] += 1.0
@@ -278,12 +290,14 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AudioLM, 
     folder: Path = tmp_path_factory.mktemp("round_trip")
     pool, stack = MeanPool(WIDTH, 32, k=3), StackMLP(WIDTH, 32, k=4, hidden=16)
     made = {"MeanPool": tiny_model(bridge=pool), "StackMLP": tiny_model("llama", bridge=stack)}
+    gated = StackSwiGLU(WIDTH, 32, k=4, hidden=16)
+    made["StackSwiGLU"] = tiny_model(encoder=ENCODERS["Whisper in chunks"], bridge=gated)
     for kind in ("wav2vec2 base", "wav2vec2 large", "w2v-BERT"):
         made[kind] = tiny_model(encoder=ENCODERS[kind], bridge=MeanPool(ENCODERS[kind].width, 32))
     return {name: (one, load(save(one, folder / name), device="cpu")) for name, one in made.items()}
 
 
-@pytest.mark.parametrize("name", ["MeanPool", "wav2vec2 base", "wav2vec2 large", "w2v-BERT"])
+@pytest.mark.parametrize("name", ["MeanPool", "StackSwiGLU", "wav2vec2 base", "wav2vec2 large", "w2v-BERT"])
 @EXAMPLES
 @given(clip=clips(rates=RATES))
 def test_round_trip_of_the_encoders(pairs: dict[str, tuple[AudioLM, AudioLM]], name: str, clip: Clip) -> None:
@@ -292,7 +306,7 @@ def test_round_trip_of_the_encoders(pairs: dict[str, tuple[AudioLM, AudioLM]], n
     assert torch.equal(before.lengths, after.lengths)
 
 
-@pytest.mark.parametrize("name", ["MeanPool", "StackMLP"])
+@pytest.mark.parametrize("name", ["MeanPool", "StackMLP", "StackSwiGLU"])
 @EXAMPLES
 @given(heard=frames())
 def test_round_trip_of_the_bridges(pairs: dict[str, tuple[AudioLM, AudioLM]], name: str, heard: Frames) -> None:
@@ -301,7 +315,7 @@ def test_round_trip_of_the_bridges(pairs: dict[str, tuple[AudioLM, AudioLM]], na
     assert torch.equal(before.spans_s, after.spans_s)
 
 
-@pytest.mark.parametrize("name", ["MeanPool", "StackMLP"])
+@pytest.mark.parametrize("name", ["MeanPool", "StackMLP", "StackSwiGLU"])
 @FEWER
 @given(clip=clips(rates=RATES), text=st.text(max_size=9))
 def test_round_trip_of_the_model(pairs: dict[str, tuple[AudioLM, AudioLM]], name: str, clip: Clip, text: str) -> None:

@@ -340,16 +340,26 @@ def info(
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)],
     folder: Annotated[str, typer.Argument(metavar="FOLDER", show_default=False)],
-    layout: Annotated[Literal["qwen2-audio"], typer.Option("--format", help="The published layout.")] = "qwen2-audio",
+    layout: Annotated[
+        Literal["qwen2-audio", "ultravox"], typer.Option("--format", help="The published layout.")
+    ] = "qwen2-audio",
     dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")] = "float32",
     debug: Debug = False,
 ) -> None:
-    """Write a model in a published layout; the published class reads it back and is compared before this says done."""
+    """Write a model in a published layout; the folder is read back and compared before this says done."""
     from ossicle.hub.folder import DTYPES, load
     from ossicle.hub.qwen2_audio import export_qwen2_audio
+    from ossicle.hub.ultravox_export import export_ultravox
 
-    done = export_qwen2_audio(load(model, device="cpu", dtype="float32"), folder, dtype=DTYPES[dtype])
-    print(f"{done}: read back as {layout}, the same answers; an odd last frame (up to 20 ms) is dropped there")
+    loaded = load(model, device="cpu", dtype="float32")
+    match layout:
+        case "qwen2-audio":
+            done = export_qwen2_audio(loaded, folder, dtype=DTYPES[dtype])
+            differs = "an odd last frame (up to 20 ms) is dropped there"
+        case "ultravox":
+            done = export_ultravox(loaded, folder, dtype=DTYPES[dtype])
+            differs = "llama.cpp hears whole windows of 30 s, silence included"
+    print(f"{done}: read back as {layout}, the same answers; {differs}")
 
 
 def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> None:

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ossicle.audio.lengths import ceil_div, grouped, mel_frames, resampled_samples, whisper_frames
+from ossicle.audio.lengths import (
+    ceil_div,
+    chunk_frames,
+    grouped,
+    llama_cpp_tokens,
+    llama_cpp_windows,
+    mel_frames,
+    resampled_samples,
+    ultravox_tokens,
+    whisper_frames,
+)
 
 counts = st.integers(0, 10**12)
 rates = st.integers(4_000, 192_000)
@@ -34,12 +44,33 @@ def test_mel_and_whisper_frames_are_counted_by_their_strides(n):
 
 
 @settings(deadline=None)
-@given(n=st.integers(0, 10**4), k=st.integers(1, 12), tail=st.sampled_from(["pool", "duplicate", "drop"]))
+@given(n=st.integers(0, 10**4), k=st.integers(1, 12), tail=st.sampled_from(["pool", "duplicate", "zero", "drop"]))
 def test_grouping(n, k, tail):
     groups = [min(k, n - first) for first in range(0, n, k)]
     if tail == "drop" and len(groups) > 1 and groups[-1] < k:
         groups.pop()
     assert grouped(n, k, tail) == len(groups)
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**6), chunk=st.integers(2, 3_000), k=st.integers(1, 12))
+def test_chunks_hold_every_log_mel_frame_once(n, chunk, k):
+    chunks = chunk_frames(n, chunk)
+    assert sum(chunks) == max(2, mel_frames(n)) and set(chunks[:-1]) <= {chunk} and 0 < chunks[-1] <= chunk
+    frames = [len(range(0, size, 2)) for size in chunk_frames(n)]
+    assert ultravox_tokens(n, k) == sum(len(range(0, size, k)) for size in frames)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "published", "windows"),
+    [
+        *[(0.02, 1, 1), (0.1, 1, 1), (0.5, 4, 1), (1, 7, 1), (5, 32, 1), (10, 63, 1)],
+        *[(30, 188, 2), (31, 195, 2), (60, 376, 3), (600, 3_760, 21)],
+    ],
+)
+def test_one_clip_is_not_the_same_prompt_on_every_server(seconds, published, windows):
+    n = round(seconds * 16_000)
+    assert (ultravox_tokens(n), llama_cpp_windows(n), llama_cpp_tokens(n)) == (published, windows, 187 * windows)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.features import log_mel
-from ossicle.audio.lengths import whisper_frames
+from ossicle.audio.lengths import chunk_frames, whisper_frames
 from ossicle.encoders.whisper import HALO, WhisperEncoder, WhisperSettings
 from ossicle.errors import EncoderError
 
@@ -68,6 +68,8 @@ def test_what_cannot_be_built_or_heard_is_refused() -> None:
     with pytest.raises(EncoderError, match="width 16 is not a multiple of 3 heads"):
         tiny(heads=3)
     encoder = tiny()
+    with pytest.raises(EncoderError, match="window and chunks exclude each other"):
+        tiny(window=True, chunks=True)
     with pytest.raises(EncoderError, match="an encoder needs at least one clip, got none"):
         encoder.features([])
     with pytest.raises(EncoderError, match=r"a clip of 1\.50 s is longer than the 1 s that this encoder has positions"):
@@ -75,3 +77,39 @@ def test_what_cannot_be_built_or_heard_is_refused() -> None:
     with pytest.raises(EncoderError, match="split it into windows"):
         encoder.features([noise(16_001)])
     assert encoder.features([noise(16_000)]).n_samples.tolist() == [16_000]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n", [1, 160, 161, 3_000, 15_999, 16_000])
+def test_with_chunks_a_clip_ends_with_its_last_frame(n: int) -> None:
+    """Its end is mirrored, the convolutions see nothing behind it, and no neighbour in a batch changes that."""
+    encoder, clip = tiny(chunks=True), noise(n)
+    features = encoder.features([clip])
+    at_least = np.pad(clip.samples, (0, max(0, 320 - n)))
+    np.testing.assert_array_equal(features.values[0].numpy(), log_mel(at_least, n_mels=20, halo=0))
+    tower = encoder.tower
+    hidden = torch.nn.functional.gelu(tower.conv2(torch.nn.functional.gelu(tower.conv1(features.values))))
+    hidden = hidden.transpose(1, 2) + tower.embed_positions.weight[: hidden.shape[-1]]
+    for layer in tower.layers:
+        hidden = layer(hidden, None)
+    together = encoder(encoder.features([clip, noise(9_000)]))
+    assert together.lengths.tolist() == [whisper_frames(n), whisper_frames(9_000)]
+    torch.testing.assert_close(together.values[0, : whisper_frames(n)], tower.layer_norm(hidden)[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "n"), [(16_000, 1), (16_000, 16_000), (16_000, 40_000), (44_100, 110_251)])
+def test_chunks_share_one_peak_and_cover_the_clip(rate: int, n: int) -> None:
+    encoder, clip = tiny(chunks=True), Clip(noise(n).samples, rate, start_s=2.0)
+    clip.samples[: n // 2] *= 0.001
+    at_16k = clip.at(16_000)
+    whole = log_mel(np.pad(at_16k.samples, (0, max(0, 320 - n))), n_mels=20, halo=0)
+    windows = encoder.windows(clip)
+    sizes = chunk_frames(at_16k.n_samples, 100)
+    assert len(windows) == len(sizes)
+    for i, ((piece, features), size) in enumerate(zip(windows, sizes, strict=True)):
+        np.testing.assert_array_equal(features.values[0, :, :size].numpy(), whole[:, 100 * i : 100 * i + size])
+        assert features.values[0, :, size:].eq(0).all() and features.values.shape[-1] - size == (size % 2 if i else 0)
+        assert piece.start_s == pytest.approx(2.0 + i) and piece.rate == 16_000
+    np.testing.assert_array_equal(np.concatenate([piece.samples for piece, _ in windows]), at_16k.samples)
+    seconds = [float(features.durations_s[0]) for _, features in windows]
+    assert sum(seconds) == pytest.approx(clip.duration_s) and min(seconds) > 0

@@ -9,6 +9,7 @@ import pytest
 import torch
 from models.tiny import ENCODER
 
+from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
@@ -20,6 +21,7 @@ SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 CONVOLUTIONS = {"conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 ENCODERS: dict[str, Callable[[], Any]] = {
     "Whisper": lambda: WhisperEncoder(ENCODER),
+    "Whisper in chunks": lambda: WhisperEncoder(replace(ENCODER, chunks=True)),
     "wav2vec2": lambda: Wav2Vec2Encoder({**SMALL, **CONVOLUTIONS}),
     "w2v-BERT": lambda: W2vBertEncoder(SMALL),
 }
@@ -27,6 +29,7 @@ BRIDGES: dict[str, Callable[[], Any]] = {
     "MeanPool": lambda: MeanPool(16, 8, k=3),
     "MeanPool drop": lambda: MeanPool(16, 8, k=3, tail="drop"),
     "StackMLP": lambda: StackMLP(16, 8, k=4, hidden=32),
+    "StackSwiGLU": lambda: StackSwiGLU(16, 8, k=4, hidden=32),
 }
 
 

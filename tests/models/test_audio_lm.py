@@ -1,9 +1,13 @@
 """AudioLM: hearing, splicing, and the equalities: batched = alone, cached = uncached, cropped = never read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ossicle.audio.clip import Clip
+from ossicle.audio.lengths import ceil_div, chunk_frames
+from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.whisper import WhisperEncoder
@@ -236,3 +240,17 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused() -> None:
     llm.resize_token_embeddings(100, mean_resizing=False)
     with pytest.raises(ConfigError, match=r"the tokenizer has \d+ tokens, the LLM only 100 embeddings"):
         AudioLM(WhisperEncoder(ENCODER), MeanPool(32, 32), llm, TOKENIZER, context=100)
+
+
+def test_an_encoder_may_cut_long_clips_itself() -> None:
+    bridge = StackSwiGLU(32, 32, k=8, hidden=16)
+    model = tiny_model(encoder=WhisperEncoder(replace(ENCODER, chunks=True)), bridge=bridge)
+    clips = [noise(4.321, rate=44_100), noise(0.3), noise(2.0, seed=1), noise(7.0, rate=8_000)]
+    together = model.hear(clips)
+    for clip, heard in zip(clips, together, strict=True):
+        sizes = chunk_frames(clip.at(16_000).n_samples, 200)
+        assert len(heard.values) == sum(ceil_div(ceil_div(n, 2), 8) for n in sizes)  # runs end with their chunk
+        torch.testing.assert_close(heard.values, model.hear([clip])[0].values, atol=1e-5, rtol=1e-4)
+        assert heard.spans_s[0, 0] == 0 and heard.seconds_heard == pytest.approx(clip.duration_s)
+        torch.testing.assert_close(heard.spans_s[1:, 0], heard.spans_s[:-1, 1])
+        assert float(heard.spans_s[-1, 1]) == pytest.approx(clip.duration_s)

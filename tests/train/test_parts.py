@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
@@ -92,6 +93,8 @@ def test_each_kind_of_bridge_gets_its_settings() -> None:
     stack = new_bridge(BridgePart("stack_mlp", k=4, hidden=10), 8, 4)
     assert isinstance(stack, StackMLP) and (stack.k, stack.tail, stack.settings()["hidden"]) == (4, "duplicate", 10)
     assert new_bridge(BridgePart("stack_mlp", tail="drop"), 8, 4).tail == "drop"
+    gated = new_bridge(BridgePart("stack_swiglu", k=8, hidden=12, output_norm="rms"), 8, 4)
+    assert isinstance(gated, StackSwiGLU) and (gated.k, gated.hidden, gated.output_norm) == (8, 12, "rms")
     with pytest.raises(BridgeError, match="duplicate"):
         new_bridge(BridgePart("mean_pool", tail="duplicate"), 8, 4)
 

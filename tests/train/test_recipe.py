@@ -195,6 +195,8 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.encoder={kind: w2v_bert, right: 0}", "parts.encoder.right must be above 0"),
         ("parts.encoder={kind: w2v_bert, heads: 5}", "parts.encoder: the width is even and heads divide it"),
         ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
+        ("parts.bridge={kind: stack_swiglu, tail: drop}", r"stack_swiglu fills its tail with zeros.*'drop' and 512"),
+        ("parts.bridge={kind: stack_swiglu, hidden: 7}", r"stack_swiglu .* halves hidden, which is even .*and 7\)"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
         ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),
         ("tune.lora_rank=0", "tune: lora_rank must be above 0"),
@@ -227,6 +229,7 @@ def test_a_recipe_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     plain = Parts(encoder=WhisperSettings(), bridge=BridgePart(), llm=LlmPart())
     said = _said(plain)
-    assert set(said) == {"base", "encoder", "bridge", "llm"} and "window" not in said["encoder"]
-    assert _said(replace(plain, encoder=WhisperSettings(window=True))) != said
+    assert set(said) == {"base", "encoder", "bridge", "llm"} and not {"window", "chunks"} & set(said["encoder"])
+    for option in ("window", "chunks"):
+        assert _said(replace(plain, encoder=WhisperSettings(**{option: True})))["encoder"][option]
     assert _said(replace(plain, context=99)) != said

@@ -3,7 +3,7 @@
 Knows arithmetic only; modules, collators, planners and servers all call these, so that no two of them can disagree.
 Integers throughout: a float32 ceiling is wrong on long audio.
 Source: fact tables 1.2 and 1.4 of the project's projection notes; Radford et al. 2022 for the Whisper front end;
-Baevski et al. 2020 for that of wav2vec 2.0.
+Baevski et al. 2020 for that of wav2vec 2.0; the released Ultravox processor, and the servers' own code.
 """
 
 MEL_HOP = 160
@@ -28,6 +28,34 @@ def mel_frames(n_samples: int) -> int:
 def whisper_frames(n_samples: int) -> int:
     """Frames of a Whisper encoder for ``n_samples`` at 16 kHz: two convolutions, the second of stride 2."""
     return ceil_div(mel_frames(n_samples), 2)
+
+
+CHUNK_FRAMES = 3_000
+"""Log-mel frames that the Ultravox layout gives its encoder at once (30 s)."""
+
+
+def chunk_frames(n_samples: int, chunk: int = CHUNK_FRAMES) -> list[int]:
+    """Log-mel frames of each chunk that the Ultravox layout makes of ``n_samples`` at 16 kHz, at least two in all."""
+    n = max(2, mel_frames(n_samples))
+    return [min(chunk, n - first) for first in range(0, n, chunk)]
+
+
+def ultravox_tokens(n_samples: int, k: int = 8) -> int:
+    """Tokens for ``n_samples`` at 16 kHz in the Ultravox layout, as its own processor and vLLM count them."""
+    return sum(ceil_div(ceil_div(n, 2), k) for n in chunk_frames(n_samples))
+
+
+def llama_cpp_windows(n_samples: int) -> int:
+    """Windows of 30 s that llama.cpp (as of 2026) hears: silence fills them, and 30 s are followed by one of silence.
+
+    Some earlier builds pad every clip under 31 s to 31 s, and so hear two windows of it.
+    """
+    return (n_samples // MEL_HOP + CHUNK_FRAMES + 1) // CHUNK_FRAMES
+
+
+def llama_cpp_tokens(n_samples: int, k: int = 8) -> int:
+    """Tokens for the same clip and layout in llama.cpp (as of 2026), which drops the last stack of every window."""
+    return llama_cpp_windows(n_samples) * (ceil_div(CHUNK_FRAMES, k) // 2)
 
 
 WAVE_HOP = 320
@@ -56,8 +84,8 @@ def wave_samples(n_frames: int, field: int) -> int:
 def grouped(n_frames: int, k: int, tail: str) -> int:
     """Tokens when ``k`` neighbouring frames become one.
 
-    ``tail`` says what becomes of the last ``n_frames % k``: "pool" and "duplicate" keep them in a token of their own,
-    "drop" loses them, except that a clip of fewer than ``k`` frames still gives one token.
+    ``tail`` says what becomes of the last ``n_frames % k``: "pool", "duplicate" and "zero" keep them in a token of
+    their own, "drop" loses them, except that a clip of fewer than ``k`` frames still gives one token.
     """
     if n_frames == 0:
         return 0

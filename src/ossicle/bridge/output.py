@@ -20,16 +20,17 @@ class Output(nn.Module):
         width_in: what comes in, D.
         width_out: LLM width E.
         norm: "none" or "rms".
+        bias: of the Linear.
 
     Raises:
         BridgeError: an unknown ``norm``.
     """
 
-    def __init__(self, width_in: int, width_out: int, *, norm: str) -> None:
+    def __init__(self, width_in: int, width_out: int, *, norm: str, bias: bool = True) -> None:
         super().__init__()
         if norm not in NORMS:
             raise BridgeError(f"a bridge does not know the output norm {norm!r}: choose one of {', '.join(NORMS)}")
-        self.linear = nn.Linear(width_in, width_out)
+        self.linear = nn.Linear(width_in, width_out, bias=bias)
         self.norm = nn.RMSNorm(width_out, eps=1e-6) if norm == "rms" else None
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
@@ -51,5 +52,5 @@ class Output(nn.Module):
                 return
             if now == 0:
                 raise BridgeError("the audio tokens are all zero: nothing can be scaled to the size of the embeddings")
-            self.linear.weight.mul_(wanted / now)
-            self.linear.bias.mul_(wanted / now)
+            for value in self.linear.parameters():
+                value.mul_(wanted / now)

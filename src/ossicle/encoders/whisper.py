@@ -3,12 +3,13 @@
 Knows clips, log-mel features and frames; does not know bridges or LLMs. The published class insists on 30 s of input;
 here its own layers run on the clip's length, with padding masked as keys, which equals the padded and masked run
 exactly as long as two log-mel frames beyond the clip go into the convolutions. Source: Radford et al. 2022, section
-2.2; layers and weight names of `transformers`' WhisperEncoder.
+2.2; layers and weight names of `transformers`' WhisperEncoder; the released Ultravox processor for ``chunks``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import WhisperConfig
@@ -16,7 +17,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder as Tower
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.features import log_mel
-from ossicle.audio.lengths import MEL_HOP, mel_frames, whisper_frames
+from ossicle.audio.lengths import MEL_HOP, chunk_frames, mel_frames, whisper_frames
 from ossicle.errors import EncoderError
 from ossicle.tensors import Features, Frames, length_mask, stacked
 
@@ -31,7 +32,9 @@ class WhisperSettings:
     ``final_norm`` applies the tower's closing LayerNorm to the frames; Qwen2-Audio's order (pool, then LayerNorm)
     needs it off, the bridge then norms. ``window`` computes every clip in the whole window of ``max_frames``, its
     silence included and not masked, as the published Whisper was trained and runs; only the clip's own frames are kept.
-    Without it, frames change (nothing attends to silence) and a short clip costs what it is long.
+    Without it, frames change (nothing attends to silence) and a short clip costs what it is long. ``chunks`` hears as
+    the Ultravox layout does: a clip ends with its last log-mel frame, mirrored there as at its start, and a longer one
+    is made log-mel with one peak for all of it, then cut every ``2 * max_frames`` of its frames, wherever that falls.
     """
 
     width: int = 256
@@ -43,6 +46,7 @@ class WhisperSettings:
     final_norm: bool = True
     dropout: float = 0.0
     window: bool = False
+    chunks: bool = False
 
 
 class WhisperEncoder(nn.Module):
@@ -52,7 +56,7 @@ class WhisperEncoder(nn.Module):
         settings: the sizes.
 
     Raises:
-        EncoderError: a width that the heads do not divide.
+        EncoderError: a width that the heads do not divide, or both ``window`` and ``chunks``.
     """
 
     rate_hz = SAMPLE_RATE / (2 * MEL_HOP)
@@ -62,7 +66,12 @@ class WhisperEncoder(nn.Module):
         super().__init__()
         if settings.width % settings.heads:
             raise EncoderError(f"width {settings.width} is not a multiple of {settings.heads} heads")
+        if settings.window and settings.chunks:
+            raise EncoderError(
+                "window and chunks exclude each other: a clip is padded to a window, or ends where it ends"
+            )
         self.settings = settings
+        self.chunks = settings.chunks
         self.width = settings.width
         self.max_samples = settings.max_frames * 2 * MEL_HOP
         config = WhisperConfig(
@@ -104,12 +113,38 @@ class WhisperEncoder(nn.Module):
                 f"a clip of {longest / SAMPLE_RATE:.2f} s is longer than the {self.max_samples / SAMPLE_RATE:g} s that "
                 "this encoder has positions for: split it into windows"
             )
-        mels = [log_mel(clip.samples, n_mels=self.settings.n_mels, halo=self.halo(clip.n_samples)) for clip in at_16k]
+        mels = [self._log_mel(clip.samples) for clip in at_16k]
         return stacked(mels, [clip.n_samples for clip in at_16k], [clip.duration_s for clip in clips])
+
+    def windows(self, clip: Clip) -> list[tuple[Clip, Features]]:
+        """A clip of any length and rate in the layout's chunks, which share one peak: pieces that follow each other at
+        16 kHz, each with its features (1, n_mels, M). Only for an encoder with ``chunks``.
+        """
+        at_16k, size = clip.at(SAMPLE_RATE), self.max_samples
+        mel, found = self._log_mel(at_16k.samples), []
+        for i, n in enumerate(chunk_frames(at_16k.n_samples, 2 * self.settings.max_frames)):
+            start_s = i * size / SAMPLE_RATE
+            samples = at_16k.samples[i * size : (i + 1) * size]
+            values = mel[:, 2 * i * self.settings.max_frames :][:, :n]
+            if i and n % 2:  # the layout pads what follows a whole chunk with zeros, of which the last frame sees one
+                values, n = np.pad(values, ((0, 0), (0, 1))), n + 1
+            seconds = min(size / SAMPLE_RATE, clip.duration_s - start_s)
+            found.append(
+                (Clip(samples, SAMPLE_RATE, clip.start_s + start_s), stacked([values], [n * MEL_HOP], [seconds]))
+            )
+        return found
+
+    def _log_mel(self, samples: np.ndarray) -> np.ndarray:
+        """(n_mels, M) of samples at 16 kHz, with what follows them."""
+        if self.settings.chunks:
+            samples = np.pad(samples, (0, max(0, 2 * MEL_HOP - len(samples))))
+        return log_mel(samples, n_mels=self.settings.n_mels, halo=self.halo(len(samples)))
 
     def halo(self, n_samples: int) -> int:
         """Log-mel frames beyond a clip: two, or as many as fill the window; none past the last position, where the
-        published extractor ends."""
+        published extractor ends, and none where a clip ends with its last frame."""
+        if self.settings.chunks:
+            return 0
         if self.settings.window:
             return 2 * self.settings.max_frames - mel_frames(n_samples)
         return min(HALO, 2 * self.settings.max_frames - mel_frames(n_samples))
@@ -127,6 +162,9 @@ class WhisperEncoder(nn.Module):
         lengths = torch.tensor([whisper_frames(n) for n in features.n_samples.tolist()], dtype=torch.int64)
         n = self.settings.max_frames if self.settings.window else int(lengths.max())
         hidden = nn.functional.gelu(tower.conv1(features.values))  # (B, D, M)
+        if self.settings.chunks:  # the second convolution sees zeros past a clip's end, as it does alone
+            read = torch.tensor([sum(chunk_frames(n)) for n in features.n_samples.tolist()])
+            hidden = hidden * length_mask(read, hidden.shape[-1])[:, None, :].to(hidden)
         hidden = nn.functional.gelu(tower.conv2(hidden))[:, :, :n]  # (B, D, T)
         hidden = hidden.permute(0, 2, 1) + tower.embed_positions.weight[:n]  # (B, T, D)
         mask = None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -38,13 +38,15 @@ from ossicle.hub.parts import build_bridge, build_encoder, describe
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
 from ossicle.hub.qwen2_audio import load_qwen2_audio
+from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse
+from ossicle.hub.ultravox import MODEL_TYPE as ULTRAVOX
+from ossicle.hub.ultravox import load_ultravox
 from ossicle.hub.whole import whole_folder
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import adapter_settings, adapter_tensors, has_lora, read_settings, set_adapter_tensors, wrap
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-Tensors = dict[str, torch.Tensor]
 
 
 def save(
@@ -116,7 +118,7 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     """Read a model.
 
     Args:
-        model: a shipped name, a model folder, or a folder in the Qwen2-Audio layout.
+        model: a shipped name, a model folder, or a folder in the layout of Qwen2-Audio or Ultravox.
         device: "auto" (the first GPU, else the CPU) or a device of torch.
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16" or "float16".
 
@@ -134,8 +136,10 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     if kind not in DTYPES:
         raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
     folder = find(model)
-    if layout_of(folder) == QWEN2_AUDIO:
-        return load_qwen2_audio(folder).to(device=place, dtype=DTYPES[kind])
+    layout = layout_of(folder)
+    if layout is not None:
+        loaded = load_ultravox(folder) if layout == ULTRAVOX else load_qwen2_audio(folder)
+        return loaded.to(device=place, dtype=DTYPES[kind])
     about = read_description(folder)
     try:
         encoder = build_encoder(about.encoder.kind, about.encoder.config)
@@ -171,7 +175,7 @@ def layout_of(folder: Path) -> str | None:
     except (OSError, ValueError, RecursionError):  # `read_description` tells what is wrong
         return None
     kind = said.get("model_type") if isinstance(said, dict) and "format" not in said else None
-    return kind if kind == QWEN2_AUDIO else None
+    return kind if kind in (QWEN2_AUDIO, ULTRAVOX) else None
 
 
 def verify(model: str | Path) -> int:
@@ -277,8 +281,8 @@ def _save_adapter(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
 
 
 def _load_part(part: nn.Module, folder: Path, name: str) -> None:
-    tensors = _read(inside(folder, name))
-    _check_keys(part.state_dict(), tensors, name)
+    tensors = read_tensors(inside(folder, name))
+    check_keys(part.state_dict(), tensors, name)
     part.load_state_dict(tensors)
 
 
@@ -304,7 +308,7 @@ def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any
         ) from error
     except RuntimeError as error:
         raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
-    _refuse("llm", sorted(found["missing_keys"]), sorted(found["unexpected_keys"]), [])
+    refuse("llm", sorted(found["missing_keys"]), sorted(found["unexpected_keys"]), [])
     for weight in llm.parameters():
         weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
     return llm
@@ -319,38 +323,13 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def _load_adapter(model: AudioLM, folder: Path) -> None:
-    tensors = _read(folder / "adapter_model.safetensors")
+    tensors = read_tensors(folder / "adapter_model.safetensors")
     try:
         wrap(model, read_settings(folder))
     except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"the adapter in {folder} cannot be read: {error}", code="bad_format") from error
-    _check_keys(adapter_tensors(model.llm), tensors, "adapter")
+    check_keys(adapter_tensors(model.llm), tensors, "adapter")
     set_adapter_tensors(model.llm, tensors)
-
-
-def _read(path: Path) -> Tensors:
-    try:
-        return load_file(path)
-    except OSError as error:
-        raise CheckpointError(f"{path.name} cannot be read: is it there, and may you?") from error
-    except SafetensorError as error:
-        raise CheckpointError(f"{path.name} is damaged: it is not safetensors", code="bad_format") from error
-
-
-def _check_keys(want: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tensor], name: str) -> None:
-    shapes = [key for key in sorted(want.keys() & got.keys()) if want[key].shape != got[key].shape]
-    _refuse(name, sorted(want.keys() - got.keys()), sorted(got.keys() - want.keys()), shapes)
-
-
-def _refuse(name: str, missing: list[str], leftover: list[str], shapes: list[str]) -> None:
-    """Raise if any list names a weight."""
-    faults = [
-        f"{what} {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}"
-        for what, keys in (("missing", missing), ("left over", leftover), ("of another shape", shapes))
-        if keys
-    ]
-    if faults:
-        raise CheckpointError(f"{name} does not match its description: {'; '.join(faults)}", code="key_mismatch")
 
 
 def _referred(weights: Reference) -> Path:

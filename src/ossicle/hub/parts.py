@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
@@ -17,7 +18,7 @@ from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
 
 ENCODERS = ("whisper", "wav2vec2", "w2v_bert")
-BRIDGES = ("mean_pool", "stack_mlp")
+BRIDGES = ("mean_pool", "stack_mlp", "stack_swiglu")
 
 
 def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
@@ -39,7 +40,7 @@ def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2
     raise ConfigError(f"the encoder {kind!r} is not known: choose one of {', '.join(ENCODERS)}")
 
 
-def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP:
+def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP | StackSwiGLU:
     """A bridge with random weights.
 
     Raises:
@@ -51,6 +52,8 @@ def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP:
                 return MeanPool(**config)
             case "stack_mlp":
                 return StackMLP(**config)
+            case "stack_swiglu":
+                return StackSwiGLU(**config)
     except TypeError as error:
         raise ConfigError(f"a bridge of kind {kind!r} cannot be built from {sorted(config)}") from error
     raise ConfigError(f"the bridge {kind!r} is not known: choose one of {', '.join(BRIDGES)}")
@@ -69,7 +72,7 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
             return "wav2vec2", part.settings()
         case W2vBertEncoder():
             return "w2v_bert", part.settings()
-        case MeanPool() | StackMLP():
+        case MeanPool() | StackMLP() | StackSwiGLU():
             return part.kind, part.settings()
     raise ConfigError(
         f"a {type(part).__name__} cannot be saved: files know the encoders {', '.join(ENCODERS)} "

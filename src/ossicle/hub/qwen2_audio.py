@@ -6,15 +6,12 @@ encoder over 30 s with the padding masked; ours computes only the frames that ho
 `transformers`' Qwen2AudioForConditionalGeneration.
 """
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import save_torch_state_dict
-from tokenizers import AddedToken
 from transformers import (
     AutoModelForCausalLM,
     Qwen2AudioForConditionalGeneration,
@@ -26,6 +23,7 @@ from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError
+from ossicle.hub.exported import cast, llm_config, tolerance, with_audio_token, write_settings, write_tensors
 from ossicle.hub.published import config_of, tokenizer_of, weights_of, whisper_settings
 from ossicle.hub.quiet import quiet
 from ossicle.hub.whole import whole_folder
@@ -171,14 +169,12 @@ def export_qwen2_audio(model: AudioLM, folder: str | Path, *, dtype: torch.dtype
         CheckpointError: what was read back is not the model.
     """
     _check_exportable(model)
-    tokenizer, token = _with_audio_token(model)
+    tokenizer, token = with_audio_token(model, AUDIO)
     target = Path(folder)
     with whole_folder(target) as draft:
         config = _config(model, token, dtype)
         (draft / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        save_torch_state_dict(_tensors(model, dtype), draft, metadata={"format": "pt"})
-        for path in draft.iterdir():
-            path.chmod(0o644)
+        write_tensors(_tensors(model, dtype), draft)
         seconds = model.encoder.max_samples // model.encoder.sample_rate
         extractor = WhisperFeatureExtractor(
             feature_size=config["audio_config"]["num_mel_bins"], chunk_length=seconds, return_attention_mask=True
@@ -186,12 +182,8 @@ def export_qwen2_audio(model: AudioLM, folder: str | Path, *, dtype: torch.dtype
         processor = Qwen2AudioProcessor(extractor, tokenizer, chat_template=_template(model))
         with quiet():
             processor.save_pretrained(draft)
-        settings = {**extractor.to_dict(), "processor_class": "Qwen2AudioProcessor"}
-        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-        (draft / "preprocessor_config.json").write_text(text, encoding="utf-8")
-        generation = {"eos_token_id": sorted(model.end_ids), "pad_token_id": model.pad_id, "do_sample": False}
-        (draft / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
-        _compare(model, draft, tolerance=1e-3 if dtype == torch.float32 else 5e-2)
+        write_settings(model, extractor, draft, processor="Qwen2AudioProcessor")
+        _compare(model, draft, tolerance=tolerance(dtype))
     return target
 
 
@@ -210,24 +202,10 @@ def _check_exportable(model: AudioLM) -> None:
         raise ConfigError(f"the Qwen2-Audio layout holds a model only if {'; '.join(faults)}")
 
 
-def _with_audio_token(model: AudioLM) -> tuple[Any, int]:
-    """The tokenizer with an audio token, and its id, for which the LLM has a row."""
-    tokenizer = copy.deepcopy(model.tokenizer)
-    if AUDIO not in {token.content for token in tokenizer.added_tokens_decoder.values()}:
-        tokenizer.add_tokens([AddedToken(AUDIO, special=True, normalized=False)], special_tokens=True)
-    token = int(tokenizer.convert_tokens_to_ids(AUDIO))
-    if token >= model.table.weight.shape[0]:
-        raise ConfigError(
-            f"the LLM has {model.table.weight.shape[0]} embeddings, none for the audio token {token}: add rows to it"
-        )
-    return tokenizer, token
-
-
 def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
     assert isinstance(model.encoder, WhisperEncoder)
     sizes = model.encoder.settings
     name = str(dtype).removeprefix("torch.")
-    text = json.loads(model.llm.config.to_json_string(use_diff=False))
     return {
         "architectures": ["Qwen2AudioForConditionalGeneration"],
         "model_type": MODEL_TYPE,
@@ -245,7 +223,7 @@ def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
             "activation_function": "gelu",
             "scale_embedding": False,
         },
-        "text_config": {**text, "tie_word_embeddings": False},  # the class does not tie: the head is written out
+        "text_config": llm_config(model.llm, tied=False),  # the class does not tie: the head is written out
     }
 
 
@@ -264,7 +242,7 @@ def named(model: AudioLM) -> dict[str, torch.Tensor]:
 
 def _tensors(model: AudioLM, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """The same as tensors of their own, cast."""
-    return {name: value.detach().to("cpu", dtype).clone().contiguous() for name, value in named(model).items()}
+    return cast(named(model), dtype)
 
 
 def _template(model: AudioLM) -> str:

@@ -7,7 +7,7 @@ Source: Chu et al. 2023 (Qwen-Audio); Tsimpoukelli et al. 2021 for a frozen LLM 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from ossicle.audio.windows import split
 from ossicle.errors import AudioInputError, ConfigError, RequestError
 from ossicle.models.decoder import ROOM, Buffers, Decoder
 from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
-from ossicle.tensors import AudioTokens, Features, Frames
+from ossicle.tensors import AudioTokens, Features, Frames, side_by_side
 
 PATTERNS = ("frozen", "lora", "full")
 MAX_BATCH = 16
 """Windows that go through the encoder at once."""
+Window = tuple[Clip, Features | None]
+"""A piece of a clip that the encoder can read at once, with its features where the encoder cut it itself."""
 
 
 class Encoder(Protocol):
@@ -43,6 +45,15 @@ class Encoder(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
     def __call__(self, features: Features) -> Frames: ...
+
+
+@runtime_checkable
+class OwnWindows(Protocol):
+    """An encoder that may cut long clips itself, because their windows share something; it does where ``chunks``."""
+
+    chunks: bool
+
+    def windows(self, clip: Clip) -> list[tuple[Clip, Features]]: ...
 
 
 class Bridge(Protocol):
@@ -220,29 +231,35 @@ class AudioLM(nn.Module):
         """
         windows = [self._windows(clip) for clip in clips]
         flat = [window for several in windows for window in several]
-        order = sorted(range(len(flat)), key=lambda i: flat[i].duration_s)
+        order = sorted(range(len(flat)), key=lambda i: flat[i][0].duration_s)
         parts: dict[int, Heard] = {}
         for at in range(0, len(order), MAX_BATCH):
             group = order[at : at + MAX_BATCH]
             parts.update(zip(group, self._hear_batch([flat[i] for i in group]), strict=True))
         ordered = iter(parts[i] for i in range(len(flat)))
         return [
-            _joined(clip, several, [next(ordered) for _ in several])
+            _joined(clip, [piece for piece, _ in several], [next(ordered) for _ in several])
             for clip, several in zip(clips, windows, strict=True)
         ]
 
-    def _windows(self, clip: Clip) -> list[Clip]:
+    def _windows(self, clip: Clip) -> list[Window]:
         if clip.n_samples == 0:
             raise AudioInputError("the clip holds no samples", code="audio_empty")
         check_finite(clip.samples)
         check_peak(float(np.abs(clip.samples).max()))
+        if isinstance(self.encoder, OwnWindows) and self.encoder.chunks:
+            return list(self.encoder.windows(clip))
         limit, rate = self.encoder.max_samples, self.encoder.sample_rate
-        return [clip] if clip.n_samples * rate <= limit * clip.rate else split(clip, limit / rate)
+        fits = clip.n_samples * rate <= limit * clip.rate
+        return [(piece, None) for piece in ([clip] if fits else split(clip, limit / rate))]
 
-    def _hear_batch(self, clips: Sequence[Clip]) -> list[Heard]:
+    def _hear_batch(self, windows: Sequence[Window]) -> list[Heard]:
         """Windows that fit the encoder, in one batch."""
         weight = next(self.encoder.parameters())
-        frames = self.encoder(self.encoder.features(clips).to(weight.device, weight.dtype))
+        clips = [piece for piece, _ in windows]
+        ready = [features for _, features in windows if features is not None]
+        features = side_by_side(ready) if ready else self.encoder.features(clips)
+        frames = self.encoder(features.to(weight.device, weight.dtype))
         tokens = self.bridge(frames)
         heard = []
         for row, clip in enumerate(clips):

@@ -11,6 +11,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
@@ -91,7 +92,7 @@ def new_encoder(settings: WhisperSettings | W2vBertSizes) -> WhisperEncoder | W2
     return encoder
 
 
-def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | StackMLP:
+def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | StackMLP | StackSwiGLU:
     """A bridge of a recipe with random weights."""
     settings: dict[str, Any] = {
         "width_in": width_in,
@@ -104,6 +105,8 @@ def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | St
             settings |= {"tail": part.tail, "norm_in": part.norm_in}
         case "stack_mlp":
             settings |= {"tail": "duplicate" if part.tail == "pool" else part.tail, "hidden": part.hidden}
+        case "stack_swiglu":
+            settings |= {"hidden": part.hidden}
     return build_bridge(part.kind, settings)
 
 

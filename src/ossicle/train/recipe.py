@@ -44,7 +44,7 @@ NewEncoder = Annotated[
 class BridgePart:
     """Which bridge, and how many frames it makes one token of."""
 
-    kind: Literal["mean_pool", "stack_mlp"] = "mean_pool"
+    kind: Literal["mean_pool", "stack_mlp", "stack_swiglu"] = "mean_pool"
     k: int = 2
     tail: Literal["pool", "duplicate", "drop"] = "pool"
     hidden: int = 512
@@ -186,8 +186,9 @@ def _said(parts: Parts) -> dict[str, Any]:
     for key in ("encoder_from", "llm_from", "context"):
         if said[key] is None:
             del said[key]
-    if said["encoder"] is not None and said["encoder"].get("window") is False:
-        del said["encoder"]["window"]
+    for key in ("window", "chunks"):
+        if said["encoder"] is not None and said["encoder"].get(key) is False:
+            del said["encoder"][key]
     return said
 
 
@@ -313,7 +314,13 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
     yield parts.context is None or parts.llm_from is not None, "parts.context is of the LLM that llm_from names"
     yield parts.context is None or parts.context > 0, f"parts.context must be above 0 (got {parts.context})"
     if parts.bridge is not None:
-        yield parts.bridge.k > 0 and parts.bridge.hidden > 0, "parts.bridge: k and hidden must be above 0"
+        bridge = parts.bridge
+        yield bridge.k > 0 and bridge.hidden > 0, "parts.bridge: k and hidden must be above 0"
+        yield (
+            bridge.kind != "stack_swiglu" or (bridge.tail == "pool" and bridge.hidden % 2 == 0),
+            f"parts.bridge: stack_swiglu fills its tail with zeros, so names none, and halves hidden, which is even "
+            f"(got {bridge.tail!r} and {bridge.hidden})",
+        )
 
 
 def _fault(error: Any) -> str:

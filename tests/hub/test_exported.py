@@ -1,0 +1,52 @@
+"""What the exports share."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from models.tiny import tiny_llm, tiny_model
+from safetensors.torch import load_file
+from transformers import LlamaForCausalLM, WhisperFeatureExtractor
+
+from ossicle.errors import ConfigError
+from ossicle.hub.exported import cast, llm_config, tolerance, with_audio_token, write_settings, write_tensors
+
+
+def test_the_audio_token_is_added_once_and_needs_a_row() -> None:
+    model = tiny_model()
+    n = len(model.tokenizer)
+    tokenizer, token = with_audio_token(model, "<|sound|>")
+    assert (token, len(tokenizer), len(model.tokenizer)) == (n, n + 1, n)
+    assert tokenizer.encode("a<|sound|>", add_special_tokens=False)[-1] == token
+    assert with_audio_token(model, "<|audio_bos|>")[1] == model.tokenizer.convert_tokens_to_ids("<|audio_bos|>")
+    model.llm.resize_token_embeddings(n)
+    with pytest.raises(ConfigError, match=rf"the LLM has {n} embeddings, none for the audio token {n}: add rows to it"):
+        with_audio_token(model, "<|sound|>")
+
+
+def test_tensors_of_their_own_in_one_file(tmp_path: Path) -> None:
+    one = torch.arange(6.0).view(2, 3)
+    made = cast({"a": one, "b": one.T}, torch.float16)
+    assert made["a"].data_ptr() != one.data_ptr() and made["b"].is_contiguous()
+    write_tensors(made, tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert torch.equal(load_file(path)["b"], one.T.half())
+    assert tolerance(torch.float32) < tolerance(torch.float16) == tolerance(torch.bfloat16)
+
+
+def test_a_config_names_the_class_and_no_place(tmp_path: Path) -> None:
+    tiny_llm("llama").save_pretrained(tmp_path)
+    said = llm_config(LlamaForCausalLM.from_pretrained(tmp_path), tied=False)
+    assert (said["architectures"], said["model_type"], said["hidden_size"]) == (["LlamaForCausalLM"], "llama", 32)
+    assert said["tie_word_embeddings"] is False and str(tmp_path) not in json.dumps(said)
+
+
+def test_settings_beside_the_weights(tmp_path: Path) -> None:
+    model = tiny_model()
+    write_settings(model, WhisperFeatureExtractor(feature_size=128), tmp_path, processor="SomeProcessor")
+    said = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert (said["feature_size"], said["processor_class"]) == (128, "SomeProcessor")
+    ends = json.loads((tmp_path / "generation_config.json").read_text())
+    assert ends == {"eos_token_id": sorted(model.end_ids), "pad_token_id": model.pad_id, "do_sample": False}
