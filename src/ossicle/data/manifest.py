@@ -64,6 +64,7 @@ class Item:
         language: of the answer, e.g. "en"; None where the line does not say.
         truth: whatever else is known about the audio.
         where: file and line, for error messages.
+        line: its number, from 1.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Item:
     language: str | None = None
     truth: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    line: int = 0
 
     def open(self, *, rate: int | None = None) -> tuple[Message, ...]:
         """Read the audio.
@@ -192,7 +194,7 @@ def _item(line: str, number: int, path: Path) -> Item:
     _expect(language is None or isinstance(language, str), where, "language is a string")
     task = data.get("task", "transcribe" if short else "")
     _expect(isinstance(task, str), where, "task is a string")
-    return Item(str(data.get("id", number)), turns, task, language, truth, where)
+    return Item(str(data.get("id", number)), turns, task, language, truth, where, number)
 
 
 def _short(data: Mapping[str, Any], where: str, folder: Path) -> tuple[Turn, ...]:

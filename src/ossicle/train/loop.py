@@ -407,8 +407,7 @@ def run(
         TrainingError: the loss is not finite, or a gate is missed.
         RequestError: minutes that are not above 0, or a device that is not there.
     """
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise RequestError(f"minutes must be above 0 (got {minutes:g})")
+    check_minutes(minutes)
     place_of(device)
     read, folder = read_recipe(recipe, overrides), Path(out)
     for index in range(len(read.stages)):  # before anything is written
@@ -421,3 +420,13 @@ def run(
         training = Run(read, folder, minutes=minutes, data=data, device=device, begun=begun)
         with stop_on_signal(training):
             return training.go()
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Refuse a time in which nothing can be trained.
+
+    Raises:
+        RequestError: minutes that are not above 0.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise RequestError(f"minutes must be above 0 (got {minutes:g})")
