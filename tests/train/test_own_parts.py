@@ -1,6 +1,11 @@
 """Published parts, one's own data: a recipe that names none of them trains, scores, is read again and answers."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +68,38 @@ def test_a_bridge_between_published_parts(published: tuple[Path, Path], tmp_path
     theirs = Wav2Vec2BertModel.from_pretrained(encoder).state_dict()
     for name, value in made.encoder.tower.state_dict().items():
         torch.testing.assert_close(value, theirs[name], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_killed_half_way_the_same_command_goes_on_is_read_again_and_answers(
+    published: tuple[Path, Path], tmp_path: Path
+) -> None:
+    encoder, llm = published
+    out, data = tmp_path / "out", manifest(tmp_path, 12)
+    changes = ("parts.context=300", "holdout=0.3", "checkpoint_minutes=0", "connect.budget.audio_hours=0.02")
+    changes += ("connect.data.pool_items=6", "connect.data.batch_s=2")
+    named = ("--encoder", encoder, "--llm", llm, "--data", data, "--out", out, "--device", "cpu")
+    command = [sys.executable, "-c", "from ossicle.cli import main; main()", "train", RECIPE, *named]
+    command += [word for change in changes for word in ("--set", change)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as first:
+        end = time.monotonic() + 300
+        while len(list((out / "checkpoints").glob("0*/state.json"))) < 2 and first.poll() is None:
+            assert time.monotonic() < end, "nothing came"
+            time.sleep(0.02)
+        first.send_signal(signal.SIGKILL)
+        told = first.communicate()[1]
+    assert first.returncode == -signal.SIGKILL, told
+    kept = len(list((out / "cache").glob("*/*.safetensors")))
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.strip() == str(out / "model") and 0 < kept <= 12
+    made = load(str(out / "model"), dtype="float32")
+    origin = json.loads((out / "model" / "origin.json").read_text())
+    assert len(origin["segments"]) == 2 and 0 < origin["segments"][1]["from_step"] < origin["steps"]
+    assert json.loads((out / "score.json").read_text())["tasks"]["transcribe"]["n"] > 0
+    answer = ask(made, str(tmp_path / "3.wav"), max_tokens=4)
+    assert answer.ledger.frames == -(-7_500 // 320) and answer.ledger.seconds_heard == answer.ledger.seconds_given
 
 
 def test_a_base_takes_another_encoder_with_a_new_bridge_only(published: tuple[Path, Path], tmp_path: Path) -> None:

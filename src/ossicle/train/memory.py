@@ -21,7 +21,7 @@ STEP_BYTES = 4
 
 @dataclass(frozen=True)
 class Bytes:
-    """Memory of one part of the model in one stage.
+    """Memory of one part of the model in one stage; what libraries and allocators take besides is in none of it.
 
     Args:
         weights: of all its parameters and buffers, as they lie in memory (float32 throughout training).
