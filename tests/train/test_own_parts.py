@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,9 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from models.tiny import TOKENIZER, tiny_llm
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
+from ossicle.cli import run as ossicle
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import ConfigError
 from ossicle.hub.folder import load
@@ -23,7 +27,8 @@ from ossicle.train.loop import run
 from ossicle.train.parts import build
 from ossicle.train.recipe import BridgePart, Parts
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "own-parts.yaml"
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "own-parts.yaml"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 
@@ -76,7 +81,7 @@ def test_killed_half_way_the_same_command_goes_on_is_read_again_and_answers(
 ) -> None:
     encoder, llm = published
     out, data = tmp_path / "out", manifest(tmp_path, 12)
-    changes = ("parts.context=300", "holdout=0.3", "checkpoint_minutes=0", "connect.budget.audio_hours=0.02")
+    changes = ("parts.context=300", "holdout=0.3", "checkpoint_minutes=0", "connect.budget.audio_hours=0.01")
     changes += ("connect.data.pool_items=6", "connect.data.batch_s=2")
     named = ("--encoder", encoder, "--llm", llm, "--data", data, "--out", out, "--device", "cpu")
     command = [sys.executable, "-c", "from ossicle.cli import main; main()", "train", RECIPE, *named]
@@ -100,6 +105,36 @@ def test_killed_half_way_the_same_command_goes_on_is_read_again_and_answers(
     assert json.loads((out / "score.json").read_text())["tasks"]["transcribe"]["n"] > 0
     answer = ask(made, str(tmp_path / "3.wav"), max_tokens=4)
     assert answer.ledger.frames == -(-7_500 // 320) and answer.ledger.seconds_heard == answer.ledger.seconds_given
+
+
+def test_the_lines_of_the_readme_lead_from_nothing_to_an_answer(
+    published: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own data")[1].split("\n## ")[0]
+    (block,) = (one for one in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "pip install" in one)
+    made, installed, *lines = block.splitlines()
+    torch_version = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert torch_version is not None and len(block.splitlines()) < 10
+    assert made.startswith("python3 -m venv ") and "activate" in made
+    assert installed == f'pip install {torch_version[0]} && pip install -c constraints.txt -e ".[all]"'
+    monkeypatch.chdir(tmp_path)
+    manifest(tmp_path, 12)
+    soundfile.write("speech.wav", np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32), 16_000)
+    few = yaml.safe_load(RECIPE.read_text())  # the shipped recipe, with seconds of audio in place of hours
+    few["stages"][0]["budget"]["audio_hours"] = 0.002
+    Path("recipes").mkdir()
+    Path("recipes/own-parts.yaml").write_text(yaml.safe_dump(few))
+    folders = {"ENCODER": str(published[0]), "LLM": str(published[1])}
+    told = []
+    for line in lines:
+        command, *arguments = (folders.get(word, word) for word in shlex.split(line))
+        assert command == "ossicle" and ossicle(arguments) == 0, line
+        told.append(capsys.readouterr().out)
+        assert Path("runs").exists() == (len(told) > 1)  # the preflight wrote nothing
+    preflight, folder, answer = told
+    assert "{+some words" in preflight and "audio-hours an hour" in preflight
+    assert folder == "runs/own/model\n" and answer.endswith("\n")
+    assert json.loads(Path("runs/own/score.json").read_text())["tasks"]
 
 
 def test_a_base_takes_another_encoder_with_a_new_bridge_only(published: tuple[Path, Path], tmp_path: Path) -> None:
