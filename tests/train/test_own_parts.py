@@ -122,6 +122,7 @@ def test_the_lines_of_the_readme_lead_from_nothing_to_an_answer(
     soundfile.write("speech.wav", np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32), 16_000)
     few = yaml.safe_load(RECIPE.read_text())  # the shipped recipe, with seconds of audio in place of hours
     few["stages"][0]["budget"]["audio_hours"] = 0.002
+    few["stages"][0]["data"]["pool_items"] = 12
     Path("recipes").mkdir()
     Path("recipes/own-parts.yaml").write_text(yaml.safe_dump(few))
     folders = {"ENCODER": str(published[0]), "LLM": str(published[1])}

@@ -160,13 +160,13 @@ class Run:
         """Go through all manifests before the first step; tell and list what is left out of them.
 
         Raises:
-            DataError: over 1 % of a manifest cannot be used.
+            DataError: over 1 % of a manifest that is still to be trained on cannot be used.
         """
         self.checked = check_stages(self.recipe, self.model, self.data)
         known = [fault for one in self.checked if one is not None for fault in one.faults]
         self.rejected = Rejected(self.out / "rejected.jsonl", known=known, met=self.rejected.met)
         self.rejected.tell()
-        for one in self.checked:
+        for one in self.checked[self.place.stage :]:
             if one is not None:
                 one.refuse()
 
