@@ -231,6 +231,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="stage.key=value", help="Change one value of the recipe.")
     ] = None,
+    preflight: Annotated[
+        bool, typer.Option("--preflight", help="Show an example, the data, memory and time; train and write nothing.")
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     debug: Debug = False,
@@ -249,11 +252,25 @@ def train(
         f"parts.{key}_from={json.dumps(one)}" for key, one in (("encoder", encoder), ("llm", llm)) if one is not None
     ]
     changes = (*named, *(settings or ()))
+    if preflight:
+        _preflight(recipe, data=data, minutes=minutes, overrides=changes, device=device, begun=begun)
+        return
     done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=changes, device=device, begun=begun)
     if Path(done) == Path(folder):
         print(f"interrupted: a checkpoint is in {folder}, the same command goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
     print(done)
+
+
+def _preflight(recipe: str, **arguments: Any) -> None:
+    from rich.console import Console
+
+    from ossicle.train.estimate import show
+    from ossicle.train.preflight import preflight
+
+    report = preflight(recipe, **arguments)
+    show(report, Console())
+    report.refuse()
 
 
 @app.command()

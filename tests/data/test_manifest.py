@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossicle.audio.clip import Clip
-from ossicle.data.manifest import TRANSCRIBE, AudioPart, Item, Turn, read, write
+from ossicle.data.manifest import TRANSCRIBE, AudioPart, Item, Turn, read, scan, write
 from ossicle.errors import DataError, StorageError
 from ossicle.prompt.chat import Message
 
@@ -219,3 +219,27 @@ def test_any_text_and_any_times_survive(tmp_path_factory, text, start_s, length_
     turns = (Turn("user", (part, text)),)
     write(path, [Item("a", turns)])
     assert next(read(path)).turns == turns
+
+
+def test_a_scan_goes_on_behind_a_line_that_is_no_item(folder):
+    good = {"id": "x", "audio": "ramp.wav", "text": "a"}
+    path = manifest(folder, good, "nonsense", "", good, {"audio": "ramp.wav", "text": "b"})
+    found = dict(scan(path))
+    assert list(found) == [1, 2, 4, 5] and [found[n].line for n in (1, 5)] == [1, 5]
+    assert str(found[2]).startswith("set.jsonl, line 2: not JSON")
+    assert str(found[4]) == "set.jsonl, line 4: the id 'x' stands in an earlier line"
+    with pytest.raises(DataError, match=r"there is no manifest .*none\.jsonl"):
+        next(scan(folder / "none.jsonl"))
+
+
+def test_lines_may_be_passed_over_unread(folder):
+    good = {"id": "x", "audio": "ramp.wav", "text": "a"}
+    path = manifest(folder, good, "nonsense", good)
+    assert [item.line for item in read(path, without={2, 3})] == [1]
+    assert [item.line for item in read(path, without={1, 2})] == [3]  # whose id is then the first of its name
+
+
+def test_a_part_reads_its_own_audio(folder):
+    part = AudioPart(folder / "ramp.wav", 0.25, 0.5)
+    assert not part.whole and part.read(rate=8_000).n_samples == 2_000
+    assert AudioPart(folder / "ramp.wav").whole and AudioPart(folder / "ramp.wav").read().n_samples == 16_000

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
-from ossicle.prompt.chat import Message, Prompt, Slot, end_of_turn, render, render_answer
+from ossicle.prompt.chat import Message, Prompt, Slot, control_words, end_of_turn, render, render_answer
 
 from .vocabularies import SPECIAL, byte_level, with_thinking, word_level
 
@@ -224,3 +224,12 @@ def test_a_template_that_breaks_and_half_a_character_are_refused() -> None:
         render(ask(CLIP, "x"), [2], byte_level(template="{{ 1 / 0 }}"), pad_id=0)
     with pytest.raises(RequestError, match="a text holds bytes that are no Unicode"):
         render(ask(CLIP, "\udcff"), [2], byte_level(), pad_id=0)
+
+
+def test_control_words_are_the_special_tokens_that_a_text_spells():
+    tokenizer = with_thinking()
+    assert control_words(tokenizer, "so <|im_end|> and <|audio_bos|>, <think> or  two blanks") == [
+        "<|audio_bos|>",
+        "<|im_end|>",
+    ]
+    assert control_words(tokenizer, "|im_end|> <im_end>") == []

@@ -218,7 +218,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(
     with pytest.raises(TrainingError, match=message) as caught:
         train(tmp_path, *overrides)
     assert caught.value.code == "diverged"
-    assert steps(tmp_path) == [f"{step:08d}"]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"{step:08d}"]  # and nothing half-written
+    assert read(tmp_path / "checkpoints" / f"{step:08d}").state == trained.before.state  # by its hashes unharmed
+    assert not (tmp_path / "stages").exists() and not (tmp_path / "model").exists()
 
 
 def test_a_step_without_a_finite_loss_is_left_out(tmp_path: Path) -> None:
@@ -314,18 +316,75 @@ def test_a_manifest_trains_a_bridge(voices: Path) -> None:
     assert line["stage"] == "connect" and line["audio_h"] == pytest.approx(0.008, rel=0.3)
 
 
-def test_too_many_bad_items_of_a_manifest_end_the_run_with_their_number(voices: Path) -> None:
-    data = shorthand(voices, "0.wav", "1.wav", "none.wav", "1.wav")
-    with pytest.raises(DataError, match=r"2[5-9] of 104 training items cannot be used .at most 1% may be so") as caught:
-        train(
-            voices / "out",
-            "connect.data.pool_items=52",
-            "connect.budget.audio_hours=9",
-            recipe=only_connect(voices),
-            data=data,
-        )
+def rejected(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "rejected.jsonl").read_text().splitlines()]
+
+
+def test_a_bad_manifest_is_told_whole_before_the_first_step(voices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = shorthand(voices, "0.wav", "none.wav", "1.wav", "gone.wav")
+    Path(data).write_text(Path(data).read_text() + "nonsense\n")
+    with pytest.raises(
+        DataError, match=r"3 of 5 items of the manifest cannot be used .*own\.jsonl, line 2: none"
+    ) as caught:
+        train(voices / "out", recipe=only_connect(voices), data=data)
     assert caught.value.code == "too_many_bad_items"
-    assert steps(voices / "out")  # what was trained before stays
+    assert [(one["file"], one["line"]) for one in rejected(voices / "out")] == [("own.jsonl", n) for n in (2, 4, 5)]
+    told = capsys.readouterr().err
+    assert all(f"left out: own.jsonl, line {n}: " in told for n in (2, 4, 5))
+    assert steps(voices / "out") == [] and not (voices / "out" / "log.jsonl").exists()
+
+
+def many(folder: Path, n: int, *bad: int) -> str:
+    """A manifest of ``n`` items of which some have a good header and samples that are no numbers."""
+    soundfile.write(folder / "nan.wav", np.full(8_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    return shorthand(folder, *("nan.wav" if i in bad else f"{i % 2}.wav" for i in range(n)))
+
+
+def test_a_few_bad_items_are_left_out_counted_and_listed(voices: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, recipe = voices / "out", only_connect(voices, data={"pool_items": 10, "batch_s": 30})
+    bad = int(np.random.default_rng([3, 0]).permutation(100)[4])  # in the first pool
+    arguments = {"recipe": recipe, "data": many(voices, 100, bad)}
+    model = train(out, **arguments)
+    listed = [{"file": "own.jsonl", "line": bad + 1, "reason": "nan.wav: a sample is not a finite number"}]
+    assert rejected(out) == listed and newest(out / "checkpoints").state["rejected"] == listed
+    assert capsys.readouterr().err.count(f"own.jsonl, line {bad + 1}: ") == 1
+    assert train(out, **arguments) == model and rejected(out) == listed  # what an earlier stretch met is kept
+
+
+def test_bad_items_that_no_header_shows_end_the_run_with_their_number(voices: Path) -> None:
+    data = many(voices, 20, 7)
+    recipe = only_connect(voices, data={"pool_items": 10, "batch_s": 30}, budget={"audio_hours": 1, "share": 1})
+    with pytest.raises(DataError, match=r"1 of 20 items of the manifest cannot be used .*nan\.wav: a sample") as caught:
+        train(voices / "out", recipe=recipe, data=data)
+    assert caught.value.code == "too_many_bad_items"
+    assert [one["line"] for one in rejected(voices / "out")] == [8]
+
+
+def test_kept_frames_change_no_bit_of_a_run(voices: Path) -> None:
+    """No cache, a new one, one that is full from the start, one that is damaged: the same losses, the same bridge."""
+    data = shorthand(voices, "0.wav", "1.wav", "0.wav", "1.wav", "1.wav")
+    found = []
+    for name, cache in (("off", "false"), ("new", "kept"), ("full", "kept"), ("hurt", "kept"), ("own", "true")):
+        if name == "hurt":
+            for path in (voices / "kept").glob("*/*"):
+                path.write_bytes(path.read_bytes()[:-1] + b"?")
+        place = str(voices / "kept") if cache == "kept" else cache
+        train(voices / name, f"connect.data.cache={place}", recipe=only_connect(voices), data=data)
+        tensors = newest(voices / name / "checkpoints").tensors["model"]
+        found.append(((voices / name / "log.jsonl").read_text().replace(name, ""), parts_of(tensors)))
+    entries = [
+        sorted(path.name for path in folder.glob("*/*")) for folder in (voices / "kept", voices / "own" / "cache")
+    ]
+    assert len(entries[0]) == 2 and entries[0] == entries[1] and not (voices / "off" / "cache").exists()
+    (log, bridge), *others = found
+    for other_log, other_bridge in others:
+        for one, other in zip(map(json.loads, log.splitlines()), map(json.loads, other_log.splitlines()), strict=True):
+            assert (one["loss"], one["norm"], one["step"]) == (other["loss"], other["norm"], other["step"])
+        assert unequal(bridge, other_bridge) == set()
+
+
+def parts_of(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in tensors.items() if name.startswith("bridge.")}
 
 
 def test_minutes_are_shared_by_the_stages_and_bfloat16_trains_too(tmp_path: Path) -> None:

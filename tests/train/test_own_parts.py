@@ -1,15 +1,24 @@
 """Published parts, one's own data: a recipe that names none of them trains, scores, is read again and answers."""
 
 import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from models.tiny import TOKENIZER, tiny_llm
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
+from ossicle.cli import run as ossicle
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import ConfigError
 from ossicle.hub.folder import load
@@ -18,7 +27,8 @@ from ossicle.train.loop import run
 from ossicle.train.parts import build
 from ossicle.train.recipe import BridgePart, Parts
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "own-parts.yaml"
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipes" / "own-parts.yaml"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 
 
@@ -63,6 +73,69 @@ def test_a_bridge_between_published_parts(published: tuple[Path, Path], tmp_path
     theirs = Wav2Vec2BertModel.from_pretrained(encoder).state_dict()
     for name, value in made.encoder.tower.state_dict().items():
         torch.testing.assert_close(value, theirs[name], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_killed_half_way_the_same_command_goes_on_is_read_again_and_answers(
+    published: tuple[Path, Path], tmp_path: Path
+) -> None:
+    encoder, llm = published
+    out, data = tmp_path / "out", manifest(tmp_path, 12)
+    changes = ("parts.context=300", "holdout=0.3", "checkpoint_minutes=0", "connect.budget.audio_hours=0.01")
+    changes += ("connect.data.pool_items=6", "connect.data.batch_s=2")
+    named = ("--encoder", encoder, "--llm", llm, "--data", data, "--out", out, "--device", "cpu")
+    command = [sys.executable, "-c", "from ossicle.cli import main; main()", "train", RECIPE, *named]
+    command += [word for change in changes for word in ("--set", change)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as first:
+        end = time.monotonic() + 300
+        while len(list((out / "checkpoints").glob("0*/state.json"))) < 2 and first.poll() is None:
+            assert time.monotonic() < end, "nothing came"
+            time.sleep(0.02)
+        first.send_signal(signal.SIGKILL)
+        told = first.communicate()[1]
+    assert first.returncode == -signal.SIGKILL, told
+    kept = len(list((out / "cache").glob("*/*.safetensors")))
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.strip() == str(out / "model") and 0 < kept <= 12
+    made = load(str(out / "model"), dtype="float32")
+    origin = json.loads((out / "model" / "origin.json").read_text())
+    assert len(origin["segments"]) == 2 and 0 < origin["segments"][1]["from_step"] < origin["steps"]
+    assert json.loads((out / "score.json").read_text())["tasks"]["transcribe"]["n"] > 0
+    answer = ask(made, str(tmp_path / "3.wav"), max_tokens=4)
+    assert answer.ledger.frames == -(-7_500 // 320) and answer.ledger.seconds_heard == answer.ledger.seconds_given
+
+
+def test_the_lines_of_the_readme_lead_from_nothing_to_an_answer(
+    published: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own data")[1].split("\n## ")[0]
+    (block,) = (one for one in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "pip install" in one)
+    made, installed, *lines = block.splitlines()
+    torch_version = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert torch_version is not None and len(block.splitlines()) < 10
+    assert made.startswith("python3 -m venv ") and "activate" in made
+    assert installed == f'pip install {torch_version[0]} && pip install -c constraints.txt -e ".[all]"'
+    monkeypatch.chdir(tmp_path)
+    manifest(tmp_path, 12)
+    soundfile.write("speech.wav", np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32), 16_000)
+    few = yaml.safe_load(RECIPE.read_text())  # the shipped recipe, with seconds of audio in place of hours
+    few["stages"][0]["budget"]["audio_hours"] = 0.002
+    few["stages"][0]["data"]["pool_items"] = 12
+    Path("recipes").mkdir()
+    Path("recipes/own-parts.yaml").write_text(yaml.safe_dump(few))
+    folders = {"ENCODER": str(published[0]), "LLM": str(published[1])}
+    told = []
+    for line in lines:
+        command, *arguments = (folders.get(word, word) for word in shlex.split(line))
+        assert command == "ossicle" and ossicle(arguments) == 0, line
+        told.append(capsys.readouterr().out)
+        assert Path("runs").exists() == (len(told) > 1)  # the preflight wrote nothing
+    preflight, folder, answer = told
+    assert "{+some words" in preflight and "audio-hours an hour" in preflight
+    assert folder == "runs/own/model\n" and answer.endswith("\n")
+    assert json.loads(Path("runs/own/score.json").read_text())["tasks"]
 
 
 def test_a_base_takes_another_encoder_with_a_new_bridge_only(published: tuple[Path, Path], tmp_path: Path) -> None:

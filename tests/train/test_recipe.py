@@ -136,6 +136,8 @@ def test_an_unknown_key_is_refused_with_its_place(tmp_path: Path, place: str, ch
         ({"data": {"pool_items": 0}}, r"a: data\.pool_items must be above 0"),
         ({"data": {"batch_s": 0.0}}, r"a: data\.batch_s must be above 0"),
         ({"data": {"max_clip_s": -1.0}}, r"a: data\.max_clip_s must be above 0"),
+        ({"data": {"cache_gb": 0}}, r"a: data\.cache_gb must be above 0"),
+        ({"data": {"cache": 3}}, r"stages\.0\.data\.cache"),
         ({"data": {"workers": -1}}, r"a: data\.workers must be at least 0 \(got -1\)"),
         ({"optimizer": {"accumulate": 0}}, r"a: optimizer\.accumulate must be above 0"),
         ({"optimizer": {"lr": 0.0}}, r"a: optimizer\.lr must be above 0"),
@@ -233,3 +235,16 @@ def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     for option in ("window", "chunks"):
         assert _said(replace(plain, encoder=WhisperSettings(**{option: True})))["encoder"][option]
     assert _said(replace(plain, context=99)) != said
+
+
+def test_where_frames_are_kept_is_no_part_of_a_runs_identity(tmp_path: Path) -> None:
+    plain = read_recipe(staged(tmp_path))
+    assert (plain.stages[0].data.cache, plain.stages[0].data.cache_gb) == (True, 20.0)
+    for override, cache in (("false", False), ("some/folder", "some/folder"), ("true", True)):
+        other = read_recipe(staged(tmp_path), (f"a.data.cache={override}", "a.data.cache_gb=3"))
+        assert other.stages[0].data.cache == cache and other.stage_hash(0) == plain.stage_hash(0)
+
+
+def test_the_shipped_runs_stay_what_they_were() -> None:
+    mini = read_recipe(next(path for path in RECIPES if path.stem == "mini"))
+    assert (mini.stage_hash(0), mini.stage_hash(7)) == ("2a4d0548704b", "efb19b8c6465")

@@ -16,9 +16,12 @@ from ossicle.train.hear import Hear
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, World
 from ossicle.train.stage import (
+    check_stages,
     enter,
     fitting,
+    frozen_of,
     learning_rate,
+    manifest_of,
     new_optimizer,
     objective_of,
     pattern_after,
@@ -214,3 +217,35 @@ def test_calibration_passes_over_what_does_not_fit_and_needs_one_item(tmp_path: 
     enter(RECIPE, 2, model, objective, Manifest(manifest(tmp_path, 0.5, 7.0), 1))
     with pytest.raises(DataError, match="stage connect: none of its first 16 items can be used, such as own"):
         enter(RECIPE, 2, model, objective, Manifest(manifest(tmp_path, 7.0), 1))
+
+
+def test_only_a_stage_that_answers_about_a_manifest_has_an_encoder_that_stays(tmp_path: Path) -> None:
+    model, own = tiny_model(), manifest(tmp_path, 0.1)
+    source, world = source_of(RECIPE, 2, own), source_of(RECIPE, 2, None)
+    kept = frozen_of(CONNECT, source, model, folder=tmp_path, precision="float32")
+    assert kept is not None and kept.encoder is model.encoder
+    assert kept.cache is not None and kept.cache.folder == tmp_path / "cache"
+    plain = frozen_of(CONNECT, source, model, folder=None, precision="float32")
+    assert plain is not None and plain.cache is None
+    for stage, other in ((CONNECT, world), (replace(CONNECT, trains=("encoder", "bridge")), source), (TELL, source)):
+        assert frozen_of(stage, other, model, folder=None, precision="float32") is None
+    answer = objective_of(CONNECT, model, None, frozen=plain)
+    assert isinstance(answer, Answer) and answer.frozen is plain
+
+
+def test_an_encoder_that_does_not_learn_drops_nothing_out() -> None:
+    model = tiny_model()
+    for stage, learns in ((CONNECT, False), (replace(CONNECT, trains=("encoder",)), True)):
+        set_trainable(stage, model, Answer(model))
+        assert model.encoder.training == learns and model.bridge.training
+
+
+def test_every_manifest_is_gone_through_once_for_the_model(tmp_path: Path) -> None:
+    own = manifest(tmp_path, 0.5, 7.0)  # the encoder has positions for 6 s
+    several = changed(2, data=Data("manifest", manifest=own))
+    several = replace(several, stages=(several.stages[2], CONNECT, several.stages[2]))
+    first, none, last = check_stages(several, tiny_model(), None)
+    assert none is None and first is last and first is not None
+    assert [str(fault) for fault in first.faults] == ["own.jsonl, line 2: 7.0 s are longer than 6 s"]
+    assert [manifest_of(several, i, None) for i in range(3)] == [own, None, own]
+    assert len(source_of(several, 0, None, without=first.bad).items) == 1

@@ -21,6 +21,22 @@ def seconds_to_samples(seconds: float, rate: int) -> int:
     return int(np.floor(seconds * rate + 0.5))
 
 
+def part_of(n_samples: int, rate: int, start_s: float, end_s: float | None) -> tuple[int, int]:
+    """First sample, and the one behind the last, of the part between two times; None is the end.
+
+    Raises:
+        RequestError: the part is empty or lies outside the ``n_samples``.
+    """
+    duration_s = n_samples / rate
+    end_s = duration_s if end_s is None else end_s
+    first, last = seconds_to_samples(start_s, rate), seconds_to_samples(end_s, rate)
+    if not 0 <= first < last <= n_samples:
+        raise RequestError(
+            f"the part from {start_s:g} s to {end_s:g} s is empty or outside the clip of {duration_s:g} s"
+        )
+    return first, last
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Mono audio in memory.
@@ -79,10 +95,5 @@ class Clip:
         Raises:
             RequestError: the part is empty or lies outside the clip.
         """
-        end_s = self.duration_s if end_s is None else end_s
-        first, last = seconds_to_samples(start_s, self.rate), seconds_to_samples(end_s, self.rate)
-        if not 0 <= first < last <= self.n_samples:
-            raise RequestError(
-                f"the part from {start_s:g} s to {end_s:g} s is empty or outside the clip of {self.duration_s:g} s"
-            )
+        first, last = part_of(self.n_samples, self.rate, start_s, end_s)
         return Clip(self.samples[first:last], self.rate, self.start_s + first / self.rate)

@@ -6,7 +6,7 @@ Does not know models or training. The shorthand ``{"audio", "text"}`` means: tra
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,20 @@ class AudioPart:
     start_s: float = 0.0
     end_s: float | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of its file."""
+        return self.start_s == 0.0 and self.end_s is None
+
+    def read(self, *, rate: int | None = None) -> Clip:
+        """The audio itself.
+
+        Raises:
+            OssicleError: the file is missing, unreadable or shorter than the part.
+        """
+        clip = read_clip(self.path, rate=rate)
+        return clip if self.whole else clip.cut(self.start_s, self.end_s)
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -50,6 +64,7 @@ class Item:
         language: of the answer, e.g. "en"; None where the line does not say.
         truth: whatever else is known about the audio.
         where: file and line, for error messages.
+        line: its number, from 1.
     """
 
     id: str
@@ -58,6 +73,7 @@ class Item:
     language: str | None = None
     truth: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    line: int = 0
 
     def open(self, *, rate: int | None = None) -> tuple[Message, ...]:
         """Read the audio.
@@ -74,30 +90,43 @@ class Item:
         if isinstance(part, str):
             return part
         try:
-            clip = read_clip(part.path, rate=rate)
-            whole = part.start_s == 0.0 and part.end_s is None
-            return clip if whole else clip.cut(part.start_s, part.end_s)
+            return part.read(rate=rate)
         except OssicleError as error:
             raise DataError(f"{self.where}: {part.path.name}: {error}") from error
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[Item]:
+def read(path: str | os.PathLike[str], *, without: Collection[int] = ()) -> Iterator[Item]:
     """The items of a manifest, one line at a time.
+
+    Args:
+        path: a JSONL file.
+        without: numbers of lines that are passed over unread.
 
     Raises:
         DataError: the manifest is missing, a line is not an item, or an id stands there twice; the message names file
             and line.
+    """
+    for _, found in scan(path, without=without):
+        if isinstance(found, DataError):
+            raise found
+        yield found
+
+
+def scan(
+    path: str | os.PathLike[str], *, without: Collection[int] = ()
+) -> Iterator[tuple[int, Item] | tuple[int, DataError]]:
+    """Every line that is not empty, by its number: its item, or what is wrong with it, as `read` would raise it.
+
+    Raises:
+        DataError: the manifest is missing or no text.
     """
     path = Path(path)
     seen: set[str] = set()
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    item = _item(line, number, path)
-                    _expect(item.id not in seen, item.where, f"the id {item.id!r} stands in an earlier line")
-                    seen.add(item.id)
-                    yield item
+                if line.strip() and number not in without:
+                    yield _scanned(line, number, path, seen)
     except FileNotFoundError as error:
         raise DataError(f"there is no manifest {path}") from error
     except OSError as error:
@@ -133,6 +162,17 @@ def write(path: str | os.PathLike[str], items: Iterable[Item]) -> int:
     return n_items
 
 
+def _scanned(line: str, number: int, path: Path, seen: set[str]) -> tuple[int, Item] | tuple[int, DataError]:
+    """One line; its id joins those that were seen."""
+    try:
+        item = _item(line, number, path)
+        _expect(item.id not in seen, item.where, f"the id {item.id!r} stands in an earlier line")
+    except DataError as error:
+        return number, error
+    seen.add(item.id)
+    return number, item
+
+
 def _item(line: str, number: int, path: Path) -> Item:
     """One line, checked."""
     where = f"{path.name}, line {number}"
@@ -154,7 +194,7 @@ def _item(line: str, number: int, path: Path) -> Item:
     _expect(language is None or isinstance(language, str), where, "language is a string")
     task = data.get("task", "transcribe" if short else "")
     _expect(isinstance(task, str), where, "task is a string")
-    return Item(str(data.get("id", number)), turns, task, language, truth, where)
+    return Item(str(data.get("id", number)), turns, task, language, truth, where, number)
 
 
 def _short(data: Mapping[str, Any], where: str, folder: Path) -> tuple[Turn, ...]:

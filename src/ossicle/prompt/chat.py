@@ -175,6 +175,15 @@ def render_answer(tokenizer: Tokenizer, answer: str) -> list[int]:
     return [*_plain_ids(tokenizer, answer, _reserved_ids(tokenizer)), end_of_turn(tokenizer)]
 
 
+def control_words(tokenizer: Tokenizer, text: str) -> list[str]:
+    """Names of the tokenizer's special tokens that a text spells, such as ``<|im_end|>``.
+
+    `render` reads them as plain text; in a manifest they are most often what is left of another system's template.
+    """
+    named = (str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return sorted(name for name in named if name.strip("\u2581 \t\r\n") and name in text)
+
+
 def end_of_turn(tokenizer: Tokenizer) -> int:
     """The id that closes an assistant's turn: what the template writes there, else the end of the sequence.
 

@@ -17,7 +17,8 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
-from ossicle.tensors import Features, side_by_side
+from ossicle.tensors import Features, Frames, side_by_side
+from ossicle.train.frozen import FrozenEncoder, Sound, gather
 from ossicle.train.hear import Hear, HearItem
 from ossicle.train.objectives import IGNORE, Batch, Loss, Spans
 from ossicle.train.sources import Sample
@@ -185,13 +186,15 @@ class Tell:
 
 @dataclass(frozen=True, eq=False)
 class AnswerItem:
-    """Audio features of one clip, the prompt with its answers, and what `Hear` wants if it is asked beside."""
+    """Audio features of one clip, the prompt with its answers, and what `Hear` wants if it is asked beside; ``sound``
+    in place of features for an encoder that stays as it is."""
 
     features: Features | None
     hear: HearItem | None
     prompt: Prompt
     answers: Spans
     seconds: float
+    sound: Sound | None = None
 
     @property
     def size(self) -> float:
@@ -206,14 +209,22 @@ class Answer:
         model: whose tokenizer, encoder and bridge give the lengths.
         hear: the encoder's objective, or None.
         hear_weight: of that objective, per frame against per answer token.
+        frozen: the model's encoder, if it stays as it is and hears each clip alone; not together with ``hear``.
     """
 
-    def __init__(self, model: AudioLM, *, hear: Hear | None = None, hear_weight: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: AudioLM,
+        *,
+        hear: Hear | None = None,
+        hear_weight: float = 0.0,
+        frozen: FrozenEncoder | None = None,
+    ) -> None:
         self.tokenizer, self.pad_id, self.context = model.tokenizer, model.pad_id, model.context
         if not model.bridge.fixed_rate:
             raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
         self.encoder, self.n_tokens, self.clip_text = model.encoder, model.bridge.max_tokens, model.clip_text
-        self.hear, self.hear_weight = hear, hear_weight
+        self.hear, self.hear_weight, self.frozen = hear, hear_weight, frozen
         self._heads: nn.Module = nn.Identity() if hear is None else hear
 
     @property
@@ -228,8 +239,10 @@ class Answer:
             DataError: it does not fit the model's context.
         """
         seconds = len(sample.samples) / SAMPLE_RATE
-        hear = features = None
-        if self.hear is not None:
+        hear = features = sound = None
+        if self.frozen is not None:
+            sound, n_samples = self.frozen.sound(Clip(sample.samples, SAMPLE_RATE)), len(sample.samples)
+        elif self.hear is not None:
             hear = self.hear.item(sample, rng)
             n_samples = hear.n_samples
         else:
@@ -238,21 +251,31 @@ class Answer:
         n = self.n_tokens(self.encoder.n_frames(n_samples))
         prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n, clip_text=self.clip_text)
         check_fits(prompt, self.context, sample)
-        return AnswerItem(features, hear, prompt, answers, seconds)
+        return AnswerItem(features, hear, prompt, answers, seconds, sound)
 
     def collate(self, items: Sequence[AnswerItem]) -> Batch:
         """Items side by side."""
         prompts, answers = tuple(item.prompt for item in items), tuple(item.answers for item in items)
+        if self.frozen is not None:
+            sounds = gather([item.sound for item in items if item.sound is not None])
+            return Batch(sum(item.seconds for item in items), prompts=prompts, answers=answers, sounds=sounds)
         if self.hear is None:
             features = side_by_side([item.features for item in items if item.features is not None])
             return Batch(sum(item.seconds for item in items), features, prompts=prompts, answers=answers)
         b = self.hear.collate([item.hear for item in items if item.hear is not None])
         return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, answers)
 
+    def frames(self, model: AudioLM, batch: Batch) -> Frames:
+        """What the encoder makes of a batch."""
+        if self.frozen is not None:
+            assert batch.sounds is not None
+            return self.frozen.frames(batch.sounds)
+        assert batch.features is not None
+        return model.encoder(batch.features)
+
     def loss(self, model: AudioLM, batch: Batch) -> Loss:
         """Next-token loss on the answers, plus the encoder's own."""
-        assert batch.features is not None
-        frames = model.encoder(batch.features)
+        frames = self.frames(model, batch)
         embeds, mask = model.splice(batch.prompts, model.bridge(frames))
         total, count, parts = answer_loss(model, embeds, mask, batch)
         if self.hear is not None:

@@ -6,7 +6,6 @@ Knows sources, objectives and batch budgets; does not know models or optimisers.
 
 import os
 import signal
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -18,11 +17,8 @@ from ossicle.data.batching import like_length_batches
 from ossicle.errors import DataError, OssicleError
 from ossicle.train.objectives import Batch, Objective
 from ossicle.train.recipe import Data
+from ossicle.train.rejected import Rejected
 from ossicle.train.sources import Source
-
-BAD_SHARE = 0.01
-FEW = 100
-"""Below this many items one bad one is not yet a share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +79,19 @@ class Pools(Dataset[Pool]):
         return Pool([self.objective.collate([items[i] for i in batch]) for batch in batches], bad)
 
 
-def feed(pools: Pools, *, skip: int) -> Generator[tuple[int, int, Batch]]:
+def feed(pools: Pools, *, skip: int, rejected: Rejected | None = None) -> Generator[tuple[int, int, Batch]]:
     """(pool, number of the batch in it, batch) for ever, from the first pool's batch number ``skip``.
 
-    Why an item is left out is told once, on standard error.
+    Args:
+        pools: made by worker processes.
+        skip: batches of the first pool that were done before.
+        rejected: counts, tells and lists what is left out.
 
     Raises:
         DataError: over 1 % of the items cannot be used, or a whole pool cannot.
         OssicleError: whatever ended a worker.
     """
+    left_out = rejected or Rejected()
     workers = pools.data.workers or max((os.cpu_count() or 2) - 1, 1)
     loader = DataLoader(
         pools,
@@ -101,22 +101,10 @@ def feed(pools: Pools, *, skip: int) -> Generator[tuple[int, int, Batch]]:
         multiprocessing_context="fork",
         worker_init_fn=_give_way,
     )
-    n_bad = n_seen = 0
-    told: dict[str, None] = {}
     for place, pool in enumerate(loader):
         if pool.failed is not None:
             raise pool.failed
-        n_bad, n_seen = n_bad + len(pool.bad), n_seen + pools.data.pool_items
-        for reason in pool.bad:
-            if reason not in told:
-                print(f"left out: {reason}", file=sys.stderr)
-            told[reason] = None
-        if not pool.batches or (n_bad > BAD_SHARE * n_seen and n_seen >= FEW):
-            raise DataError(
-                f"{n_bad} of {n_seen} training items cannot be used (at most {BAD_SHARE:.0%} may be so), such as "
-                f"{next(iter(told))}",
-                code="too_many_bad_items",
-            )
+        left_out.add(pools.data.pool_items, pool.bad, none_left=not pool.batches)
         for number, batch in enumerate(pool.batches):
             if place > 0 or number >= skip:
                 yield pools.first + place, number, batch

@@ -5,6 +5,7 @@ Knows manifests and scores; does not know how the model was trained.
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from ossicle.audio.clip import Clip
@@ -16,7 +17,12 @@ from ossicle.train.sources import divided
 
 
 def score_held_out(
-    model: AudioLM, manifest: str | Path, holdout: float, out: Path, longest_s: float = float("inf")
+    model: AudioLM,
+    manifest: str | Path,
+    holdout: float,
+    out: Path,
+    longest_s: float = float("inf"),
+    without: Collection[int] = (),
 ) -> Scores | None:
     """Score a model on a manifest's held-out items.
 
@@ -27,12 +33,13 @@ def score_held_out(
         manifest: its data.
         holdout: share of the items that was left out.
         out: the run's folder.
+        without: lines of the manifest that cannot be used, and were told before.
         longest_s: longer items are left out, as in training; what is left out is told on standard error.
 
     Returns:
         The scores; None if no item was held out, or none of them can be used.
     """
-    items = [item for item in divided(manifest, holdout)[1] if _usable(item, longest_s)]
+    items = [item for item in divided(manifest, holdout, without)[1] if _usable(item, longest_s)]
     if not items:
         return None
     write(out / "holdout.jsonl", items)

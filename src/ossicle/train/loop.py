@@ -20,6 +20,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from ossicle.data.check import Checked, Fault
+from ossicle.data.manifest import scan
 from ossicle.errors import CheckpointError, RequestError, TrainingError
 from ossicle.evaluate.report import tables
 from ossicle.hub.folder import load, place_of
@@ -37,11 +39,15 @@ from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
 from ossicle.train.recipe import Recipe, Stage, read_recipe
+from ossicle.train.rejected import Rejected
 from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import (
+    check_stages,
     enter,
     fitting,
+    frozen_of,
     learning_rate,
+    manifest_of,
     new_optimizer,
     objective_of,
     pattern_after,
@@ -106,7 +112,7 @@ class Run:
     ) -> None:
         self.recipe, self.out, self.minutes, self.data = recipe, out, minutes, data
         cpu = place_of(device).type == "cpu"
-        precision = choose_precision(recipe.precision, torch.device("cpu" if cpu else "cuda"))
+        self.precision = precision = choose_precision(recipe.precision, torch.device("cpu" if cpu else "cuda"))
         AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of this process's first run stays
         self.accelerator = Accelerator(
             cpu=cpu,
@@ -123,6 +129,8 @@ class Run:
         self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
         self.restored: dict[str, torch.Tensor] | None = None
+        self.checked: list[Checked | None] = [None] * len(recipe.stages)
+        self.rejected = Rejected()
         self.clock = time.monotonic()
 
     def go(self) -> Path:
@@ -130,6 +138,7 @@ class Run:
         self._resume()
         for index in range(self.place.stage, len(self.recipe.stages)):  # a mistake in the last must not cost the first
             objective_of(self.recipe.stages[index], self.model, self.hear)
+        self._check()
         self.clock = time.monotonic()
         while self.place.stage < len(self.recipe.stages) and not self.stopping:
             self._stage(self.place.stage)
@@ -139,19 +148,43 @@ class Run:
         folder = self._save_folder(self.out / "model")
         manifest = self.data or self.recipe.stages[-1].data.manifest
         longest = fitting(self.recipe.stages[-1].data, self.model).max_clip_s
-        scores = (
-            score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out, longest) if manifest else None
-        )
+        scores = None
+        if manifest:
+            left_out = self._left_out(len(self.recipe.stages) - 1)
+            scores = score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out, longest, left_out)
         if scores is not None:
             print(tables(scores), file=sys.stderr)
         return folder
 
+    def _check(self) -> None:
+        """Go through all manifests before the first step; tell and list what is left out of them.
+
+        Raises:
+            DataError: over 1 % of a manifest that is still to be trained on cannot be used.
+        """
+        self.checked = check_stages(self.recipe, self.model, self.data)
+        known = [fault for one in self.checked if one is not None for fault in one.faults]
+        self.rejected = Rejected(self.out / "rejected.jsonl", known=known, met=self.rejected.met)
+        self.rejected.tell()
+        for one in self.checked[self.place.stage :]:
+            if one is not None:
+                one.refuse()
+
+    def _left_out(self, index: int) -> frozenset[int]:
+        checked = self.checked[index]
+        return frozenset() if checked is None else checked.bad
+
     def _stage(self, index: int) -> None:
         stage = self.recipe.stages[index]
-        source, objective = source_of(self.recipe, index, self.data), objective_of(stage, self.model, self.hear)
+        source = source_of(self.recipe, index, self.data, without=self._left_out(index))
+        objective = objective_of(stage, self.model, self.hear)
+        self.rejected.begin(self.checked[index])
         if not self.place.started_stage:
             enter(self.recipe, index, self.model, objective, source)
             self.place.started_stage = True
+        frozen = frozen_of(stage, source, self.model, folder=self.out, precision=self.precision)
+        if frozen is not None:  # after `enter`, which calibrates by another way through the encoder
+            objective = objective_of(stage, self.model, self.hear, frozen=frozen)
         trained = set_trainable(stage, self.model, objective)
         self.optimizer = new_optimizer(stage, self.model, objective, trained)
         if self.place.stage_steps and self.restored is not None:
@@ -161,7 +194,10 @@ class Run:
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         n = stage.optimizer.accumulate
-        with lanes(n, self.accelerator.device) as run_all, closing(feed(pools, skip=self.place.batch)) as batches:
+        with (
+            lanes(n, self.accelerator.device) as run_all,
+            closing(feed(pools, skip=self.place.batch, rejected=self.rejected)) as batches,
+        ):
             for group in zip(*[batches] * n, strict=False):
                 parts = self._backward(step, [batch for _, _, batch in group], run_all)
                 parts |= self._update(stage, optimizer, trained, parts)
@@ -271,6 +307,7 @@ class Run:
             "stages": [self.identities[i] for i in range(begun)],
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
+            "rejected": [fault.as_dict() for fault in self.rejected.met],
         }
         save_checkpoint(self.out / "checkpoints", self.place.step, Checkpoint(groups, state))
 
@@ -302,6 +339,7 @@ class Run:
                 )
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
+        self.rejected = Rejected(met=[Fault(**one) for one in found.state.get("rejected", [])])
         if self.place.started_stage and "lora" in self.recipe.stages[self.place.stage].trains:
             add_lora(self.model, self.recipe.stages[self.place.stage].lora_rank)
             self.model.to(self.accelerator.device)
@@ -373,15 +411,28 @@ def run(
         TrainingError: the loss is not finite, or a gate is missed.
         RequestError: minutes that are not above 0, or a device that is not there.
     """
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise RequestError(f"minutes must be above 0 (got {minutes:g})")
+    check_minutes(minutes)
     place_of(device)
     read, folder = read_recipe(recipe, overrides), Path(out)
     for index in range(len(read.stages)):  # before anything is written
-        source_of(read, index, data)
+        manifest = manifest_of(read, index, data)
+        if manifest is None:
+            source_of(read, index, None)
+        else:
+            next(scan(manifest), None)  # refuses what is missing or no text
     fresh = begun is not None and not (folder / "checkpoints").is_dir()
     taken = take_up(str(begun), read) if fresh else None
     with locked(folder):
         training = Run(read, folder, minutes=minutes, data=data, device=device, taken=taken)
         with stop_on_signal(training):
             return training.go()
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Refuse a time in which nothing can be trained.
+
+    Raises:
+        RequestError: minutes that are not above 0.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise RequestError(f"minutes must be above 0 (got {minutes:g})")

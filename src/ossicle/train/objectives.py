@@ -15,6 +15,7 @@ from torch import nn
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Prompt
 from ossicle.tensors import Features
+from ossicle.train.frozen import Sounds
 from ossicle.train.sources import Sample
 
 IGNORE = -100
@@ -31,7 +32,8 @@ class Batch:
 
     ``features`` (B, ...); ``letters`` all letter ids in a row with ``n_letters`` (B,); ``phones`` (B, T) int64;
     ``marks`` (B, T, M) uint8; ``prompts`` with their answers in them, ``answers``: where those stand; ``bags`` (3, n):
-    row, position and token id of each told word; ``seed`` of what the loss itself draws.
+    row, position and token id of each told word; ``seed`` of what the loss itself draws; ``sounds``: in place of
+    ``features``, for an encoder that hears each clip alone.
     """
 
     seconds: float
@@ -44,6 +46,7 @@ class Batch:
     answers: tuple[Spans, ...] = ()
     bags: torch.Tensor | None = None
     seed: int = 0
+    sounds: Sounds | None = None
 
 
 class Objective(Protocol):

@@ -87,7 +87,9 @@ class Parts:
 class Data:
     """Where a stage's examples come from: the world, made as it goes, or a manifest.
 
-    ``clean`` takes noise, rooms and equalisers out of the world's scenes.
+    ``clean`` takes noise, rooms and equalisers out of the world's scenes. ``cache`` keeps what a frozen encoder makes
+    of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
+    to ``cache_gb`` (10^9 bytes).
     """
 
     source: Literal["world", "manifest"] = "world"
@@ -99,6 +101,8 @@ class Data:
     batch_s: float = 64.0
     max_clip_s: float = 16.0
     workers: int = 1
+    cache: bool | str = True
+    cache_gb: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,10 @@ class Recipe:
     def stage_hash(self, index: int) -> str:
         """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
         stage = self.stages[index]
-        same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
-        return _digest([_said(self.parts), self.seed, asdict(same)])
+        same = asdict(replace(stage, data=replace(stage.data, workers=1)))  # how many make the data changes nothing
+        for key in ("cache", "cache_gb"):  # nor does where what was heard is kept
+            del same["data"][key]
+        return _digest([_said(self.parts), self.seed, same])
 
 
 def _said(parts: Parts) -> dict[str, Any]:
@@ -258,6 +264,7 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             ("data.pool_items", data.pool_items),
             ("data.batch_s", data.batch_s),
             ("data.max_clip_s", data.max_clip_s),
+            ("data.cache_gb", data.cache_gb),
             ("optimizer.accumulate", optimizer.accumulate),
             ("optimizer.lr", optimizer.lr),
             ("optimizer.clip_norm", optimizer.clip_norm),

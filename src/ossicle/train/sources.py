@@ -6,7 +6,7 @@ alone, so workers need no state and a resumed run goes on with the very next sam
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.data.check import shape_fault
 from ossicle.data.manifest import Item, read
 from ossicle.errors import ConfigError, DataError
 from ossicle.world.grammar import Split
@@ -116,18 +117,23 @@ class World:
         return Sample(rendered.samples, example.question, example.answer, example.task, scene, events, example.more)
 
 
-def divided(path: str | Path, holdout: float) -> tuple[list[Item], list[Item]]:
+def divided(path: str | Path, holdout: float, without: Collection[int] = ()) -> tuple[list[Item], list[Item]]:
     """The items of a manifest to train on, and those held out: by a hash of each id, so that an item never changes
-    sides as long as it keeps its id (without one, as long as it keeps its line).
+    sides as long as it keeps its id (without one, as long as it keeps its line). ``without`` are lines that count to
+    neither.
 
     Raises:
         DataError: a line that cannot be read.
     """
     sides: tuple[list[Item], list[Item]] = ([], [])
-    for item in read(path):
-        place = int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:4], "big") / 2**32
-        sides[place < holdout].append(item)
+    for item in read(path, without=without):
+        sides[is_held_out(item.id, holdout)].append(item)
     return sides
+
+
+def is_held_out(key: str, holdout: float) -> bool:
+    """Whether the item of an id is held out."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32 < holdout
 
 
 class Manifest:
@@ -136,14 +142,15 @@ class Manifest:
     Args:
         path: a JSONL manifest whose items hold one user turn with one clip and, at the end, the answer.
         seed: of the run.
-        holdout: share of the items that is left out; `held_out` gives those.
+        holdout: share of the items that is left out; `divided` gives those.
+        without: numbers of lines that are left out because they cannot be used.
 
     Raises:
         DataError: an empty manifest, or a line that cannot be read.
     """
 
-    def __init__(self, path: str | Path, seed: int, *, holdout: float = 0.0) -> None:
-        self.items: Sequence[Item] = divided(path, holdout)[0]
+    def __init__(self, path: str | Path, seed: int, *, holdout: float = 0.0, without: Collection[int] = ()) -> None:
+        self.items: Sequence[Item] = divided(path, holdout, without)[0]
         self.seed = seed
         if not self.items:
             raise DataError(f"the manifest {path} holds no item")
@@ -157,10 +164,9 @@ class Manifest:
         epoch, place = divmod(index, len(self.items))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
         item = self.items[int(order[place])]
-        roles = [turn.role for turn in item.turns]
-        kinds = [[isinstance(part, str) for part in turn.content] for turn in item.turns]
-        if roles != ["user", "assistant"] or kinds[0].count(False) != 1 or kinds[1] != [True]:
-            raise DataError(f"{item.where}: training takes one user turn with one clip, and one answer")
+        fault = shape_fault(item)
+        if fault is not None:
+            raise DataError(f"{item.where}: {fault}")
         user, assistant = item.open(rate=SAMPLE_RATE)
         (clip,) = (part for part in user.content if isinstance(part, Clip))
         (answer,) = assistant.content

@@ -4,12 +4,15 @@ Knows recipes and models; does not know steps, checkpoints or folders.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from ossicle.bridge.calibrate import Calibratable, calibrate
+from ossicle.data.check import Checked, Reader, check
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import ConfigError, DataError
@@ -17,6 +20,7 @@ from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.train.answers import Answer, Tell
 from ossicle.train.feed import Pools
+from ossicle.train.frozen import FrozenEncoder, cache_of
 from ossicle.train.hear import Hear
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
@@ -28,18 +32,32 @@ RELATIVE = ("distance_embedding", "pos_bias_u", "pos_bias_v")
 """Two-axis weights of a conformer that are tables by distance or head, no maps: AdamW moves them."""
 
 
-def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
-    """The samples of a stage: ``data`` is a manifest that replaces what the recipe says.
+def source_of(recipe: Recipe, index: int, data: str | None, *, without: Collection[int] = ()) -> Source:
+    """The samples of a stage: ``data`` is a manifest that replaces what the recipe says, ``without`` lines of it that
+    are left out.
 
     Raises:
         ConfigError: the stage trains on a manifest, and none is named; or it learns what a manifest cannot tell.
         DataError: the manifest cannot be used.
     """
+    manifest = manifest_of(recipe, index, data)
+    if manifest is not None:
+        return Manifest(manifest, recipe.seed, holdout=recipe.holdout, without=without)
+    stage = recipe.stages[index]
+    settings, dry = stage.data, stage.objective == "tell"
+    return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean)
+
+
+def manifest_of(recipe: Recipe, index: int, data: str | None) -> str | None:
+    """The manifest that a stage trains on; None for the world.
+
+    Raises:
+        ConfigError: as `source_of`.
+    """
     stage = recipe.stages[index]
     manifest = data or stage.data.manifest
     if data is None and stage.data.source == "world":
-        settings, dry = stage.data, stage.objective == "tell"
-        return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean)
+        return None
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
     if stage.objective != "answer" or stage.hear_weight > 0:
@@ -48,7 +66,36 @@ def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
             f"stage {stage.name} learns from the world's own truth ({what}), which a manifest does not hold: "
             "only stages that answer, without hear_weight, train on one"
         )
-    return Manifest(manifest, recipe.seed, holdout=recipe.holdout)
+    return manifest
+
+
+def check_stages(recipe: Recipe, model: AudioLM, data: str | None) -> list[Checked | None]:
+    """Each stage's manifest gone through for a model; None for a stage of the world.
+
+    Raises:
+        ConfigError, DataError: as `manifest_of` and `check`.
+    """
+    done: dict[tuple[str, float], Checked] = {}
+    found: list[Checked | None] = []
+    for index, stage in enumerate(recipe.stages):
+        manifest = manifest_of(recipe, index, data)
+        if manifest is None:
+            found.append(None)
+            continue
+        longest_s = fitting(stage.data, model).max_clip_s
+        if (manifest, longest_s) not in done:
+            done[manifest, longest_s] = check(manifest, reader=reader_of(model, longest_s))
+        found.append(done[manifest, longest_s])
+    return found
+
+
+def reader_of(model: AudioLM, longest_s: float) -> Reader:
+    """How a model reads the items of a manifest."""
+
+    def n_tokens(n_samples: int) -> int:
+        return model.bridge.max_tokens(model.encoder.n_frames(n_samples))
+
+    return Reader(model.tokenizer, model.pad_id, model.context, n_tokens, longest_s, model.clip_text)
 
 
 def fitting(data: Data, model: AudioLM) -> Data:
@@ -56,8 +103,9 @@ def fitting(data: Data, model: AudioLM) -> Data:
     return replace(data, max_clip_s=min(data.max_clip_s, model.encoder.max_samples / model.encoder.sample_rate))
 
 
-def objective_of(stage: Stage, model: AudioLM, hear: Hear | None) -> Objective:
-    """What a stage trains; ``hear`` is the run's one encoder objective, whose heads live through all stages."""
+def objective_of(stage: Stage, model: AudioLM, hear: Hear | None, *, frozen: FrozenEncoder | None = None) -> Objective:
+    """What a stage trains; ``hear`` is the run's one encoder objective, whose heads live through all stages, ``frozen``
+    the model's encoder where the stage leaves it as it is."""
     match stage.objective:
         case "hear":
             assert hear is not None
@@ -65,7 +113,24 @@ def objective_of(stage: Stage, model: AudioLM, hear: Hear | None) -> Objective:
         case "tell":
             return Tell(model)
         case "answer":
-            return Answer(model, hear=hear if stage.hear_weight > 0 else None, hear_weight=stage.hear_weight)
+            both = hear if stage.hear_weight > 0 else None
+            return Answer(model, hear=both, hear_weight=stage.hear_weight, frozen=frozen)
+
+
+def frozen_of(
+    stage: Stage, source: Source, model: AudioLM, *, folder: Path | None, precision: str
+) -> FrozenEncoder | None:
+    """The encoder of a stage that answers about a manifest and leaves the encoder as it is; None for all other stages.
+
+    Args:
+        folder: the run's, for the cache; None: nothing is kept.
+        precision: that the encoder computes in.
+    """
+    if not isinstance(source, Manifest) or stage.objective != "answer" or "encoder" in stage.trains:
+        return None
+    return FrozenEncoder(
+        model.encoder, None if folder is None else cache_of(stage.data, model.encoder, folder, precision)
+    )
 
 
 def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, source: Source) -> None:
@@ -107,6 +172,8 @@ def set_trainable(stage: Stage, model: AudioLM, objective: Objective) -> list[nn
         value.requires_grad_(wanted or ("lora" in stage.trains and "lora_" in name))
     objective.heads.requires_grad_(True)
     model.train()
+    if "encoder" not in stage.trains:  # what does not learn drops nothing out
+        model.get_submodule("encoder").eval()
     return [p for p in [*model.parameters(), *objective.heads.parameters()] if p.requires_grad]
 
 
