@@ -12,7 +12,7 @@ from torch import nn
 from ossicle.train.answers import Answer
 from ossicle.train.hear import Hear
 from ossicle.train.memory import STEP_BYTES, Bytes, kept_by_part, part_bytes
-from ossicle.train.objectives import Batch, Objective, whisper
+from ossicle.train.objectives import Batch, Objective
 from ossicle.train.stage import enter, new_optimizer, objective_of, set_trainable, source_of
 from ossicle.train.weights import dump_optimizer
 
@@ -32,7 +32,7 @@ def batch_of(objective: Objective, n: int = 3) -> Batch:
 def test_weights_gradients_and_optimiser_are_the_real_ones(stage: int, muon: str) -> None:
     names = ("hear", "tell", "connect", "tune")
     recipe, model = tiny_recipe(f"{names[stage]}.optimizer.muon={muon}"), tiny_model()
-    hear = Hear(whisper(model))
+    hear = Hear(model.encoder)
     objective = objective_of(recipe.stages[stage], model, hear)
     enter(recipe, stage, model, objective, source_of(recipe, stage, None))
     trained = set_trainable(recipe.stages[stage], model, objective)
