@@ -176,6 +176,12 @@ class AudioLM(nn.Module):
         """The LLM's embedding module."""
         return self.llm.get_input_embeddings()
 
+    @torch.no_grad()
+    def embedding_rows(self) -> torch.Tensor:
+        """The embeddings (V, E) as the LLM reads them; Gemma's are sqrt(E) times as large as their weights."""
+        rows: torch.Tensor = self.table(torch.arange(self.table.weight.shape[0], device=self.device))
+        return rows
+
     @property
     def device(self) -> torch.device:
         """Where the LLM's embeddings lie; inputs are brought there."""

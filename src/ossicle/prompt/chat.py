@@ -206,7 +206,10 @@ def _template_pieces(messages: Sequence[Message], tokenizer: Tokenizer, *, add_g
             enable_thinking=False,
         )
     except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
-        raise RequestError(f"the LLM's chat template refuses these messages: {error}") from error
+        why = f"the LLM's chat template refuses these messages: {error}"
+        if any(message.role == "system" for message in messages):  # Gemma and the first Mistral have no such role
+            why += " (many templates have no system turn: say it at the beginning of the first user turn instead)"
+        raise RequestError(why) from error
     split = _MARK.split(text)  # piece, number, piece, number, ..., piece
     if [int(number) for number in split[1::2]] != list(range(sum(len(m.content) for m in messages))):
         raise RequestError(

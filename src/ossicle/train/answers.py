@@ -76,7 +76,9 @@ def answer_loss(model: AudioLM, embeds: torch.Tensor, mask: torch.Tensor, batch:
             row[start - 1 : start + length - 1] = torch.tensor(prompt.ids[start : start + length])
     used = (targets != IGNORE).any(0).nonzero().squeeze(1)
     targets = targets[:, used].to(embeds.device)
-    logits = model.llm(inputs_embeds=embeds, attention_mask=mask, logits_to_keep=used.to(embeds.device)).logits
+    logits = model.llm(
+        inputs_embeds=embeds, attention_mask=mask, logits_to_keep=used.to(embeds.device), use_cache=False
+    ).logits
     total = functional.cross_entropy(
         logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum"
     )
@@ -177,7 +179,7 @@ class Tell:
         row, place, key = batch.bags.to(device)
         embeds = table(ids.to(device))
         told = torch.zeros_like(embeds).index_put((row, place), table(key), accumulate=True)
-        size = table.weight.detach().norm(dim=1).median() / embeds.shape[-1] ** 0.5
+        size = model.embedding_rows().norm(dim=1).median() / embeds.shape[-1] ** 0.5
         drawn = torch.randn(embeds.shape, generator=torch.Generator().manual_seed(batch.seed)).to(device)
         shake = drawn * slots.to(device) * size * self.noise
         return answer_loss(model, embeds + told + shake, mask.to(device), batch)

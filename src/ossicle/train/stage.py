@@ -86,7 +86,7 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         assert batch.features is not None
         with torch.no_grad():
             frames = model.encoder(batch.features.to(model.device))
-        calibrate(bridge, frames, model.table.weight.detach())
+        calibrate(bridge, frames, model.embedding_rows())
 
 
 def _bridge_is_new(recipe: Recipe, index: int) -> bool:
@@ -138,7 +138,8 @@ def _blocks(model: AudioLM) -> dict[int, int]:
     """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole."""
     found: dict[int, int] = {}
     config = model.llm.config
-    towers: list[tuple[nn.Module, int]] = [(model.llm, config.hidden_size // config.num_attention_heads)]
+    own = getattr(config, "head_dim", None)  # not the width's share in Qwen 3 and Gemma
+    towers: list[tuple[nn.Module, int]] = [(model.llm, own or config.hidden_size // config.num_attention_heads)]
     if isinstance(model.encoder, WhisperEncoder):
         towers.append((model.encoder, model.encoder.settings.width // model.encoder.settings.heads))
     for tower, head in towers:
