@@ -121,6 +121,17 @@ def test_an_unmerged_lora_lies_beside_the_llm_and_comes_back(tmp_path: Path, fam
         _without_first(tmp_path / "a", "adapter/adapter_model.safetensors")
 
 
+def test_a_folder_keeps_where_the_lora_is(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    model = tiny_model()
+    add_lora(model, 2, targets="q_proj|v_proj")
+    again = load(save(model, tmp_path / "a"))
+    ours, theirs = (set(dict(one.llm.named_parameters())) for one in (model, again))
+    assert ours == theirs and sum("lora_A" in name for name in theirs) == 4
+    said = json.loads((tmp_path / "a" / "adapter" / "adapter_config.json").read_text())["target_modules"]
+    assert said == [f"model.layers.{i}.self_attn.{one}_proj" for i in (0, 1) for one in "qv"]
+
+
 def _without_first(folder: Path, name: str) -> None:
     """Take the first weight out of a file, and load."""
     tensors = load_file(folder / name)

@@ -63,9 +63,7 @@ def tiny_llm(family: str = "qwen2", *, tied: bool = True) -> Any:
             return Gemma2ForCausalLM(Gemma2Config(head_dim=8, sliding_window=WINDOW, **sizes))
         case "gemma3":
             layers = ["sliding_attention", "full_attention"]
-            return Gemma3ForCausalLM(
-                Gemma3TextConfig(head_dim=8, sliding_window=WINDOW, layer_types=layers, **sizes)
-            )
+            return Gemma3ForCausalLM(Gemma3TextConfig(head_dim=8, sliding_window=WINDOW, layer_types=layers, **sizes))
         case _:
             return LlamaForCausalLM(LlamaConfig(**sizes))
 

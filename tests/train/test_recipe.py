@@ -173,6 +173,7 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
         ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),
+        ("connect.lora_targets=q_proj", "connect: lora_targets is for a stage that trains lora"),
         ("tune.lora_rank=0", "tune: lora_rank must be above 0"),
         ("tune.optimizer.clip_norm=0", "tune: optimizer.clip_norm must be above 0"),
         ("tune.optimizer.weight_decay=-1", "tune: optimizer.weight_decay must be at least 0"),
@@ -206,3 +207,17 @@ def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     assert set(said) == {"base", "encoder", "bridge", "llm"} and "window" not in said["encoder"]
     assert _said(replace(plain, encoder=WhisperSettings(window=True))) != said
     assert _said(replace(plain, context=99)) != said
+
+
+def test_the_stages_of_the_shipped_model_keep_their_identity() -> None:
+    """Runs of it that were begun go on: a new option must leave these as they are."""
+    recipe = read_recipe(next(path for path in RECIPES if path.stem == "mini"))
+    hashes = [recipe.stage_hash(i) for i in range(len(recipe.stages))]
+    assert hashes[:4] == ["2a4d0548704b", "1a18fd5eb3d0", "f2519c00c7aa", "fea14a2fd27e"]
+    assert hashes[4:8] == ["50983f03182c", "204963a2b730", "4c9670f6563b", "efb19b8c6465"]
+
+
+@pytest.mark.parametrize("override", ["tune.lora_targets=q_proj", "tune.checkpointing=true"])
+def test_an_option_of_a_stage_that_is_used_is_part_of_its_identity(override: str) -> None:
+    hashes = [read_recipe(TINY, change).stage_hash(3) for change in ((), (override,))]
+    assert hashes[0] == "7c5e20a1f64c" != hashes[1]

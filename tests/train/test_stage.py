@@ -115,6 +115,13 @@ def test_a_stage_moves_what_it_names_and_nothing_else(stage: Stage, moves: set[s
     assert len(heads) == (len(list(hear.parameters())) if stage in (HEAR, TUNE) else 0)
 
 
+def test_a_lora_goes_where_the_recipe_says_and_only_there() -> None:
+    recipe, model = changed(3, lora_targets="q_proj"), tiny_model()
+    enter(recipe, 3, model, objective_of(CONNECT, model, None), source_of(recipe, 3, None))
+    found = {name.rpartition(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name}
+    assert found == {"llm.base_model.model.model.layers.0.self_attn.q_proj"}
+
+
 def test_matrices_decay_and_the_encoder_has_its_own_rate() -> None:
     model = tiny_model()
     hear = Hear(whisper(model))

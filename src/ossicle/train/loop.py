@@ -25,7 +25,7 @@ from ossicle.evaluate.report import tables
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.folder import save as save_model
 from ossicle.models.audio_lm import AudioLM
-from ossicle.models.lora import add_lora, merge_lora
+from ossicle.models.lora import merge_lora, target_layers
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed
@@ -37,6 +37,7 @@ from ossicle.train.origin import choose_precision, segment
 from ossicle.train.parts import build
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
 from ossicle.train.recipe import Recipe, Stage, read_recipe
+from ossicle.train.recompute import recomputed, towers
 from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import (
     enter,
@@ -45,6 +46,7 @@ from ossicle.train.stage import (
     new_optimizer,
     objective_of,
     pattern_after,
+    put_lora,
     set_trainable,
     source_of,
 )
@@ -116,6 +118,10 @@ class Run:
         )
         self.accelerator.init_trackers("tensorboard")
         self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
+        for stage in recipe.stages:
+            if "lora" in stage.trains:  # now: a pattern that matches nothing must not wait for its stage
+                target_layers(self.model.llm, stage.lora_targets)
+            towers(stage, self.model)
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
         self.hear = Hear(whisper(self.model)).to(self.accelerator.device) if hears else None
         self.place, self.stopping, self.begun = Place(), False, begun
@@ -161,7 +167,12 @@ class Run:
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         n = stage.optimizer.accumulate
-        with lanes(n, self.accelerator.device) as run_all, closing(feed(pools, skip=self.place.batch)) as batches:
+        n_lanes = 1 if stage.checkpointing else n  # side by side would take the memory that checkpointing spares
+        with (
+            recomputed(stage, self.model),
+            lanes(n_lanes, self.accelerator.device) as run_all,
+            closing(feed(pools, skip=self.place.batch)) as batches,
+        ):
             for group in zip(*[batches] * n, strict=False):
                 parts = self._backward(step, [batch for _, _, batch in group], run_all)
                 parts |= self._update(stage, optimizer, trained, parts)
@@ -303,8 +314,7 @@ class Run:
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
         if self.place.started_stage and "lora" in self.recipe.stages[self.place.stage].trains:
-            add_lora(self.model, self.recipe.stages[self.place.stage].lora_rank)
-            self.model.to(self.accelerator.device)
+            put_lora(self.recipe.stages[self.place.stage], self.model)
         load_named(self._named(), found.tensors["model"])
         if self.hear is not None:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,7 +120,12 @@ class Gate:
 
 @dataclass(frozen=True)
 class Stage:
-    """One training phase."""
+    """One training phase.
+
+    ``lora_targets`` is a regular expression for the ends of the names of the LLM's linear layers that get a LoRA (all
+    but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
+    computed again for their gradients instead of being kept: less memory, more time.
+    """
 
     name: str
     objective: Literal["hear", "tell", "answer"]
@@ -132,6 +137,8 @@ class Stage:
     encoder_lr: float | None = None
     hear_weight: float = 0.0
     lora_rank: int = 16
+    lora_targets: str | None = None
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,13 @@ class Recipe:
         """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
         stage = self.stages[index]
         same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
-        return _digest([_said(self.parts), self.seed, asdict(same)])
+        return _digest([_said(self.parts), self.seed, _said_of(same)])
+
+
+def _said_of(stage: Stage) -> dict[str, Any]:
+    """A stage without options that are younger than the first recipes, where they are not used, as `_said`."""
+    younger = {one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing")}
+    return {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
 
 
 def _said(parts: Parts) -> dict[str, Any]:
@@ -229,6 +242,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         yield NAME.fullmatch(stage.name) is not None, f"a stage's name is letters, digits, - and _ (got {stage.name!r})"
         yield len(stage.trains) > 0, f"{stage.name}: trains names nothing"
         yield not {"llm", "lora"} <= set(stage.trains), f"{stage.name}: trains names both llm and lora"
+        yield (
+            stage.lora_targets is None or "lora" in stage.trains,
+            f"{stage.name}: lora_targets is for a stage that trains lora",
+        )
         only = {"hear": "encoder", "tell": "llm"}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),

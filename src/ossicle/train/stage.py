@@ -69,9 +69,7 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
     """What happens once, before a stage's first step: a LoRA is put on; a new bridge gets the embeddings' size."""
     stage = recipe.stages[index]
     if "lora" in stage.trains:
-        device = model.device
-        add_lora(model, stage.lora_rank)
-        model.to(device)
+        put_lora(stage, model)
     bridge = model.bridge
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
     if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
@@ -87,6 +85,17 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         with torch.no_grad():
             frames = model.encoder(batch.features.to(model.device))
         calibrate(bridge, frames, model.embedding_rows())
+
+
+def put_lora(stage: Stage, model: AudioLM) -> None:
+    """Put a stage's LoRA on the LLM, on the device where the model is.
+
+    Raises:
+        ConfigError: the LLM has no layer that the stage's ``lora_targets`` match.
+    """
+    device = model.device
+    add_lora(model, stage.lora_rank, targets=stage.lora_targets)
+    model.to(device)
 
 
 def _bridge_is_new(recipe: Recipe, index: int) -> bool:
