@@ -174,6 +174,16 @@ def test_a_trained_llm_cannot_be_referred_to(tmp_path: Path) -> None:
         save(tiny_model(pattern="full"), tmp_path / "m", llm=Reference("x"))
 
 
+def test_an_llm_in_few_bits_is_referred_to_or_not_saved(tmp_path: Path) -> None:
+    model = tiny_model()
+    whole = save(model, tmp_path / "whole")
+    model.llm.hf_quantizer = object()  # as `transformers` marks it
+    with pytest.raises(RequestError, match=r"held in 4 bits, which no folder can hold: refer to its weights"):
+        save(model, tmp_path / "a")
+    again = load(save(model, tmp_path / "b", llm=Reference(str(whole / "llm"))))
+    assert torch.equal(answers(again), answers(model)) and not (tmp_path / "b" / "llm").exists()
+
+
 def test_card_and_origin_are_written(tmp_path: Path) -> None:
     folder = save(tiny_model(), tmp_path / "m", card="# A card\n", origin={"seed": 3})
     assert (folder / "card.md").read_text() == "# A card\n"

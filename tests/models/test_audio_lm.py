@@ -210,3 +210,14 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused() -> None:
     llm.resize_token_embeddings(100, mean_resizing=False)
     with pytest.raises(ConfigError, match=r"the tokenizer has \d+ tokens, the LLM only 100 embeddings"):
         AudioLM(WhisperEncoder(ENCODER), MeanPool(32, 32), llm, TOKENIZER, context=100)
+
+
+def test_an_llm_in_few_bits_cannot_be_trained_in_full() -> None:
+    llm = tiny_llm()
+    llm.hf_quantizer = object()  # as `transformers` marks it
+    parts = (WhisperEncoder(ENCODER), MeanPool(32, 32), llm, TOKENIZER)
+    with pytest.raises(
+        ConfigError, match="an LLM in 4 bits cannot be trained in full: choose the pattern frozen or lora"
+    ):
+        AudioLM(*parts, context=100, pattern="full")
+    assert AudioLM(*parts, context=100).quantized and not MODEL.quantized

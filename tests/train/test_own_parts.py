@@ -1,6 +1,7 @@
 """Published parts, one's own data: a recipe that names none of them trains, scores, is read again and answers."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from models.tiny import TOKENIZER, tiny_llm
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from ossicle.encoders.w2v_bert import W2vBertEncoder
-from ossicle.errors import ConfigError
+from ossicle.errors import ConfigError, DependencyError
+from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
 from ossicle.infer.ask import ask
 from ossicle.train.loop import run
-from ossicle.train.parts import build
-from ossicle.train.recipe import BridgePart, Parts
+from ossicle.train.parts import build, llm_reference
+from ossicle.train.recipe import BridgePart, Parts, read_recipe
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "own-parts.yaml"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -87,3 +89,60 @@ def test_a_part_is_new_or_published(published: tuple[Path, Path], tmp_path: Path
     named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}")
     with pytest.raises(ConfigError, match=fault):
         run(RECIPE, out=tmp_path, data=manifest(tmp_path, 2), overrides=(*named, override), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (("parts.llm_bits=8",), r"parts\.llm_bits: Input should be 4"),
+        (("connect.trains=[bridge, llm]",), r"connect: an LLM in 4 bits \(parts\.llm_bits\) cannot be trained in full"),
+        (("parts.llm_from=null",), r"parts\.llm_bits is of the LLM that llm_from names"),
+        (
+            ("stages=[{name: a, objective: answer, trains: [lora], budget: &b {audio_hours: 1, share: 1}}, "
+             "{name: b, objective: answer, trains: [bridge], budget: *b}]",),
+            "a: a LoRA on an LLM in 4 bits is never merged, so only the last stage can train it",
+        ),
+    ],
+)  # fmt: skip
+def test_an_llm_in_4_bits_can_only_be_read(overrides: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        read_recipe(RECIPE, ("parts.encoder_from=e", "parts.llm_from=l", "parts.llm_bits=4", *overrides))
+
+
+def test_an_llm_in_4_bits_needs_what_is_not_here(published: tuple[Path, Path], tmp_path: Path) -> None:
+    if torch.cuda.is_available() and find_spec("bitsandbytes"):
+        pytest.skip("there is a GPU and bitsandbytes: nothing is lacking")
+    named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}", "parts.llm_bits=4")
+    with pytest.raises(DependencyError, match=r"an LLM in 4 bits needs .*(CUDA|ossicle\[quant\]).*: not found here"):
+        run(RECIPE, out=tmp_path / "out", data=manifest(tmp_path, 2), overrides=named, device="cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="an LLM in 4 bits needs a GPU with CUDA")
+def test_a_lora_on_an_llm_in_4_bits_trains_and_its_folder_refers_to_the_llm(
+    published: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    overrides = (
+        f"parts.encoder_from={published[0]}",
+        f"parts.llm_from={published[1]}",
+        "parts.llm_bits=4",
+        "parts.context=300",
+        "connect.trains=[bridge, lora]",
+        "connect.budget.audio_hours=0.003",
+        "connect.data.pool_items=12",
+        "connect.data.batch_s=2",
+    )
+    for _ in range(2):  # the second time it is finished: its LoRA is found again
+        folder = run(RECIPE, out=tmp_path / "out", data=manifest(tmp_path, 12), overrides=overrides, device="cuda")
+    made = load(str(folder))
+    assert (made.pattern, made.quantized) == ("lora", False) and not (folder / "llm").exists()
+    assert ask(made, str(tmp_path / "3.wav"), max_tokens=4).ledger.audio_tokens > 0
+
+
+def test_where_an_llm_lies_that_is_referred_to(published: tuple[Path, Path]) -> None:
+    llm = published[1]
+    assert llm_reference(Parts(llm_from=str(llm))) is None
+    assert llm_reference(Parts(llm_from="a/b", llm_bits=4)) == Reference("a/b")
+    assert llm_reference(Parts(llm_from=str(llm), llm_bits=4)) == Reference(
+        str(llm.resolve()), sha256=digest(llm / "model.safetensors")
+    )

@@ -74,7 +74,7 @@ def save(
 
     Raises:
         StorageError: the folder stands in the way or cannot be written.
-        RequestError: an unknown ``dtype``, or a reference for an LLM that was trained.
+        RequestError: an unknown ``dtype``, a reference for an LLM that was trained, or none for one in 4 bits.
         ConfigError: a part that files know nothing of.
     """
     if dtype is not None and dtype not in DTYPES:
@@ -82,6 +82,10 @@ def save(
     if llm is not None and not (model.pattern == "frozen" or has_lora(model.llm)):
         raise RequestError(
             f"the LLM was trained (pattern {model.pattern!r}): its weights must be saved, not referred to"
+        )
+    if llm is None and model.quantized:
+        raise RequestError(
+            "the LLM is held in 4 bits, which no folder can hold: refer to its weights, save(..., llm=Reference(...))"
         )
     encoder, bridge = (Part(*describe(part), f"{name}.safetensors") for name, part in _modules(model).items())
     about = Description(

@@ -25,6 +25,7 @@ EXTRAS = {
     "train": ("accelerate", "peft", "tensorboard"),
     "eval": ("jiwer",),
     "world": ("espeakng-loader",),
+    "quant": ("bitsandbytes",),
 }
 PROGRAMS = ("flite", "festival")
 

@@ -128,7 +128,7 @@ class AudioLM(nn.Module):
 
     Raises:
         ConfigError: an unknown pattern, parts whose widths do not meet, a context that the LLM has no positions for,
-            a tokenizer with more tokens than the LLM has embeddings.
+            a tokenizer with more tokens than the LLM has embeddings, the pattern "full" for an LLM in 4 bits.
     """
 
     def __init__(
@@ -170,6 +170,13 @@ class AudioLM(nn.Module):
             raise ConfigError(
                 f"the tokenizer has {len(self.tokenizer)} tokens, the LLM only {table.shape[0]} embeddings"
             )
+        if self.quantized and self.pattern == "full":
+            raise ConfigError("an LLM in 4 bits cannot be trained in full: choose the pattern frozen or lora")
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the LLM's weights are held in few bits, so that they can be neither trained nor written."""
+        return getattr(self.llm, "hf_quantizer", None) is not None
 
     @property
     def table(self) -> Any:

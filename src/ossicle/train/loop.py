@@ -34,7 +34,7 @@ from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective, whisper
 from ossicle.train.onward import take_up
 from ossicle.train.origin import choose_precision, segment
-from ossicle.train.parts import build
+from ossicle.train.parts import build, llm_reference
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
 from ossicle.train.recipe import Recipe, Stage, read_recipe
 from ossicle.train.recompute import recomputed, towers
@@ -253,7 +253,7 @@ class Run:
     def _leave(self, stage: Stage, loss: float) -> None:
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
-        if "lora" in stage.trains:
+        if "lora" in stage.trains and not self.model.quantized:
             merge_lora(self.model)
         place = dataclasses.asdict(self.place)
         fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
@@ -265,7 +265,12 @@ class Run:
     def _named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins."""
         parts = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
-        return {name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts}
+        held = self.model.quantized  # of an LLM in 4 bits only the LoRA moves
+        return {
+            name: p
+            for name, p in self.model.named_parameters()
+            if name.split(".", 1)[0] in parts and not (held and name.startswith("llm.") and "lora_" not in name)
+        }
 
     def _save(self) -> None:
         groups: dict[str, dict[str, torch.Tensor]] = {"model": self._named(), "random": {"cpu": torch.get_rng_state()}}
@@ -313,8 +318,10 @@ class Run:
                 )
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
-        if self.place.started_stage and "lora" in self.recipe.stages[self.place.stage].trains:
-            put_lora(self.recipe.stages[self.place.stage], self.model)
+        done = self.place.stage == len(self.recipe.stages)
+        stage = self.recipe.stages[self.place.stage - done]
+        if "lora" in stage.trains and (self.place.started_stage or (done and self.model.quantized)):  # not merged there
+            put_lora(stage, self.model)
         load_named(self._named(), found.tensors["model"])
         if self.hear is not None:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
@@ -343,7 +350,8 @@ class Run:
             "segments": self.segments,
             "log": readings(self.out / "log.jsonl"),
         }
-        save_model(self.model, folder, origin=origin, dtype="float16", overwrite=True)
+        llm = llm_reference(self.recipe.parts)
+        save_model(self.model, folder, origin=origin, dtype="float16", llm=llm, overwrite=True)
         return folder
 
 

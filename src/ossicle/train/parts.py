@@ -5,6 +5,7 @@ learns one way of copying for all words, and spells those that it never saw. Eve
 any text can be read and written.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
+from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
 from ossicle.hub.parts import build_bridge
 from ossicle.hub.published import published_encoder, published_llm
@@ -116,6 +118,7 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
     Raises:
         ConfigError: neither a base nor all three parts, or a new encoder without a new bridge.
         CheckpointError: a published part that cannot be read.
+        DependencyError: an LLM in 4 bits without a GPU or without bitsandbytes.
     """
     torch.manual_seed(seed)
     if parts.base is not None:
@@ -131,10 +134,22 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
         llm: Any = new_llm(parts.llm, tokenizer)
         context = parts.llm.context
     else:
-        llm, tokenizer = published_llm(str(parts.llm_from))
+        llm, tokenizer = published_llm(str(parts.llm_from), bits=parts.llm_bits)
         bridge = new_bridge(parts.bridge, encoder.width, llm.get_input_embeddings().weight.shape[1])
         context = parts.context or min(getattr(llm.config, "max_position_embeddings", LONGEST), LONGEST)
-    return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern="full", name=name)
+    pattern = "full" if parts.llm_bits is None else "frozen"
+    return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern=pattern, name=name)
+
+
+def llm_reference(parts: Parts) -> Reference | None:
+    """Where the weights of an LLM lie that a model's folder cannot hold, because it is held in few bits."""
+    if parts.llm_bits is None or parts.llm_from is None:
+        return None
+    folder = Path(parts.llm_from)
+    if not folder.is_dir():
+        return Reference(parts.llm_from)
+    whole = folder / "model.safetensors"
+    return Reference(str(folder.resolve()), sha256=digest(whole) if whole.is_file() else None)
 
 
 def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:

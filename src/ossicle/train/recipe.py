@@ -55,6 +55,8 @@ class Parts:
     ``base`` (a model folder or a shipped name) replaces all that is not said. ``encoder`` and ``llm`` are sizes of new
     parts with random weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
     ``context`` the most tokens of prompt and answer for such an LLM (by default all its positions, at most 4,096).
+    ``llm_bits`` of 4 holds it in 4 bits on a GPU: it stays frozen, or gets a LoRA in the last stage that is not merged,
+    and the model's folder refers to its weights.
     """
 
     base: str | None = None
@@ -64,6 +66,7 @@ class Parts:
     llm: LlmPart | None = None
     llm_from: str | None = None
     context: int | None = None
+    llm_bits: Literal[4] | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def _said(parts: Parts) -> dict[str, Any]:
     """The parts without options that are younger than the first recipes, where they are not used: a run that was begun
     before an option came goes on."""
     said = asdict(parts)
-    for key in ("encoder_from", "llm_from", "context"):
+    for key in ("encoder_from", "llm_from", "context", "llm_bits"):
         if said[key] is None:
             del said[key]
     if said["encoder"] is not None and not said["encoder"]["window"]:
@@ -237,6 +240,17 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     yield recipe.seed >= 0, f"seed must be at least 0 (got {recipe.seed})"
     yield recipe.checkpoint_minutes >= 0, f"checkpoint_minutes must be at least 0 (got {recipe.checkpoint_minutes:g})"
     yield from _part_demands(recipe.parts)
+    if recipe.parts.llm_bits is not None:
+        yield recipe.parts.llm_from is not None, "parts.llm_bits is of the LLM that llm_from names"
+        for stage in recipe.stages:
+            yield (
+                "llm" not in stage.trains,
+                f"{stage.name}: an LLM in 4 bits (parts.llm_bits) cannot be trained in full: train lora, or leave it",
+            )
+            yield (
+                "lora" not in stage.trains or stage is recipe.stages[-1],
+                f"{stage.name}: a LoRA on an LLM in 4 bits is never merged, so only the last stage can train it",
+            )
     for stage in recipe.stages:
         data, optimizer = stage.data, stage.optimizer
         yield NAME.fullmatch(stage.name) is not None, f"a stage's name is letters, digits, - and _ (got {stage.name!r})"
