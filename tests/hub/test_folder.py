@@ -184,6 +184,12 @@ def test_an_llm_in_few_bits_is_referred_to_or_not_saved(tmp_path: Path) -> None:
     assert torch.equal(answers(again), answers(model)) and not (tmp_path / "b" / "llm").exists()
 
 
+def test_the_qwen2_audio_layout_takes_no_parts_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_audio"}')
+    with pytest.raises(RequestError, match="the encoder of this model is one of ossicle's: leave it out of parts"):
+        load(tmp_path, parts={"encoder": "mine.py:Mine"})
+
+
 def test_card_and_origin_are_written(tmp_path: Path) -> None:
     folder = save(tiny_model(), tmp_path / "m", card="# A card\n", origin={"seed": 3})
     assert (folder / "card.md").read_text() == "# A card\n"
@@ -304,12 +310,18 @@ class Ear(torch.nn.Module):
     width_in = width_out = 32
 
 
+class Loud(StackMLP):
+    """Computes something else than what it is derived from."""
+
+
 def test_an_unknown_part_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match="a Ear cannot be saved: files know the encoders whisper, wav2vec2, w2v_bert and the bridges mean",
+        match=r"a Ear cannot be saved: files know the encoders whisper, .* and parts that .*build_own\('FILE.py:CLASS",
     ):
         save(tiny_model(bridge=Ear()), tmp_path / "m")
+    with pytest.raises(ConfigError, match="a Loud cannot be saved"):  # it would come back as a StackMLP
+        save(tiny_model(bridge=Loud(32, 32)), tmp_path / "m")
 
 
 def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_model(tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ from models.tiny import TOKENIZER, tiny_llm
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from ossicle.encoders.w2v_bert import W2vBertEncoder
-from ossicle.errors import ConfigError, DependencyError
+from ossicle.errors import BridgeError, ConfigError, DependencyError, EncoderError, RequestError
 from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
+from ossicle.hub.own import file_of
 from ossicle.infer.ask import ask
+from ossicle.train.checkpoint import newest
 from ossicle.train.loop import run
 from ossicle.train.parts import build, llm_reference
-from ossicle.train.recipe import BridgePart, Parts, read_recipe
+from ossicle.train.recipe import BridgePart, Parts, Recipe, read_recipe
+from ossicle.train.stage import _bridge_is_new
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "own-parts.yaml"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -146,3 +149,86 @@ def test_where_an_llm_lies_that_is_referred_to(published: tuple[Path, Path]) -> 
     assert llm_reference(Parts(llm_from=str(llm), llm_bits=4)) == Reference(
         str(llm.resolve()), sha256=digest(llm / "model.safetensors")
     )
+
+
+# Parts of one's own
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WAVLM, LOUDEST = f"{EXAMPLES / 'own_encoder.py'}:WavLM", f"{EXAMPLES / 'own_bridge.py'}:Loudest"
+SHORT = ("connect.budget.audio_hours=0.003", "connect.data.pool_items=12", "connect.data.batch_s=2")
+OWN = (f"parts.encoder_from={WAVLM}", "parts.bridge=null", f"parts.bridge_from={LOUDEST}", "parts.bridge_config={k: 4}")
+
+
+def test_parts_of_ones_own_train_and_are_given_again_to_load(published: tuple[Path, Path], tmp_path: Path) -> None:
+    overrides = (*OWN, f"parts.llm_from={published[1]}", "parts.context=300", "holdout=0.3", *SHORT)
+    own = manifest(tmp_path, 12)
+    folder = run(RECIPE, out=tmp_path / "out", data=own, overrides=overrides, device="cpu")
+    assert json.loads((tmp_path / "out" / "score.json").read_text())["tasks"]["transcribe"]["n"] > 0
+    with pytest.raises(RequestError, match=r"own_encoder\.py:WavLM, and a model folder never brings code"):
+        load(folder)
+    made = load(folder, parts={"encoder": WAVLM, "bridge": LOUDEST})
+    assert (type(made.encoder).__name__, type(made.bridge).__name__, made.bridge.k) == ("WavLM", "Loudest", 4)
+    assert ask(made, str(tmp_path / "3.wav"), max_tokens=4).ledger.audio_tokens == 6  # of 24 frames
+    identity = newest(tmp_path / "out" / "checkpoints").state["stages"][0]
+    for source in (WAVLM, LOUDEST):
+        assert digest(file_of(source))[:12] in identity
+
+
+def test_a_base_takes_parts_of_ones_own() -> None:
+    parts = Parts(base="mini", bridge_from=LOUDEST, bridge_config={"k": 2})
+    made = build(parts, name="x", seed=1)
+    assert type(made.bridge).__name__ == "Loudest" and made.bridge.width_in == made.encoder.width
+    stage = read_recipe(RECIPE, ("parts={base: mini}",)).stages[0]
+    for one, new in ((Parts(base="mini"), False), (parts, True)):
+        assert _bridge_is_new(Recipe("x", one, (stage,)), 0) == new
+
+
+BROKEN = """
+from ossicle.bridge.pooling import MeanPool
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+
+class Miscounts(WhisperEncoder):
+    def __init__(self, layers):
+        super().__init__(WhisperSettings(width=16, layers=layers, heads=2, ffn=32, max_frames=100))
+
+    def n_frames(self, n_samples):
+        return n_samples // 320 + 2
+
+class Greedy(MeanPool):
+    def max_tokens(self, n_frames):
+        return 0
+"""
+
+
+def test_a_promise_that_is_broken_is_told_before_training(published: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BROKEN)
+    named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}")
+    broken = (f"parts.encoder_from={tmp_path / 'mine.py'}:Miscounts", "parts.encoder_config={layers: 1}")
+    arguments = {"out": tmp_path / "out", "data": manifest(tmp_path, 2), "device": "cpu"}
+    with pytest.raises(EncoderError, match=r"does not keep what an encoder promises: length: .* n_frames says"):
+        run(RECIPE, overrides=(*named, *broken), **arguments)
+    broken = ("parts.bridge=null", f"parts.bridge_from={tmp_path / 'mine.py'}:Greedy")
+    with pytest.raises(
+        BridgeError, match=r"does not keep what a bridge promises: length: .* max_tokens says at most 0"
+    ):
+        run(RECIPE, overrides=(*named, *broken), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        ((f"parts.bridge_from={LOUDEST}",), "parts names both bridge and bridge_from"),
+        (
+            ("parts.bridge=null", "parts.bridge_from=runs/x"),
+            r"bridge_from is a class of your own, FILE.py:CLASS \(got 'ru",
+        ),
+        (
+            ("parts.encoder_config={k: 4}",),
+            "parts.encoder_config is for a class of your own: encoder_from: FILE.py:CLASS",
+        ),
+        (("parts.bridge_config={k: 4}",), "parts.bridge_config is for a class of your own: bridge_from: FILE.py:CLASS"),
+    ],
+)
+def test_recipes_of_parts_of_ones_own_are_checked(overrides: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        read_recipe(RECIPE, ("parts.encoder_from=e", "parts.llm_from=l", *overrides))

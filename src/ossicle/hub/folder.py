@@ -34,6 +34,7 @@ from ossicle.hub.description import (
     read_description,
     records,
 )
+from ossicle.hub.own import OWN, own_part
 from ossicle.hub.parts import build_bridge, build_encoder, describe
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
@@ -116,13 +117,22 @@ def save(
     return target
 
 
-def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto") -> AudioLM:
+def load(
+    model: str | Path = "mini",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    parts: Mapping[str, Any] | None = None,
+) -> AudioLM:
     """Read a model.
 
     Args:
         model: a shipped name, a model folder, or a folder in the Qwen2-Audio layout.
         device: "auto" (the first GPU, else the CPU) or a device of torch.
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16" or "float16".
+        parts: where the model was made with an encoder or a bridge of one's own: "encoder" and "bridge" to
+            "FILE.py:CLASS", which runs that file, or to a part that gets the weights. Nothing that a folder names is
+            ever run.
 
     Returns:
         The model, in evaluation mode.
@@ -130,7 +140,9 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     Raises:
         NotFoundError: neither a shipped name nor a folder.
         CheckpointError: the folder is incomplete, of another format, or its weights do not match its description.
-        RequestError: an unknown ``device`` or ``dtype``.
+        RequestError: an unknown ``device`` or ``dtype``; a part of one's own that is not given, or one that is given
+            and not wanted.
+        ConfigError: a part that is given cannot be built.
     """
     place, kind = place_of(device), dtype
     if dtype == "auto":
@@ -138,12 +150,24 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     if kind not in DTYPES:
         raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
     folder = find(model)
+    given = dict(parts or {})
+    if not given.keys() <= {"encoder", "bridge"}:
+        raise RequestError(f"parts are encoder and bridge, got {', '.join(map(repr, given))}")
     if layout_of(folder) == QWEN2_AUDIO:
+        if given:
+            raise _unwanted(next(iter(given)))
         return load_qwen2_audio(folder).to(device=place, dtype=DTYPES[kind])
     about = read_description(folder)
+    own: dict[str, Any] = {
+        name: own_part(name, said, given.pop(name, None))
+        for name, said in (("encoder", about.encoder), ("bridge", about.bridge))
+        if said.kind == OWN
+    }
+    if given:
+        raise _unwanted(next(iter(given)))
     try:
-        encoder = build_encoder(about.encoder.kind, about.encoder.config)
-        bridge = build_bridge(about.bridge.kind, about.bridge.config)
+        encoder = own["encoder"] if "encoder" in own else build_encoder(about.encoder.kind, about.encoder.config)
+        bridge = own["bridge"] if "bridge" in own else build_bridge(about.bridge.kind, about.bridge.config)
     except (ConfigError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # torch's, for absurd sizes
         raise CheckpointError(f"{folder}: no part can be made as {CONFIG} says: {error}", code="bad_format") from error
     for part, said in ((encoder, about.encoder), (bridge, about.bridge)):
@@ -166,6 +190,13 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     if about.adapter is not None:
         _load_adapter(made, inside(folder, about.adapter))
     return made.to(device=place, dtype=DTYPES[kind]).eval()
+
+
+def _unwanted(name: str) -> RequestError:
+    return RequestError(
+        f"the {name} of this model is one of ossicle's: leave it out of parts, or set your own on the model "
+        "that load gives"
+    )
 
 
 def layout_of(folder: Path) -> str | None:

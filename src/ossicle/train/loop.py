@@ -22,8 +22,10 @@ from torch import nn
 
 from ossicle.errors import CheckpointError, RequestError, TrainingError
 from ossicle.evaluate.report import tables
+from ossicle.hub.description import digest
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.folder import save as save_model
+from ossicle.hub.own import file_of
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import merge_lora, target_layers
 from ossicle.train.checkpoint import Checkpoint, newest
@@ -145,9 +147,10 @@ class Run:
         folder = self._save_folder(self.out / "model")
         manifest = self.data or self.recipe.stages[-1].data.manifest
         longest = fitting(self.recipe.stages[-1].data, self.model).max_clip_s
-        scores = (
-            score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out, longest) if manifest else None
-        )
+        scores = None
+        if manifest:
+            made = load(str(folder), parts=self.recipe.parts.own)
+            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest)
         if scores is not None:
             print(tables(scores), file=sys.stderr)
         return folder
@@ -291,10 +294,11 @@ class Run:
         save_checkpoint(self.out / "checkpoints", self.place.step, Checkpoint(groups, state))
 
     def _identity(self, index: int) -> str:
-        """What a resumed stage must share: its part of the recipe, and the manifest that it reads with what is held
-        out of it."""
+        """What a resumed stage must share: its part of the recipe, the files of parts of one's own, and the manifest
+        that it reads with what is held out of it."""
         manifest = self.data or self.recipe.stages[index].data.manifest
-        own = self.recipe.stage_hash(index)
+        files = self.recipe.parts.own.values()
+        own = "-".join([self.recipe.stage_hash(index), *(digest(file_of(one))[:12] for one in files)])
         if manifest is None:
             return own
         read = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()[:12]

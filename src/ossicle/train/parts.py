@@ -15,9 +15,11 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
-from ossicle.errors import ConfigError
+from ossicle.errors import BridgeError, ConfigError, EncoderError
+from ossicle.evaluate.contracts import check_bridge, check_encoder
 from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
+from ossicle.hub.own import build_own
 from ossicle.hub.parts import build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
@@ -32,6 +34,8 @@ TEMPLATE = (
 """One token opens a turn and one closes it: a small LLM that writes letters spends none on words like "assistant"."""
 LONGEST = 4096
 """Context of a published LLM where the recipe says none, if it has as many positions."""
+TRIALS = 2
+"""Batches with which each promise of a part of one's own is tried before training; `check_encoder` tries more."""
 POSITION_SCALE, CONVOLUTION_SCALE = 0.1, 2.0
 BLANK = "\u2581"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
@@ -106,6 +110,41 @@ def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | St
     return build_bridge(part.kind, settings)
 
 
+def _encoder(parts: Parts) -> Any:
+    """The encoder that a recipe names, None if it names none.
+
+    Raises:
+        EncoderError: one of one's own that breaks a promise.
+    """
+    if "encoder" in parts.own:
+        source = parts.own["encoder"]
+        encoder = build_own(source, parts.encoder_config)
+        found = check_encoder(encoder, examples=TRIALS)
+        if not found.kept:
+            raise EncoderError(f"{source} does not keep what an encoder promises: {'; '.join(found.faults)}")
+        return encoder
+    if parts.encoder_from is not None:
+        return published_encoder(parts.encoder_from)
+    return None if parts.encoder is None else new_encoder(parts.encoder)
+
+
+def _bridge(parts: Parts, encoder: Any, width_out: int) -> Any:
+    """The bridge that a recipe names, None if it names none.
+
+    Raises:
+        BridgeError: one of one's own that breaks a promise.
+    """
+    if "bridge" not in parts.own:
+        return None if parts.bridge is None else new_bridge(parts.bridge, encoder.width, width_out)
+    source = parts.own["bridge"]
+    widths = {"width_in": encoder.width, "width_out": width_out}
+    bridge = build_own(source, {**widths, **(parts.bridge_config or {})})
+    found = check_bridge(bridge, rate_hz=encoder.rate_hz, examples=TRIALS)
+    if not found.kept:
+        raise BridgeError(f"{source} does not keep what a bridge promises: {'; '.join(found.faults)}")
+    return bridge
+
+
 def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
     """The model of a recipe before its first step.
 
@@ -116,26 +155,28 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
         seed: of the random weights.
 
     Raises:
-        ConfigError: neither a base nor all three parts, or a new encoder without a new bridge.
+        ConfigError: neither a base nor all three parts, or a new encoder without a new bridge; a part of one's own that
+            cannot be built, EncoderError and BridgeError where it breaks a promise.
         CheckpointError: a published part that cannot be read.
         DependencyError: an LLM in 4 bits without a GPU or without bitsandbytes.
     """
     torch.manual_seed(seed)
     if parts.base is not None:
         return _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
-    encoder: Any = None if parts.encoder is None else new_encoder(parts.encoder)
-    if parts.encoder_from is not None:
-        encoder = published_encoder(parts.encoder_from)
-    if encoder is None or parts.bridge is None or (parts.llm is None and parts.llm_from is None):
-        raise ConfigError("a recipe without a base must name encoder (or encoder_from), bridge and llm (or llm_from)")
+    encoder = _encoder(parts)
+    bridged = parts.bridge is not None or parts.bridge_from is not None
+    if encoder is None or not bridged or (parts.llm is None and parts.llm_from is None):
+        raise ConfigError(
+            "a recipe without a base must name encoder (or encoder_from), bridge (or bridge_from) and llm (or llm_from)"
+        )
     if parts.llm is not None:
         tokenizer = letter_tokenizer()
-        bridge = new_bridge(parts.bridge, encoder.width, parts.llm.width)
+        bridge = _bridge(parts, encoder, parts.llm.width)
         llm: Any = new_llm(parts.llm, tokenizer)
         context = parts.llm.context
     else:
         llm, tokenizer = published_llm(str(parts.llm_from), bits=parts.llm_bits)
-        bridge = new_bridge(parts.bridge, encoder.width, llm.get_input_embeddings().weight.shape[1])
+        bridge = _bridge(parts, encoder, llm.get_input_embeddings().weight.shape[1])
         context = parts.context or min(getattr(llm.config, "max_position_embeddings", LONGEST), LONGEST)
     pattern = "full" if parts.llm_bits is None else "frozen"
     return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern=pattern, name=name)
@@ -157,10 +198,10 @@ def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:
     if parts.encoder is not None or parts.llm is not None or parts.llm_from is not None:
         raise ConfigError("a recipe with a base may name encoder_from and a new bridge; its LLM is the base's")
     if parts.encoder_from is not None:
-        if parts.bridge is None:
+        if parts.bridge is None and parts.bridge_from is None:
             raise ConfigError("another encoder needs a new bridge: name parts.bridge beside encoder_from")
-        model.encoder = published_encoder(parts.encoder_from)
-    if parts.bridge is not None:
-        model.bridge = new_bridge(parts.bridge, model.encoder.width, model.table.weight.shape[1])
+        model.encoder = _encoder(parts)
+    bridge = _bridge(parts, model.encoder, model.table.weight.shape[1])
+    model.bridge = model.bridge if bridge is None else bridge
     model.name = name
     return model

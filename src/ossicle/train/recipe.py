@@ -18,6 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
+from ossicle.hub.own import is_own
 
 NAME = re.compile(r"[\w-]+")
 MELS = (80, 128)
@@ -57,6 +58,9 @@ class Parts:
     ``context`` the most tokens of prompt and answer for such an LLM (by default all its positions, at most 4,096).
     ``llm_bits`` of 4 holds it in 4 bits on a GPU: it stays frozen, or gets a LoRA in the last stage that is not merged,
     and the model's folder refers to its weights.
+
+    A part of one's own is a class in a file, ``encoder_from`` or ``bridge_from`` as ``FILE.py:CLASS``; it is built with
+    the arguments ``encoder_config`` or ``bridge_config``, a bridge also with ``width_in`` and ``width_out``.
     """
 
     base: str | None = None
@@ -67,6 +71,15 @@ class Parts:
     llm_from: str | None = None
     context: int | None = None
     llm_bits: Literal[4] | None = None
+    encoder_config: dict[str, Any] | None = None
+    bridge_from: str | None = None
+    bridge_config: dict[str, Any] | None = None
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The parts of one's own: "encoder" and "bridge" to ``FILE.py:CLASS``."""
+        named = {"encoder": self.encoder_from, "bridge": self.bridge_from}
+        return {key: one for key, one in named.items() if one is not None and is_own(one)}
 
 
 @dataclass(frozen=True)
@@ -182,7 +195,7 @@ def _said(parts: Parts) -> dict[str, Any]:
     """The parts without options that are younger than the first recipes, where they are not used: a run that was begun
     before an option came goes on."""
     said = asdict(parts)
-    for key in ("encoder_from", "llm_from", "context", "llm_bits"):
+    for key in ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config"):
         if said[key] is None:
             del said[key]
     if said["encoder"] is not None and not said["encoder"]["window"]:
@@ -319,6 +332,16 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
         yield (
             getattr(parts, one) is None or getattr(parts, f"{one}_from") is None,
             f"parts names both {one} and {one}_from: a part is new or published, not both",
+        )
+    yield parts.bridge is None or parts.bridge_from is None, "parts names both bridge and bridge_from"
+    yield (
+        parts.bridge_from is None or "bridge" in parts.own,
+        f"parts.bridge_from is a class of your own, FILE.py:CLASS (got {parts.bridge_from!r})",
+    )
+    for one in ("encoder", "bridge"):
+        yield (
+            getattr(parts, f"{one}_config") is None or one in parts.own,
+            f"parts.{one}_config is for a class of your own: {one}_from: FILE.py:CLASS",
         )
     yield parts.context is None or parts.llm_from is not None, "parts.context is of the LLM that llm_from names"
     yield parts.context is None or parts.context > 0, f"parts.context must be above 0 (got {parts.context})"

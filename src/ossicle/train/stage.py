@@ -99,7 +99,7 @@ def put_lora(stage: Stage, model: AudioLM) -> None:
 
 
 def _bridge_is_new(recipe: Recipe, index: int) -> bool:
-    kept = recipe.parts.base is not None and recipe.parts.bridge is None
+    kept = recipe.parts.base is not None and recipe.parts.bridge is None and recipe.parts.bridge_from is None
     return not kept and not any("bridge" in stage.trains for stage in recipe.stages[:index])
 
 
