@@ -173,6 +173,7 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
         ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),
+        ("hear.prompts=tags", "hear: prompts: tags ask the tasks of the world, in a stage that tells or answers"),
         ("connect.lora_targets=q_proj", "connect: lora_targets is for a stage that trains lora"),
         ("tune.lora_rank=0", "tune: lora_rank must be above 0"),
         ("tune.optimizer.clip_norm=0", "tune: optimizer.clip_norm must be above 0"),
@@ -201,6 +202,11 @@ def test_a_recipe_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch)
         read_recipe(TINY)
 
 
+def test_tags_do_not_ask_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a: prompts: tags ask the tasks of the world"):
+        read_recipe(staged(tmp_path, prompts="tags", data={"source": "manifest", "manifest": "m.jsonl"}))
+
+
 def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     plain = Parts(encoder=WhisperSettings(), bridge=BridgePart(), llm=LlmPart())
     said = _said(plain)
@@ -217,7 +223,7 @@ def test_the_stages_of_the_shipped_model_keep_their_identity() -> None:
     assert hashes[4:8] == ["50983f03182c", "204963a2b730", "4c9670f6563b", "efb19b8c6465"]
 
 
-@pytest.mark.parametrize("override", ["tune.lora_targets=q_proj", "tune.checkpointing=true"])
+@pytest.mark.parametrize("override", ["tune.lora_targets=q_proj", "tune.checkpointing=true", "tune.prompts=tags"])
 def test_an_option_of_a_stage_that_is_used_is_part_of_its_identity(override: str) -> None:
     hashes = [read_recipe(TINY, change).stage_hash(3) for change in ((), (override,))]
     assert hashes[0] == "7c5e20a1f64c" != hashes[1]

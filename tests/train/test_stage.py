@@ -71,6 +71,13 @@ def test_sources_that_cannot_serve_are_refused(tmp_path: Path) -> None:
             source_of(RECIPE, index, own)
 
 
+def test_a_stage_that_asks_by_tags_asks_the_world(tmp_path: Path) -> None:
+    recipe = changed(2, prompts="tags")
+    assert source_of(recipe, 2, None).tags and not source_of(RECIPE, 2, None).tags
+    with pytest.raises(ConfigError, match="stage connect asks by tags, which the items of a manifest do not have"):
+        source_of(recipe, 2, manifest(tmp_path, 0.1))
+
+
 def test_each_stage_has_its_objective() -> None:
     model = tiny_model()
     hear = Hear(whisper(model))

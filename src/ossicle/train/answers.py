@@ -17,13 +17,14 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
+from ossicle.prompt.tags import Tags
 from ossicle.tensors import Features, side_by_side
 from ossicle.train.hear import Hear, HearItem
 from ossicle.train.objectives import IGNORE, Batch, Loss, Spans
 from ossicle.train.sources import Sample
 from ossicle.world.telling import TELL_HZ, tell
 
-Turns = Sequence[tuple[str | None, str]]
+Turns = Sequence[tuple[str | Tags | None, str]]
 """Questions and answers about one clip; None where the audio is the question."""
 
 

@@ -119,7 +119,8 @@ class Run:
             project_dir=out,
         )
         self.accelerator.init_trackers("tensorboard")
-        self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
+        made = build(recipe.parts, name=recipe.name, seed=recipe.seed, stages=recipe.stages)
+        self.model = made.to(self.accelerator.device)
         for stage in recipe.stages:
             if "lora" in stage.trains:  # now: a pattern that matches nothing must not wait for its stage
                 target_layers(self.model.llm, stage.lora_targets)

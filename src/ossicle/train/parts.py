@@ -23,7 +23,9 @@ from ossicle.hub.own import build_own
 from ossicle.hub.parts import build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
-from ossicle.train.recipe import BridgePart, LlmPart, Parts
+from ossicle.train.recipe import BridgePart, LlmPart, Parts, Stage
+from ossicle.world.tagging import tokens_of
+from ossicle.world.tasks import TASKS
 
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 SPECIALS = ("<|endoftext|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", *ROLES)
@@ -145,7 +147,7 @@ def _bridge(parts: Parts, encoder: Any, width_out: int) -> Any:
     return bridge
 
 
-def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
+def build(parts: Parts, *, name: str, seed: int, stages: tuple[Stage, ...] = ()) -> AudioLM:
     """The model of a recipe before its first step.
 
     Args:
@@ -153,16 +155,19 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
             the bridge new.
         name: what messages call it.
         seed: of the random weights.
+        stages: those of the recipe; the tags with which they ask become special tokens, and rows of the embeddings.
 
     Raises:
         ConfigError: neither a base nor all three parts, or a new encoder without a new bridge; a part of one's own that
-            cannot be built, EncoderError and BridgeError where it breaks a promise.
+            cannot be built, or breaks a promise (EncoderError, BridgeError); tags that no stage learns.
         CheckpointError: a published part that cannot be read.
         DependencyError: an LLM in 4 bits without a GPU or without bitsandbytes.
     """
     torch.manual_seed(seed)
     if parts.base is not None:
-        return _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
+        model = _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
+        add_tags(model.tokenizer, model.llm, stages)
+        return model
     encoder = _encoder(parts)
     bridged = parts.bridge is not None or parts.bridge_from is not None
     if encoder is None or not bridged or (parts.llm is None and parts.llm_from is None):
@@ -171,15 +176,47 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
         )
     if parts.llm is not None:
         tokenizer = letter_tokenizer()
+        add_tags(tokenizer, None, stages)
         bridge = _bridge(parts, encoder, parts.llm.width)
         llm: Any = new_llm(parts.llm, tokenizer)
         context = parts.llm.context
     else:
         llm, tokenizer = published_llm(str(parts.llm_from), bits=parts.llm_bits)
+        add_tags(tokenizer, llm, stages)
         bridge = _bridge(parts, encoder, llm.get_input_embeddings().weight.shape[1])
         context = parts.context or min(getattr(llm.config, "max_position_embeddings", LONGEST), LONGEST)
     pattern = "full" if parts.llm_bits is None else "frozen"
     return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern=pattern, name=name)
+
+
+def add_tags(tokenizer: Any, llm: Any, stages: tuple[Stage, ...]) -> None:
+    """Make the tags with which stages ask special tokens, in place, and give the LLM rows for them.
+
+    Args:
+        tokenizer: gets what it lacks.
+        llm: gets rows where it has too few; None for one that is still to be made.
+        stages: in their order.
+
+    Raises:
+        ConfigError: a stage asks with tags that are new, and neither it nor one before it trains the LLM with them.
+    """
+    learned = set(tokenizer.get_added_vocab())
+    new: list[str] = []
+    for stage in stages:
+        if stage.prompts == "plain":
+            continue
+        wanted = tokens_of(tuple(key.partition(":")[0] for key in stage.data.tasks or TASKS))
+        lacking = [one for one in wanted if one not in learned]
+        if lacking and "llm" not in stage.trains:
+            raise ConfigError(
+                f"stage {stage.name} asks by tags such as {lacking[0]}, which are new rows of the LLM's embeddings: a "
+                "frozen LLM never learns them, so this stage, or one before it with prompts: tags, must train llm"
+            )
+        learned |= set(lacking)
+        new += lacking
+    tokenizer.add_tokens([AddedToken(one, special=True, normalized=False) for one in new], special_tokens=True)
+    if llm is not None and len(tokenizer) > llm.get_input_embeddings().weight.shape[0]:
+        llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
 
 
 def llm_reference(parts: Parts) -> Reference | None:

@@ -141,6 +141,7 @@ class Stage:
     ``lora_targets`` is a regular expression for the ends of the names of the LLM's linear layers that get a LoRA (all
     but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
     computed again for their gradients instead of being kept: less memory, more time.
+    ``prompts`` of "tags" asks the world's tasks by hierarchical tags (`ossicle.world.tagging`) instead of in words.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Stage:
     lora_rank: int = 16
     lora_targets: str | None = None
     checkpointing: bool = False
+    prompts: Literal["plain", "tags"] = "plain"
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,9 @@ class Recipe:
 
 def _said_of(stage: Stage) -> dict[str, Any]:
     """A stage without options that are younger than the first recipes, where they are not used, as `_said`."""
-    younger = {one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing")}
+    younger = {
+        one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing", "prompts")
+    }
     return {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
 
 
@@ -269,6 +273,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         yield NAME.fullmatch(stage.name) is not None, f"a stage's name is letters, digits, - and _ (got {stage.name!r})"
         yield len(stage.trains) > 0, f"{stage.name}: trains names nothing"
         yield not {"llm", "lora"} <= set(stage.trains), f"{stage.name}: trains names both llm and lora"
+        yield (
+            stage.prompts == "plain" or (stage.objective != "hear" and data.source == "world"),
+            f"{stage.name}: prompts: tags ask the tasks of the world, in a stage that tells or answers",
+        )
         yield (
             stage.lora_targets is None or "lora" in stage.trains,
             f"{stage.name}: lora_targets is for a stage that trains lora",

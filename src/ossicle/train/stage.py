@@ -36,9 +36,12 @@ def source_of(recipe: Recipe, index: int, data: str | None) -> Source:
     manifest = data or stage.data.manifest
     if data is None and stage.data.source == "world":
         settings, dry = stage.data, stage.objective == "tell"
-        return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean)
+        tags = stage.prompts == "tags"
+        return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean, tags=tags)
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
+    if stage.prompts == "tags":
+        raise ConfigError(f"stage {stage.name} asks by tags, which the items of a manifest do not have: prompts: plain")
     if stage.objective != "answer" or stage.hear_weight > 0:
         what = stage.objective if stage.objective != "answer" else "hear_weight"
         raise ConfigError(
