@@ -228,7 +228,8 @@ def train(
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For checkpoints and model; runs/RECIPE.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for all stages together.")] = None,
     encoder: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="A published encoder: Whisper, wav2vec 2.0, w2v-BERT 2.0.")
+        str | None,
+        typer.Option(metavar="FOLDER", help="Published: Whisper, wav2vec 2.0, w2v-BERT 2.0; or FILE.py:CLASS."),
     ] = None,
     llm: Annotated[str | None, typer.Option(metavar="FOLDER", help="A published LLM with its tokenizer.")] = None,
     begun: Annotated[

@@ -91,6 +91,11 @@ def test_what_cannot_be_built_is_told(tmp_path: Path, source: str, message: str)
             build_own(source.format(tmp_path))
 
 
+def test_arguments_must_be_plain(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a folder can tell only arguments that JSON can: .*not JSON serializable"):
+        build_own(f"{written(tmp_path)}:Twice", {"width_in": 4, "width_out": tmp_path})
+
+
 def test_a_folder_tells_which_class_it_was_and_gives_it_its_weights_again(made: tuple[AudioLM, Path, str]) -> None:
     model, folder, source = made
     said = json.loads((folder / "config.json").read_text())["bridge"]

@@ -6,6 +6,7 @@ and hashes; does not know what a part must do (`evaluate.contracts` does).
 """
 
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -74,9 +75,14 @@ def build_own(source: str, arguments: Mapping[str, Any] | None = None) -> Any:
         The part, which can be saved.
 
     Raises:
-        ConfigError: no such file or class, a file or a class that raises, or a class that is no ``torch.nn.Module``.
+        ConfigError: no such file or class, a file or a class that raises, a class that is no ``torch.nn.Module``, or
+            arguments that JSON cannot hold.
     """
     path, given = file_of(source), dict(arguments or {})
+    try:
+        json.dumps(given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{source}: a folder can tell only arguments that JSON can: {error}") from error
     name = source.rpartition(":")[2]
     sha256 = digest(path)
     found = getattr(_imported(path, sha256), name, None)
