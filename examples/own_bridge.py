@@ -30,7 +30,8 @@ class Loudest(Runs, torch.nn.Module):  # `Runs`: the lengths of a bridge that ma
         return AudioTokens(tokens, lengths, *run_spans(frames, lengths, self.k, self.tail))
 
 
-model = ossicle.load(*sys.argv[2:3])
-model.bridge = Loudest(model.encoder.width, model.bridge.width_out, k=4).eval()
-print(ossicle.check_bridge(model.bridge))
-print(ossicle.ask(model, sys.argv[1], max_tokens=20).ledger)  # untrained: look at what was given and heard
+if __name__ == "__main__":
+    model = ossicle.load(*sys.argv[2:3])
+    model.bridge = Loudest(model.encoder.width, model.bridge.width_out, k=4).eval()
+    print(ossicle.check_bridge(model.bridge))
+    print(ossicle.ask(model, sys.argv[1], max_tokens=20).ledger)  # untrained: look at what was given and heard

@@ -34,7 +34,7 @@ class WavLM(torch.nn.Module):
         return Frames(values, torch.tensor(n_frames), self.rate_hz, features.durations_s)
 
 
-model, encoder = ossicle.load(*sys.argv[2:3]), WavLM()
-print(ossicle.check_encoder(encoder))
-model.encoder, model.bridge = encoder, MeanPool(encoder.width, model.bridge.width_out).eval()
-print(ossicle.ask(model, sys.argv[1], max_tokens=20).ledger)  # untrained: look at what was given and heard
+if __name__ == "__main__":
+    model, encoder = ossicle.load(*sys.argv[2:3]), WavLM()
+    model.encoder, model.bridge = encoder, MeanPool(encoder.width, model.bridge.width_out).eval()
+    print(ossicle.check_encoder(encoder), ossicle.ask(model, sys.argv[1], max_tokens=20).ledger, sep="\n")  # untrained

@@ -19,6 +19,7 @@ from ossicle import errors
 from ossicle.cli import run, split_arguments
 from ossicle.errors import RequestError
 from ossicle.hub.folder import save
+from ossicle.hub.own import build_own
 from ossicle.infer.ask import ask
 
 LEDGER = [
@@ -424,6 +425,27 @@ def test_info_shows_parts_and_environment_and_verifies(ossicle, folder, tmp_path
         file.write(b"\1\2\3\4")
     got, _, err = ossicle("info", "--model", damaged, "--verify")
     assert got == 6 and err.startswith("error: hash_mismatch: ") and err.count("\n") == 1
+
+
+def test_a_part_of_ones_own_is_run_where_it_is_named(ossicle, wav, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from ossicle.bridge.pooling import MeanPool\n\n\nclass Mine(MeanPool):\n    pass\n"
+    )
+    named = f"{tmp_path / 'mine.py'}:Mine"
+    bridge = build_own(named, {"width_in": 32, "width_out": 32})
+    model = str(save(tiny_model(bridge=bridge), tmp_path / "m"))
+    commands = (("ask", wav, "--max-tokens", 2), ("transcribe", wav, "--max-tokens", 2), ("info",))
+    for command in commands:
+        exit_code, _, err = ossicle(*command, "--model", model)
+        assert (
+            exit_code == 2 and "error: missing_parameter: the bridge is a class of its maker's own, mine.py:Mine" in err
+        )
+        assert ossicle(*command, "--model", model, "--part", f"bridge={named}")[0] == 0
+        exit_code, _, err = ossicle(*command, "--model", model, "--part", named)
+        assert exit_code == 2 and "--part reads encoder=FILE.py:CLASS or bridge=FILE.py:CLASS" in err
+    scored = ("evaluate", "--model", model, "--limit", 1, "--data", tmp_path / "d.jsonl", "--part", f"bridge={named}")
+    (tmp_path / "d.jsonl").write_text(json.dumps({"audio": wav, "text": "a"}) + "\n")
+    assert ossicle(*scored)[0] == 0
 
 
 def test_a_recipe_that_is_not_there_is_told(ossicle, tmp_path):

@@ -45,6 +45,10 @@ MaxTokens = Annotated[int, typer.Option(help="Most tokens to write for one answe
 Temperature = Annotated[float, typer.Option(help="0 is greedy, up to 2.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 DrawSeed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
+OwnParts = Annotated[
+    list[str] | None,
+    typer.Option("--part", metavar="encoder=FILE.py:CLASS", help="The model's encoder or bridge of your own; is run."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -140,6 +144,7 @@ def ask(
     device: Device = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
+    parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
     """Ask about sound files, each by itself; without a question, what is said in the file is the question.
@@ -148,7 +153,7 @@ def ask(
     "-" is standard input.
     """
     files, question = split_arguments(arguments)
-    opened = _opener(model, device, threads)
+    opened = _opener(model, device, threads, parts)
 
     def one(file: str) -> None:
         from ossicle.audio.io import probe
@@ -186,12 +191,13 @@ def transcribe(
     device: Device = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
+    parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
     """Write down what is said in sound files of any length; "-" is standard input. --max-tokens is for each window."""
     if files.count(STANDARD_INPUT) > 1:
         raise RequestError("standard input (-) can be read once only")
-    opened = _opener(model, device, threads)
+    opened = _opener(model, device, threads, parts)
 
     def one(file: str) -> None:
         from ossicle.audio.io import probe
@@ -222,7 +228,8 @@ def train(
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For checkpoints and model; runs/RECIPE.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Time for all stages together.")] = None,
     encoder: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="A published encoder: Whisper, wav2vec 2.0, w2v-BERT 2.0.")
+        str | None,
+        typer.Option(metavar="FOLDER", help="Published: Whisper, wav2vec 2.0, w2v-BERT 2.0; or FILE.py:CLASS."),
     ] = None,
     llm: Annotated[str | None, typer.Option(metavar="FOLDER", help="A published LLM with its tokenizer.")] = None,
     begun: Annotated[
@@ -286,6 +293,7 @@ def evaluate(
     device: Device = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
+    parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
     """Score a model: error rate or accuracy with 95 % intervals, beside silence and another clip's audio."""
@@ -293,12 +301,12 @@ def evaluate(
     from ossicle.evaluate.score import evaluate as score
 
     result = score(
-        _opener(model, device, threads)(),
+        _opener(model, device, threads, parts)(),
         suite=suite,
         manifest=data,
         limit=limit,
         seed=seed,
-        compare=None if compare is None else _opener(compare, device, threads)(),
+        compare=None if compare is None else _opener(compare, device, threads, None)(),
         show=partial(print, file=sys.stderr, flush=True),
     )
     if as_json:
@@ -334,6 +342,7 @@ def world(
 def info(
     model: Model = "mini",
     verify: Annotated[bool, typer.Option("--verify", help="Read the model's files and compare their hashes.")] = False,
+    parts: OwnParts = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -346,7 +355,10 @@ def info(
         _print_pairs(found)
     if verify:
         folder.verify(model)
-    described = {"model": describe(folder.load(model, device="cpu")), **({"verified": True} if verify else {})}
+    described = {
+        "model": describe(folder.load(model, device="cpu", parts=_own(parts))),
+        **({"verified": True} if verify else {}),
+    }
     if as_json:
         _print_json(found | described)
     else:
@@ -408,15 +420,29 @@ def _source(file: str) -> str | BinaryIO:
     return sys.stdin.buffer if file == STANDARD_INPUT else file
 
 
-def _opener(model: str, device: str, threads: int | None) -> Callable[[], Any]:
+def _own(parts: Sequence[str] | None) -> dict[str, str]:
+    """What `load` wants of ``encoder=FILE.py:CLASS``.
+
+    Raises:
+        RequestError: something else.
+    """
+    pairs = [one.partition("=") for one in parts or ()]
+    wrong = [name + equals + source for name, equals, source in pairs if not equals]
+    if wrong:
+        raise RequestError(f"--part reads encoder=FILE.py:CLASS or bridge=FILE.py:CLASS, got {wrong[0]!r}")
+    return {name: source for name, _, source in pairs}
+
+
+def _opener(model: str, device: str, threads: int | None, parts: Sequence[str] | None) -> Callable[[], Any]:
     """A function that loads the model when it is first called, so that bad audio is refused before."""
+    own = _own(parts)
 
     @cache
     def opened() -> Any:
         from ossicle.hub.folder import load
 
         _set_threads(threads)
-        return load(model, device=device)
+        return load(model, device=device, parts=own)
 
     return opened
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.evaluate.contracts import check_bridge, check_encoder
+from ossicle.hub.own import build_own
 
+OWN = Path(__file__).parents[2] / "examples"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 CONVOLUTIONS = {"conv_dim": (32,) * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
 ENCODERS: dict[str, Callable[[], Any]] = {
@@ -28,8 +31,13 @@ ENCODERS: dict[str, Callable[[], Any]] = {
 BRIDGES: dict[str, Callable[[], Any]] = {
     "MeanPool": lambda: MeanPool(16, 8, k=3),
     "MeanPool drop": lambda: MeanPool(16, 8, k=3, tail="drop"),
+    "MeanPool rms": lambda: MeanPool(16, 8, k=2, output_norm="rms", norm_in=False),
     "StackMLP": lambda: StackMLP(16, 8, k=4, hidden=32),
     "StackSwiGLU": lambda: StackSwiGLU(16, 8, k=4, hidden=32),
+    "StackMLP drop": lambda: StackMLP(16, 8, k=4, hidden=32, tail="drop"),
+    "Loudest of one's own": lambda: build_own(
+        f"{OWN / 'own_bridge.py'}:Loudest", {"width_in": 16, "width_out": 8, "k": 3}
+    ),
 }
 
 
@@ -38,6 +46,12 @@ def test_our_encoders_keep_every_promise(name: str) -> None:
     torch.manual_seed(0)
     found = check_encoder(ENCODERS[name]())
     assert found.kept and str(found).endswith("every promise is kept"), str(found)
+
+
+def test_an_encoder_of_ones_own_keeps_every_promise() -> None:
+    torch.manual_seed(0)
+    found = check_encoder(build_own(f"{OWN / 'own_encoder.py'}:WavLM"), examples=2)  # all of them in test_examples.py
+    assert found.kept, str(found)
 
 
 @pytest.mark.parametrize("name", BRIDGES)
@@ -77,9 +91,38 @@ class Narrow(WhisperEncoder):
         return replace(frames, values=frames.values[..., 1:])
 
 
+def changes(kind: Any, name: str, change: Callable[[Any], dict[str, Any]], **values: Any) -> Any:
+    """A class whose output is changed in one thing."""
+
+    def forward(self: Any, given: Any) -> Any:
+        out = kind.forward(self, given)
+        return replace(out, **change(out))
+
+    return type(name, (kind,), {"forward": forward, **values})
+
+
+Mute = changes(WhisperEncoder, "Mute", lambda f: {"lengths": f.lengths * 0}, n_frames=lambda self, n: 0)
+Floats = changes(WhisperEncoder, "Floats", lambda f: {"lengths": f.lengths.double()})
+Hasty = changes(WhisperEncoder, "Hasty", lambda f: {"durations_s": f.durations_s + 1})
+Slow = changes(WhisperEncoder, "Slow", lambda f: {"rate_hz": 40.0})
+
+
+class Crowd(WhisperEncoder):
+    """A clip in company gets the frames of the longest."""
+
+    def forward(self, features: Any) -> Any:
+        frames = super().forward(features)
+        return replace(frames, lengths=torch.full_like(frames.lengths, int(frames.lengths.max())))
+
+
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
+        (Mute, r"length: a clip of \d+ samples at \d+ Hz gives no frame"),
+        (Floats, r"length: lengths are torch\.float64 on cpu, wanted int64 on the CPU"),
+        (Hasty, r"length: a clip of .* lasts \d+\.\d+ s, durations_s says \d+\.\d+"),
+        (Slow, r"coverage: a clip of .*: its frames end [+-]\d\.\d+ s from its end, wanted 0 to 0\.025 s after it"),
+        (Crowd, r"batch: a clip of .* gives \d+ frames alone, \d+ in a batch"),
         (Miscounts, r"length: a clip of \d+ samples at \d+ Hz gives \d+ frames, n_frames says \d+"),
         (Leaks, r"batch: .* its frames differ by \d+ alone and in a batch"),
         (Deaf, r"coverage: .* sample 0 changes no frame, so it is not heard"),
@@ -92,6 +135,17 @@ def test_a_broken_encoder_is_told_what_it_broke(kind: Any, fault: str) -> None:
     found = check_encoder(kind(ENCODER))
     assert not found.kept and str(found).splitlines()[0] == f"{kind.__name__}: {len(found.faults)} broken"
     assert any(re.fullmatch(fault + ".*", one) for one in found.faults), str(found)
+
+
+def test_a_few_examples_find_a_fault_too() -> None:
+    assert not check_encoder(Miscounts(ENCODER), examples=2).kept
+    assert not check_bridge(Holes(16, 8, k=3), examples=2).kept
+
+
+def test_a_part_that_cannot_be_called_is_told() -> None:
+    names = ("width", "rate_hz", "sample_rate", "max_samples", "features", "n_frames", "parameters")
+    silent = type("Silent", (), dict.fromkeys(names, print))()
+    assert check_encoder(silent).faults == ("promise: it cannot be called",)
 
 
 def test_what_is_no_part_at_all_lacks_all_that_is_promised() -> None:
@@ -125,9 +179,38 @@ class Frozen(MeanPool):
         return replace(tokens, values=tokens.values.detach().requires_grad_())
 
 
+Silent = changes(MeanPool, "Silent", lambda t: {"lengths": t.lengths * 0})
+Wide = changes(MeanPool, "Wide", lambda t: {"values": torch.cat([t.values, t.values], -1)})
+Spanless = changes(MeanPool, "Spanless", lambda t: {"spans_s": t.spans_s[..., :1]})
+Late = changes(MeanPool, "Late", lambda t: {"spans_s": t.spans_s + 1})
+Gaps = changes(MeanPool, "Gaps", lambda t: {"spans_s": t.spans_s * torch.tensor([1.0, 0.9])})
+Peeks = changes(MeanPool, "Peeks", lambda t: {"values": t.values + t.values.shape[1] * t.values.ne(0)})
+Wrong = type("Wrong", (MeanPool,), {"n_tokens": lambda self, n: 1, "max_tokens": lambda self, n: n})
+
+
+class Levels(MeanPool):
+    """A clip in company gives the tokens of the shortest, and says that its rate is not fixed."""
+
+    fixed_rate = False
+
+    def forward(self, frames: Any) -> Any:
+        tokens = super().forward(frames)
+        n = int(tokens.lengths.min())
+        shape = {"values": tokens.values[:, :n], "spans_s": tokens.spans_s[:, :n]}
+        return replace(tokens, lengths=torch.full_like(tokens.lengths, n), **shape)
+
+
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
+        (Silent, r"length: \d+ frames give no token"),
+        (Wide, r"length: values have the shape .*16\), wanted .*8\) \(B, N, width_out\)"),
+        (Spanless, r"length: spans_s has the shape .*1\), wanted .*2\) \(B, N, 2\)"),
+        (Late, r"coverage: the first span begins at 1 s, wanted 0"),
+        (Gaps, r"coverage: the spans have a hole, or overlap"),
+        (Peeks, r"batch: the tokens of \d+ frames differ by \d.* alone and in a batch"),
+        (Wrong, r"length: \d+ frames give \d+ tokens, n_tokens says 1"),
+        (Levels, r"batch: \d+ frames give \d+ tokens alone, \d+ in a batch"),
         (Holes, r"coverage: spans and tail_s end at"),
         (Padded, r"batch: places past the \d+ tokens of a clip are not zero"),
         (Greedy, r"length: \d+ frames give \d+ tokens, max_tokens says at most \d+"),

@@ -121,6 +121,17 @@ def test_an_unmerged_lora_lies_beside_the_llm_and_comes_back(tmp_path: Path, fam
         _without_first(tmp_path / "a", "adapter/adapter_model.safetensors")
 
 
+def test_a_folder_keeps_where_the_lora_is(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    model = tiny_model()
+    add_lora(model, 2, targets="q_proj|v_proj")
+    again = load(save(model, tmp_path / "a"))
+    ours, theirs = (set(dict(one.llm.named_parameters())) for one in (model, again))
+    assert ours == theirs and sum("lora_A" in name for name in theirs) == 4
+    said = json.loads((tmp_path / "a" / "adapter" / "adapter_config.json").read_text())["target_modules"]
+    assert said == [f"model.layers.{i}.self_attn.{one}_proj" for i in (0, 1) for one in "qv"]
+
+
 def _without_first(folder: Path, name: str) -> None:
     """Take the first weight out of a file, and load."""
     tensors = load_file(folder / name)
@@ -161,6 +172,22 @@ def test_a_reference_to_a_repository_that_is_not_here_is_an_error(folder: Path) 
 def test_a_trained_llm_cannot_be_referred_to(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"the LLM was trained \(pattern 'full'\): its weights must be saved"):
         save(tiny_model(pattern="full"), tmp_path / "m", llm=Reference("x"))
+
+
+def test_an_llm_in_few_bits_is_referred_to_or_not_saved(tmp_path: Path) -> None:
+    model = tiny_model()
+    whole = save(model, tmp_path / "whole")
+    model.llm.hf_quantizer = object()  # as `transformers` marks it
+    with pytest.raises(RequestError, match=r"held in 4 bits, which no folder can hold: refer to its weights"):
+        save(model, tmp_path / "a")
+    again = load(save(model, tmp_path / "b", llm=Reference(str(whole / "llm"))))
+    assert torch.equal(answers(again), answers(model)) and not (tmp_path / "b" / "llm").exists()
+
+
+def test_the_qwen2_audio_layout_takes_no_parts_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_audio"}')
+    with pytest.raises(RequestError, match="the encoder of this model is one of ossicle's: leave it out of parts"):
+        load(tmp_path, parts={"encoder": "mine.py:Mine"})
 
 
 def test_card_and_origin_are_written(tmp_path: Path) -> None:
@@ -283,12 +310,18 @@ class Ear(torch.nn.Module):
     width_in = width_out = 32
 
 
+class Loud(StackMLP):
+    """Computes something else than what it is derived from."""
+
+
 def test_an_unknown_part_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match="a Ear cannot be saved: files know the encoders whisper, wav2vec2, w2v_bert and the bridges mean",
+        match=r"a Ear cannot be saved: files know the encoders whisper, .* and parts that .*build_own\('FILE.py:CLASS",
     ):
         save(tiny_model(bridge=Ear()), tmp_path / "m")
+    with pytest.raises(ConfigError, match="a Loud cannot be saved"):  # it would come back as a StackMLP
+        save(tiny_model(bridge=Loud(32, 32)), tmp_path / "m")
 
 
 def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_model(tmp_path: Path) -> None:

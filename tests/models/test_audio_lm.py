@@ -1,4 +1,4 @@
-"""AudioLM: hearing, splicing, and the equalities: batched = alone, cached = uncached, cropped = never read."""
+"""AudioLM: hearing, splicing, and what was cropped was never read; the other equalities are in test_families.py."""
 
 from dataclasses import replace
 
@@ -16,36 +16,10 @@ from ossicle.models.audio_lm import MAX_BATCH, AudioLM, Heard
 from ossicle.prompt.chat import Prompt, Slot, end_of_turn
 from ossicle.tensors import AudioTokens, Frames
 
-from .tiny import ENCODER, FAMILIES, TOKENIZER, asked, noise, tiny_llm, tiny_model
+from .tiny import ENCODER, TOKENIZER, asked, noise, tiny_llm, tiny_model
 
 MODEL = tiny_model()
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_batch_gives_the_logits_of_each_prompt_alone(family: str) -> None:
-    model = tiny_model(family)
-    several = [asked(model, [0.3], "Yes?"), asked(model, [1.1, 0.5]), asked(model, [], "No clip at all, only this.")]
-    further = torch.tensor([[5, 9, 30], [7, 8, 40], [6, 3, 50]])
-    state, first = model.prefill([p for p, _ in several], [h for _, h in several])
-    together = [first, *(model.step(further[:, i], state) for i in range(3))]
-    for row, (prompt, heard) in enumerate(several):
-        state, first = model.prefill([prompt], [heard])
-        alone = [first, *(model.step(further[row : row + 1, i], state) for i in range(3))]
-        torch.testing.assert_close(torch.stack([x[row] for x in together]), torch.cat(alone), **CLOSE)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_cache_gives_what_reading_everything_again_gives(family: str) -> None:
-    model = tiny_model(family)
-    prompt, heard = asked(model, [0.7])
-    state, got = model.prefill([prompt], [heard])
-    ids = list(prompt.ids)
-    for token in (5, 77, 2):
-        vectors = model.embed([Prompt(ids, prompt.slots)], [heard])[0][None]
-        torch.testing.assert_close(got, model.llm(inputs_embeds=vectors).logits[:, -1], **CLOSE)
-        got = model.step(torch.tensor([token]), state)
-        ids.append(token)
 
 
 def test_several_tokens_at_once_are_read_as_one_by_one() -> None:
@@ -254,3 +228,14 @@ def test_an_encoder_may_cut_long_clips_itself() -> None:
         assert heard.spans_s[0, 0] == 0 and heard.seconds_heard == pytest.approx(clip.duration_s)
         torch.testing.assert_close(heard.spans_s[1:, 0], heard.spans_s[:-1, 1])
         assert float(heard.spans_s[-1, 1]) == pytest.approx(clip.duration_s)
+
+
+def test_an_llm_in_few_bits_cannot_be_trained_in_full() -> None:
+    llm = tiny_llm()
+    llm.hf_quantizer = object()  # as `transformers` marks it
+    parts = (WhisperEncoder(ENCODER), MeanPool(32, 32), llm, TOKENIZER)
+    with pytest.raises(
+        ConfigError, match="an LLM in 4 bits cannot be trained in full: choose the pattern frozen or lora"
+    ):
+        AudioLM(*parts, context=100, pattern="full")
+    assert AudioLM(*parts, context=100).quantized and not MODEL.quantized

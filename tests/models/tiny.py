@@ -7,8 +7,16 @@ import torch
 from prompt.vocabularies import byte_level
 from torch import nn
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -22,7 +30,9 @@ from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Message, Prompt, render
 
-FAMILIES = ("qwen2", "qwen3", "llama")
+FAMILIES = ("qwen2", "qwen3", "llama", "mistral", "gemma", "gemma2", "gemma3")
+WINDOW = 8
+"""Tokens that a layer with a sliding window looks back: every prompt of the tests is longer."""
 ENCODER = WhisperSettings(width=32, layers=1, heads=2, ffn=64, max_frames=100)
 TOKENIZER = byte_level()
 
@@ -45,6 +55,15 @@ def tiny_llm(family: str = "qwen2", *, tied: bool = True) -> Any:
             return Qwen2ForCausalLM(Qwen2Config(**sizes))
         case "qwen3":
             return Qwen3ForCausalLM(Qwen3Config(head_dim=8, **sizes))
+        case "mistral":
+            return MistralForCausalLM(MistralConfig(sliding_window=WINDOW, **sizes))
+        case "gemma":
+            return GemmaForCausalLM(GemmaConfig(head_dim=8, **sizes))
+        case "gemma2":
+            return Gemma2ForCausalLM(Gemma2Config(head_dim=8, sliding_window=WINDOW, **sizes))
+        case "gemma3":
+            layers = ["sliding_attention", "full_attention"]
+            return Gemma3ForCausalLM(Gemma3TextConfig(head_dim=8, sliding_window=WINDOW, layer_types=layers, **sizes))
         case _:
             return LlamaForCausalLM(LlamaConfig(**sizes))
 

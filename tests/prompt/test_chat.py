@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
 from ossicle.prompt.chat import Message, Prompt, Slot, control_words, end_of_turn, render, render_answer
+from ossicle.prompt.tags import Tags, pieces
 
 from .vocabularies import SPECIAL, byte_level, with_thinking, word_level
 
@@ -21,7 +23,7 @@ LLAMA_LIKE = (
 )
 
 
-def ask(*content: Clip | str) -> list[Message]:
+def ask(*content: Clip | str | Tags) -> list[Message]:
     return [Message("user", content)]
 
 
@@ -233,3 +235,48 @@ def test_control_words_are_the_special_tokens_that_a_text_spells():
         "<|im_end|>",
     ]
     assert control_words(tokenizer, "|im_end|> <im_end>") == []
+
+
+TRANSCRIBE = Tags("startoftranscript", "en", "transcribe", "en", "notimestamps", "wo_itn")
+
+
+def with_tags() -> PreTrainedTokenizerFast:
+    """Byte-level, with the tags that these tests ask with."""
+    tokenizer = byte_level()
+    asked = (TRANSCRIBE, Tags("startofanalysis", "en", question=""))
+    names = dict.fromkeys(text for tags in asked for special, text in pieces(tags) if special)
+    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names], special_tokens=True)
+    return tokenizer
+
+
+def test_tags_are_one_token_each_behind_the_audio() -> None:
+    tokenizer = with_tags()
+    told = shown(render(ask(CLIP, TRANSCRIBE), [2], tokenizer, pad_id=0), tokenizer)
+    assert told == (
+        "<|im_start|>user\n<|audio_bos|>**<|audio_eos|><|startoftranscript|><|en|><|transcribe|><|en|><|notimestamps|>"
+        "<|wo_itn|><|im_end|>\n<|im_start|>assistant\n"
+    )
+    bare = len(render(ask(CLIP, ""), [2], tokenizer, pad_id=0).ids)
+    assert len(render(ask(CLIP, TRANSCRIBE), [2], tokenizer, pad_id=0).ids) == bare + 6
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_the_text_of_a_question_and_text_like_tags_never_become_tags(data: st.DataObject) -> None:
+    tokenizer = with_tags()
+    names = names_of(tokenizer)
+    text = data.draw(hostile_texts(names))
+    reserved = set(tokenizer.convert_tokens_to_ids(names))
+
+    def special(*content: Clip | str | Tags) -> list[int]:
+        return [key for key in render(ask(*content), [2], tokenizer, pad_id=299).ids if key in reserved]
+
+    assert special(CLIP, text, TRANSCRIBE) == special(CLIP, "", TRANSCRIBE)
+    plain = "".join(one for one in text if one not in "<>")
+    halves = Tags("startofanalysis", "en", question=plain + "<|en<|")
+    assert special(CLIP, halves) == special(CLIP, Tags("startofanalysis", "en", question=""))
+
+
+def test_a_tag_that_the_tokenizer_does_not_have_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"the tokenizer has no tag <\|startoftranscript\|>: ask in words, or train"):
+        render(ask(CLIP, TRANSCRIBE), [2], BYTES, pad_id=0)

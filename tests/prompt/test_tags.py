@@ -10,6 +10,7 @@ from ossicle.errors import RequestError
 from ossicle.prompt.tags import (
     INSTRUCTIONS,
     LANGUAGES,
+    OWN_INSTRUCTIONS,
     SOURCES,
     STARTS,
     TASKS,
@@ -18,6 +19,7 @@ from ossicle.prompt.tags import (
     Timed,
     parse,
     parse_words,
+    pieces,
     render,
     render_words,
     time_tag,
@@ -55,6 +57,22 @@ def test_the_released_vocabulary() -> None:
     assert len(ids) == 155_165 - 151_643 and list(ids.values()) == list(range(151_643, 155_165))
     assert {token: ids[token] for token in RELEASED} == RELEASED
     assert not any(source in token for token in ids for source in SOURCES)  # ours, and marked so
+    assert not any(own in token for token in ids for own in OWN_INSTRUCTIONS)
+    assert all(own.startswith("own_") for own in OWN_INSTRUCTIONS)
+
+
+def test_pieces_tell_tags_from_text() -> None:
+    asked = Tags("startofanalysis", "en", question="who?", source="source_speech")
+    assert pieces(asked) == [
+        (True, "<|startofanalysis|>"),
+        (True, "<|en|>"),
+        (True, "<|source_speech|>"),
+        (True, "<|question|>"),
+        (False, "who?"),
+        (True, "<|answer|>"),
+    ]
+    own = Tags("startofanalysis", "unknown", "keyword", "en", "notimestamps", "own_count")
+    assert all(special for special, _ in pieces(own)) and parse(render(own)) == (own, "")
 
 
 @pytest.mark.parametrize("text", PROMPTS)

@@ -525,6 +525,33 @@ def test_a_mistake_in_the_last_stage_is_told_before_the_first(tmp_path: Path, ov
     assert not (tmp_path / "out").exists()
 
 
+def test_a_stage_that_computes_its_layers_twice_ends_as_the_same_stage_without(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    (tmp_path / "own.jsonl").write_text(
+        "".join(json.dumps({"audio": "a.wav", "text": f"text {i}"}) + "\n" for i in range(6))
+    )
+    short = yaml.safe_load(TINY.read_text())
+    changes = {"budget": {"audio_hours": 0.002, "share": 1}, "hear_weight": 0.0, "lora_targets": "q_proj|v_proj"}
+    short["stages"] = [{**short["stages"][3], **changes}]
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(yaml.safe_dump(short))
+    made = Run(tiny_recipe(), tmp_path / "new", minutes=None, data=None, device="cpu").model.llm.named_parameters()
+    before = {name: value.detach().half().float() for name, value in made}
+    arguments = {"recipe": recipe, "data": str(tmp_path / "own.jsonl")}
+    plain = load(train(tmp_path / "plain", **arguments))
+    twice = load(train(tmp_path / "twice", "tune.checkpointing=true", **arguments))
+    for (name, one), other in zip(plain.named_parameters(), twice.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-2, msg=name)
+    moved = {name for name, value in plain.llm.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {f"model.layers.0.self_attn.{one}_proj.weight" for one in "qv"}
+
+
+def test_a_layer_that_no_lora_can_be_on_is_told_before_the_first_stage(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no linear layer that lora_targets 'query' matches"):
+        train(tmp_path / "out", "tune.lora_targets=query")
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
 def test_a_run_goes_on_only_with_its_own_data(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
     lines = [json.dumps({"id": f"x{i}", "audio": "a.wav", "text": f"text {i}"}) for i in range(12)]

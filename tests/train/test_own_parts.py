@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,16 @@ from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from ossicle.cli import run as ossicle
 from ossicle.encoders.w2v_bert import W2vBertEncoder
-from ossicle.errors import ConfigError
+from ossicle.errors import BridgeError, ConfigError, DependencyError, EncoderError, RequestError
+from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
+from ossicle.hub.own import file_of
 from ossicle.infer.ask import ask
+from ossicle.train.checkpoint import newest
 from ossicle.train.loop import run
-from ossicle.train.parts import build
-from ossicle.train.recipe import BridgePart, Parts
+from ossicle.train.parts import build, llm_reference
+from ossicle.train.recipe import BridgePart, Parts, Recipe, read_recipe
+from ossicle.train.stage import _bridge_is_new
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "own-parts.yaml"
@@ -160,3 +165,143 @@ def test_a_part_is_new_or_published(published: tuple[Path, Path], tmp_path: Path
     named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}")
     with pytest.raises(ConfigError, match=fault):
         run(RECIPE, out=tmp_path, data=manifest(tmp_path, 2), overrides=(*named, override), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (("parts.llm_bits=8",), r"parts\.llm_bits: Input should be 4"),
+        (("connect.trains=[bridge, llm]",), r"connect: an LLM in 4 bits \(parts\.llm_bits\) cannot be trained in full"),
+        (("parts.llm_from=null",), r"parts\.llm_bits is of the LLM that llm_from names"),
+        (
+            ("stages=[{name: a, objective: answer, trains: [lora], budget: &b {audio_hours: 1, share: 1}}, "
+             "{name: b, objective: answer, trains: [bridge], budget: *b}]",),
+            "a: a LoRA on an LLM in 4 bits is never merged, so only the last stage can train it",
+        ),
+    ],
+)  # fmt: skip
+def test_an_llm_in_4_bits_can_only_be_read(overrides: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        read_recipe(RECIPE, ("parts.encoder_from=e", "parts.llm_from=l", "parts.llm_bits=4", *overrides))
+
+
+def test_an_llm_in_4_bits_needs_what_is_not_here(published: tuple[Path, Path], tmp_path: Path) -> None:
+    if torch.cuda.is_available() and find_spec("bitsandbytes"):
+        pytest.skip("there is a GPU and bitsandbytes: nothing is lacking")
+    named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}", "parts.llm_bits=4")
+    with pytest.raises(DependencyError, match=r"an LLM in 4 bits needs .*(CUDA|ossicle\[quant\]).*: not found here"):
+        run(RECIPE, out=tmp_path / "out", data=manifest(tmp_path, 2), overrides=named, device="cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="an LLM in 4 bits needs a GPU with CUDA")
+def test_a_lora_on_an_llm_in_4_bits_trains_and_its_folder_refers_to_the_llm(
+    published: tuple[Path, Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    overrides = (
+        f"parts.encoder_from={published[0]}",
+        f"parts.llm_from={published[1]}",
+        "parts.llm_bits=4",
+        "parts.context=300",
+        "connect.trains=[bridge, lora]",
+        "connect.budget.audio_hours=0.003",
+        "connect.data.pool_items=12",
+        "connect.data.batch_s=2",
+    )
+    for _ in range(2):  # the second time it is finished: its LoRA is found again
+        folder = run(RECIPE, out=tmp_path / "out", data=manifest(tmp_path, 12), overrides=overrides, device="cuda")
+    made = load(str(folder))
+    assert (made.pattern, made.quantized) == ("lora", False) and not (folder / "llm").exists()
+    assert ask(made, str(tmp_path / "3.wav"), max_tokens=4).ledger.audio_tokens > 0
+
+
+def test_where_an_llm_lies_that_is_referred_to(published: tuple[Path, Path]) -> None:
+    llm = published[1]
+    assert llm_reference(Parts(llm_from=str(llm))) is None
+    assert llm_reference(Parts(llm_from="a/b", llm_bits=4)) == Reference("a/b")
+    assert llm_reference(Parts(llm_from=str(llm), llm_bits=4)) == Reference(
+        str(llm.resolve()), sha256=digest(llm / "model.safetensors")
+    )
+
+
+# Parts of one's own
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WAVLM, LOUDEST = f"{EXAMPLES / 'own_encoder.py'}:WavLM", f"{EXAMPLES / 'own_bridge.py'}:Loudest"
+SHORT = ("connect.budget.audio_hours=0.003", "connect.data.pool_items=12", "connect.data.batch_s=2")
+OWN = (f"parts.encoder_from={WAVLM}", "parts.bridge=null", f"parts.bridge_from={LOUDEST}", "parts.bridge_config={k: 4}")
+
+
+def test_parts_of_ones_own_train_and_are_given_again_to_load(published: tuple[Path, Path], tmp_path: Path) -> None:
+    overrides = (*OWN, f"parts.llm_from={published[1]}", "parts.context=300", "holdout=0.3", *SHORT)
+    own = manifest(tmp_path, 12)
+    folder = run(RECIPE, out=tmp_path / "out", data=own, overrides=overrides, device="cpu")
+    assert json.loads((tmp_path / "out" / "score.json").read_text())["tasks"]["transcribe"]["n"] > 0
+    with pytest.raises(RequestError, match=r"own_encoder\.py:WavLM, and a model folder never brings code"):
+        load(folder)
+    made = load(folder, parts={"encoder": WAVLM, "bridge": LOUDEST})
+    assert (type(made.encoder).__name__, type(made.bridge).__name__, made.bridge.k) == ("WavLM", "Loudest", 4)
+    assert ask(made, str(tmp_path / "3.wav"), max_tokens=4).ledger.audio_tokens == 6  # of 24 frames
+    identity = newest(tmp_path / "out" / "checkpoints").state["stages"][0]
+    for source in (WAVLM, LOUDEST):
+        assert digest(file_of(source))[:12] in identity
+
+
+def test_a_base_takes_parts_of_ones_own() -> None:
+    parts = Parts(base="mini", bridge_from=LOUDEST, bridge_config={"k": 2})
+    made = build(parts, name="x", seed=1)
+    assert type(made.bridge).__name__ == "Loudest" and made.bridge.width_in == made.encoder.width
+    stage = read_recipe(RECIPE, ("parts={base: mini}",)).stages[0]
+    for one, new in ((Parts(base="mini"), False), (parts, True)):
+        assert _bridge_is_new(Recipe("x", one, (stage,)), 0) == new
+
+
+BROKEN = """
+from ossicle.bridge.pooling import MeanPool
+from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
+
+class Miscounts(WhisperEncoder):
+    def __init__(self, layers):
+        super().__init__(WhisperSettings(width=16, layers=layers, heads=2, ffn=32, max_frames=100))
+
+    def n_frames(self, n_samples):
+        return n_samples // 320 + 2
+
+class Greedy(MeanPool):
+    def max_tokens(self, n_frames):
+        return 0
+"""
+
+
+def test_a_promise_that_is_broken_is_told_before_training(published: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(BROKEN)
+    named = (f"parts.encoder_from={published[0]}", f"parts.llm_from={published[1]}")
+    broken = (f"parts.encoder_from={tmp_path / 'mine.py'}:Miscounts", "parts.encoder_config={layers: 1}")
+    arguments = {"out": tmp_path / "out", "data": manifest(tmp_path, 2), "device": "cpu"}
+    with pytest.raises(EncoderError, match=r"does not keep what an encoder promises: length: .* n_frames says"):
+        run(RECIPE, overrides=(*named, *broken), **arguments)
+    broken = ("parts.bridge=null", f"parts.bridge_from={tmp_path / 'mine.py'}:Greedy")
+    with pytest.raises(
+        BridgeError, match=r"does not keep what a bridge promises: length: .* max_tokens says at most 0"
+    ):
+        run(RECIPE, overrides=(*named, *broken), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        ((f"parts.bridge_from={LOUDEST}",), "parts names both bridge and bridge_from"),
+        (
+            ("parts.bridge=null", "parts.bridge_from=runs/x"),
+            r"bridge_from is a class of your own, FILE.py:CLASS \(got 'ru",
+        ),
+        (
+            ("parts.encoder_config={k: 4}",),
+            "parts.encoder_config is for a class of your own: encoder_from: FILE.py:CLASS",
+        ),
+        (("parts.bridge_config={k: 4}",), "parts.bridge_config is for a class of your own: bridge_from: FILE.py:CLASS"),
+    ],
+)
+def test_recipes_of_parts_of_ones_own_are_checked(overrides: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        read_recipe(RECIPE, ("parts.encoder_from=e", "parts.llm_from=l", *overrides))

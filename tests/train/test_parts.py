@@ -1,21 +1,31 @@
 """The parts of a model before training."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models.tiny import tiny_llm
+from prompt.vocabularies import byte_level
 
+from ossicle.audio.clip import Clip
 from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
-from ossicle.errors import BridgeError, ConfigError, NotFoundError
-from ossicle.hub.folder import save
-from ossicle.train.parts import LETTERS, SPECIALS, build, letter_tokenizer, new_bridge, new_encoder
-from ossicle.train.recipe import BridgePart, Parts
+from ossicle.errors import BridgeError, ConfigError, NotFoundError, RequestError
+from ossicle.hub.folder import load, save
+from ossicle.infer.ask import ask
+from ossicle.prompt.tags import Tags
+from ossicle.train.answers import Answer
+from ossicle.train.parts import LETTERS, SPECIALS, add_tags, build, letter_tokenizer, new_bridge, new_encoder
+from ossicle.train.recipe import BridgePart, Data, Parts
+from ossicle.train.sources import World
+from ossicle.world.tagging import tokens_of
 
 from .support import tiny_model, tiny_recipe
 
@@ -120,7 +130,7 @@ def test_a_base_gives_all_that_is_not_said(tmp_path: Path) -> None:
 def test_parts_that_make_no_model_are_refused() -> None:
     parts = tiny_recipe().parts
     for missing in ("encoder", "bridge", "llm"):
-        with pytest.raises(ConfigError, match=r"without a base must name encoder .*, bridge and llm"):
+        with pytest.raises(ConfigError, match=r"without a base must name encoder .*, bridge .* and llm"):
             build(Parts(**{**vars(parts), missing: None}), name="tiny", seed=1)
     with pytest.raises(ConfigError, match="may name another encoder and a new bridge; its LLM is the base's"):
         build(Parts(base="mini", llm=parts.llm), name="tiny", seed=1)
@@ -128,3 +138,59 @@ def test_parts_that_make_no_model_are_refused() -> None:
         build(Parts(base="mini", encoder=parts.encoder), name="tiny", seed=1)
     with pytest.raises(NotFoundError, match="nobody"):
         build(Parts(base="nobody"), name="tiny", seed=1)
+
+
+# Tags
+
+TAGGED = replace(tiny_recipe().stages[2], prompts="tags", trains=("bridge", "llm"), data=Data(tasks={"count": 1.0}))
+COUNT = Tags("startofanalysis", "unknown", "keyword", "en", "notimestamps", "own_count")
+
+
+def test_only_the_tags_that_stages_ask_with_become_tokens_and_rows() -> None:
+    plain, made = (build(tiny_recipe().parts, name="t", seed=3, stages=stages) for stages in ((), (TAGGED,)))
+    new = set(made.tokenizer.get_vocab()) - set(plain.tokenizer.get_vocab())
+    assert new == set(tokens_of(("count",))) and made.table.weight.shape[0] == len(made.tokenizer)
+    assert set(plain.tokenizer.get_vocab()) == set(TOKENIZER.get_vocab())
+
+
+def test_a_base_gets_rows_and_a_tagged_question_is_answered_and_saved(tmp_path: Path) -> None:
+    model = build(Parts(base="mini"), name="t", seed=3, stages=(TAGGED,))
+    before = build(Parts(base="mini"), name="t", seed=3)
+    n = before.table.weight.shape[0]
+    assert model.table.weight.shape[0] == len(model.tokenizer) == n + len(tokens_of(("count",)))
+    assert torch.equal(model.table.weight[:n], before.table.weight)
+    assert model.llm.get_output_embeddings().weight is model.table.weight
+    sample = World(1, 0, "train", {"count": 1.0}, tags=True).sample(0)
+    item = Answer(model).item(sample, np.random.default_rng(0))
+    ids = model.tokenizer.convert_tokens_to_ids(list(tokens_of(("count",))))
+    assert set(ids) <= set(item.prompt.ids)
+    clip = Clip(sample.samples, 16_000)
+    again = load(save(model, tmp_path / "m"))
+    assert ask(again, clip, COUNT, max_tokens=2).text == ask(model.eval(), clip, COUNT, max_tokens=2).text
+    with pytest.raises(RequestError, match=r"the tokenizer has no tag <\|own_count\|>|no tag <\|startofanalysis\|>"):
+        ask(before.eval(), clip, COUNT, max_tokens=2)
+    later = build(Parts(base=str(tmp_path / "m")), name="t", seed=3, stages=(replace(TAGGED, trains=("bridge",)),))
+    assert torch.equal(later.table.weight, model.table.weight)  # it has them: a frozen LLM may be asked by them
+
+
+def test_tags_that_nothing_learns_are_refused() -> None:
+    frozen = replace(TAGGED, name="frozen", trains=("bridge",))
+    message = r"stage frozen asks by tags such as <\|startofanalysis\|>, which are new rows .* must train llm"
+    for stages in ((frozen,), (replace(TAGGED, prompts="plain"), frozen), (frozen, TAGGED)):
+        with pytest.raises(ConfigError, match=message):
+            build(tiny_recipe().parts, name="t", seed=3, stages=stages)
+    build(tiny_recipe().parts, name="t", seed=3, stages=(TAGGED, frozen))
+    other = replace(frozen, data=Data(tasks={"when": 1.0}))
+    with pytest.raises(ConfigError, match=r"stage frozen asks by tags such as <\|own_when\|>"):
+        build(tiny_recipe().parts, name="t", seed=3, stages=(TAGGED, other))
+
+
+@pytest.mark.parametrize("family", ["qwen2", "gemma2"])
+def test_a_published_llm_keeps_its_rows_and_gets_more(family: str) -> None:
+    llm, tokenizer = tiny_llm(family), byte_level()
+    ids = torch.arange(5)
+    llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    before = llm.get_input_embeddings()(ids)
+    add_tags(tokenizer, llm, (TAGGED,))
+    assert llm.get_input_embeddings().weight.shape[0] == len(tokenizer) == llm.config.vocab_size
+    assert torch.equal(llm.get_input_embeddings()(ids), before)  # Gemma's scale too

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossicle.errors import ConfigError, DataError
+from ossicle.prompt.tags import Tags
 from ossicle.train.sources import Manifest, Sample, World, divided
 
 QUIET = {"sound": 1.0, "count": 2.0, "instrument": 1.0}
@@ -167,3 +168,12 @@ def test_clean_scenes_are_the_same_without_noise_and_rooms():
     for as_drawn, cleaned in scenes:
         assert (cleaned.noise, cleaned.room, cleaned.tilt_db) == (None, 0.0, 0.0)
         assert cleaned.parts == as_drawn.parts
+
+
+def test_the_world_is_asked_by_tags() -> None:
+    plain, asked = (World(1, 0, "train", {"count": 1.0, "said": 1.0}, dry=True, tags=tags) for tags in (False, True))
+    for i in range(6):
+        one, other = plain.sample(i), asked.sample(i)
+        assert isinstance(one.question, str) and isinstance(other.question, Tags)
+        assert (one.answer, one.task) == (other.answer, other.task) and other.more == ()
+        assert other.question.question == (one.question if one.task == "said" else None)

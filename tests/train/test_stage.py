@@ -73,6 +73,13 @@ def test_sources_that_cannot_serve_are_refused(tmp_path: Path) -> None:
             source_of(RECIPE, index, own)
 
 
+def test_a_stage_that_asks_by_tags_asks_the_world(tmp_path: Path) -> None:
+    recipe = changed(2, prompts="tags")
+    assert source_of(recipe, 2, None).tags and not source_of(RECIPE, 2, None).tags
+    with pytest.raises(ConfigError, match="stage connect asks by tags, which the items of a manifest do not have"):
+        source_of(recipe, 2, manifest(tmp_path, 0.1))
+
+
 def test_each_stage_has_its_objective() -> None:
     model = tiny_model()
     hear = Hear(model.encoder)
@@ -115,6 +122,13 @@ def test_a_stage_moves_what_it_names_and_nothing_else(stage: Stage, moves: set[s
     assert found == moves and model.training
     heads = [value for value in hear.parameters() if any(value is one for one in trained)]
     assert len(heads) == (len(list(hear.parameters())) if stage in (HEAR, TUNE) else 0)
+
+
+def test_a_lora_goes_where_the_recipe_says_and_only_there() -> None:
+    recipe, model = changed(3, lora_targets="q_proj"), tiny_model()
+    enter(recipe, 3, model, objective_of(CONNECT, model, None), source_of(recipe, 3, None))
+    found = {name.rpartition(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name}
+    assert found == {"llm.base_model.model.model.layers.0.self_attn.q_proj"}
 
 
 def test_matrices_decay_and_the_encoder_has_its_own_rate() -> None:

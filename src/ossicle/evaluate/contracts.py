@@ -44,31 +44,33 @@ class Checked:
         return "\n".join([f"{self.part}: {len(self.faults)} broken", *(f"- {fault}" for fault in self.faults)])
 
 
-def check_encoder(encoder: Any, *, seed: int = 0) -> Checked:
+def check_encoder(encoder: Any, *, seed: int = 0, examples: int = EXAMPLES) -> Checked:
     """Try the contracts of an encoder on random clips of two samples to 2 s, of several rates, alone and in batches.
 
     Args:
         encoder: any object; in evaluation mode, if it has modes.
         seed: of the clips.
+        examples: batches of three clips for each promise; a few find most faults.
 
     Returns:
         What is broken, nothing if all is kept. Nothing is raised: what the encoder raises is a fault.
     """
-    return _checked(encoder, _encoder_checks(encoder, seed))
+    return _checked(encoder, _encoder_checks(encoder, seed, examples))
 
 
-def check_bridge(bridge: Any, *, rate_hz: float = 50.0, seed: int = 0) -> Checked:
+def check_bridge(bridge: Any, *, rate_hz: float = 50.0, seed: int = 0, examples: int = EXAMPLES) -> Checked:
     """Try the contracts of a bridge on random frames of clips of 1 to 60 frames, alone and in batches.
 
     Args:
         bridge: any object; in evaluation mode, if it has modes.
         rate_hz: frames a second of the encoder that it is meant for.
         seed: of the frames.
+        examples: batches of three clips for each promise.
 
     Returns:
         As `check_encoder`.
     """
-    return _checked(bridge, _bridge_checks(bridge, rate_hz, seed))
+    return _checked(bridge, _bridge_checks(bridge, rate_hz, seed, examples))
 
 
 Check = tuple[str, Callable[[], str | None]]
@@ -103,26 +105,26 @@ def _missing(part: Any, values: tuple[str, ...], methods: tuple[str, ...]) -> st
 # Encoders
 
 
-def _encoder_checks(encoder: Any, seed: int) -> Iterator[Check]:
+def _encoder_checks(encoder: Any, seed: int, n: int) -> Iterator[Check]:
     values = ("width", "rate_hz", "sample_rate", "max_samples")
     yield "promise", lambda: _missing(encoder, values, ("features", "n_frames", "parameters"))
-    yield "length", lambda: _first(_encoder_length(encoder, clips) for clips in _batches(seed))
-    yield "coverage", lambda: _first(_encoder_coverage(encoder, clips[0]) for clips in _batches(seed + 1))
-    yield "batch", lambda: _first(_encoder_batch(encoder, clips) for clips in _batches(seed + 2))
+    yield "length", lambda: _first(_encoder_length(encoder, clips) for clips in _batches(seed, n))
+    yield "coverage", lambda: _first(_encoder_coverage(encoder, clips[0]) for clips in _batches(seed + 1, n))
+    yield "batch", lambda: _first(_encoder_batch(encoder, clips) for clips in _batches(seed + 2, n))
 
 
 def _first(found: Iterator[str | None]) -> str | None:
     return next((fault for fault in found if fault is not None), None)
 
 
-def _batches(seed: int) -> Iterator[list[Clip]]:
+def _batches(seed: int, n: int) -> Iterator[list[Clip]]:
     rng = np.random.default_rng(seed)
-    for i in range(EXAMPLES):
+    for i in range(n):
         made = []
         for _ in range(3):
             rate = int(rng.choice(RATES))
-            n = int(rng.integers(2, 700)) if i % 3 == 0 else int(rng.integers(2, int(LONGEST_S * rate)))
-            made.append(Clip(rng.normal(0, 0.1, n).astype(np.float32), rate))
+            n_samples = int(rng.integers(2, 700)) if i % 3 == 0 else int(rng.integers(2, int(LONGEST_S * rate)))
+            made.append(Clip(rng.normal(0, 0.1, n_samples).astype(np.float32), rate))
         yield made
 
 
@@ -184,23 +186,23 @@ def _encoder_batch(encoder: Any, clips: list[Clip]) -> str | None:
 # Bridges
 
 
-def _bridge_checks(bridge: Any, rate_hz: float, seed: int) -> Iterator[Check]:
+def _bridge_checks(bridge: Any, rate_hz: float, seed: int, n: int) -> Iterator[Check]:
     values = ("width_in", "width_out", "fixed_rate")
     yield "promise", lambda: _missing(bridge, values, ("expected_hz", "max_tokens"))
-    yield "length", lambda: _first(_bridge_length(bridge, frames) for frames in _frames(bridge, rate_hz, seed))
-    yield "coverage", lambda: _first(_bridge_spans(bridge, frames) for frames in _frames(bridge, rate_hz, seed + 1))
-    yield "batch", lambda: _first(_bridge_batch(bridge, frames) for frames in _frames(bridge, rate_hz, seed + 2))
-    yield "gradient", lambda: _bridge_gradient(bridge, next(_frames(bridge, rate_hz, seed + 3)))
+    yield "length", lambda: _first(_bridge_length(bridge, frames) for frames in _frames(bridge, rate_hz, seed, n))
+    yield "coverage", lambda: _first(_bridge_spans(bridge, frames) for frames in _frames(bridge, rate_hz, seed + 1, n))
+    yield "batch", lambda: _first(_bridge_batch(bridge, frames) for frames in _frames(bridge, rate_hz, seed + 2, n))
+    yield "gradient", lambda: _bridge_gradient(bridge, next(_frames(bridge, rate_hz, seed + 3, n)))
 
 
-def _frames(bridge: Any, rate_hz: float, seed: int) -> Iterator[Frames]:
+def _frames(bridge: Any, rate_hz: float, seed: int, n: int) -> Iterator[Frames]:
     """Random frames; what lies past a clip's own is not a number."""
     rng = np.random.default_rng(seed)
-    for _ in range(EXAMPLES):
+    for _ in range(n):
         lengths = torch.from_numpy(rng.integers(1, 61, 3))
         values = torch.from_numpy(rng.normal(0, 1, (3, int(lengths.max()), bridge.width_in)).astype(np.float32))
-        for row, n in enumerate(lengths.tolist()):
-            values[row, n:] = float("nan")
+        for row, length in enumerate(lengths.tolist()):
+            values[row, length:] = float("nan")
         durations = (lengths.double() - torch.from_numpy(rng.uniform(0, 0.99, 3))) / rate_hz
         yield Frames(values, lengths, rate_hz, durations)
 

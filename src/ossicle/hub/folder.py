@@ -34,6 +34,7 @@ from ossicle.hub.description import (
     read_description,
     records,
 )
+from ossicle.hub.own import OWN, own_part
 from ossicle.hub.parts import build_bridge, build_encoder, describe
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
@@ -76,7 +77,7 @@ def save(
 
     Raises:
         StorageError: the folder stands in the way or cannot be written.
-        RequestError: an unknown ``dtype``, or a reference for an LLM that was trained.
+        RequestError: an unknown ``dtype``, a reference for an LLM that was trained, or none for one in 4 bits.
         ConfigError: a part that files know nothing of.
     """
     if dtype is not None and dtype not in DTYPES:
@@ -84,6 +85,10 @@ def save(
     if llm is not None and not (model.pattern == "frozen" or has_lora(model.llm)):
         raise RequestError(
             f"the LLM was trained (pattern {model.pattern!r}): its weights must be saved, not referred to"
+        )
+    if llm is None and model.quantized:
+        raise RequestError(
+            "the LLM is held in 4 bits, which no folder can hold: refer to its weights, save(..., llm=Reference(...))"
         )
     encoder, bridge = (Part(*describe(part), f"{name}.safetensors") for name, part in _modules(model).items())
     about = Description(
@@ -114,13 +119,22 @@ def save(
     return target
 
 
-def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto") -> AudioLM:
+def load(
+    model: str | Path = "mini",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    parts: Mapping[str, Any] | None = None,
+) -> AudioLM:
     """Read a model.
 
     Args:
         model: a shipped name, a model folder, or a folder in the layout of Qwen2-Audio or Ultravox.
         device: "auto" (the first GPU, else the CPU) or a device of torch.
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16" or "float16".
+        parts: where the model was made with an encoder or a bridge of one's own: "encoder" and "bridge" to
+            "FILE.py:CLASS", which runs that file, or to a part that gets the weights. Nothing that a folder names is
+            ever run.
 
     Returns:
         The model, in evaluation mode.
@@ -128,7 +142,9 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     Raises:
         NotFoundError: neither a shipped name nor a folder.
         CheckpointError: the folder is incomplete, of another format, or its weights do not match its description.
-        RequestError: an unknown ``device`` or ``dtype``.
+        RequestError: an unknown ``device`` or ``dtype``; a part of one's own that is not given, or one that is given
+            and not wanted.
+        ConfigError: a part that is given cannot be built.
     """
     place, kind = place_of(device), dtype
     if dtype == "auto":
@@ -136,14 +152,26 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     if kind not in DTYPES:
         raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
     folder = find(model)
+    given = dict(parts or {})
+    if not given.keys() <= {"encoder", "bridge"}:
+        raise RequestError(f"parts are encoder and bridge, got {', '.join(map(repr, given))}")
     layout = layout_of(folder)
     if layout is not None:
+        if given:
+            raise _unwanted(next(iter(given)))
         loaded = load_ultravox(folder) if layout == ULTRAVOX else load_qwen2_audio(folder)
         return loaded.to(device=place, dtype=DTYPES[kind])
     about = read_description(folder)
+    own: dict[str, Any] = {
+        name: own_part(name, said, given.pop(name, None))
+        for name, said in (("encoder", about.encoder), ("bridge", about.bridge))
+        if said.kind == OWN
+    }
+    if given:
+        raise _unwanted(next(iter(given)))
     try:
-        encoder = build_encoder(about.encoder.kind, about.encoder.config)
-        bridge = build_bridge(about.bridge.kind, about.bridge.config)
+        encoder = own["encoder"] if "encoder" in own else build_encoder(about.encoder.kind, about.encoder.config)
+        bridge = own["bridge"] if "bridge" in own else build_bridge(about.bridge.kind, about.bridge.config)
     except (ConfigError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # torch's, for absurd sizes
         raise CheckpointError(f"{folder}: no part can be made as {CONFIG} says: {error}", code="bad_format") from error
     for part, said in ((encoder, about.encoder), (bridge, about.bridge)):
@@ -166,6 +194,13 @@ def load(model: str | Path = "mini", *, device: str = "auto", dtype: str = "auto
     if about.adapter is not None:
         _load_adapter(made, inside(folder, about.adapter))
     return made.to(device=place, dtype=DTYPES[kind]).eval()
+
+
+def _unwanted(name: str) -> RequestError:
+    return RequestError(
+        f"the {name} of this model is one of ossicle's: leave it out of parts, or set your own on the model "
+        "that load gives"
+    )
 
 
 def layout_of(folder: Path) -> str | None:

@@ -16,6 +16,7 @@ from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import ConfigError
+from ossicle.hub.own import OWN, Own
 
 ENCODERS = ("whisper", "wav2vec2", "w2v_bert")
 BRIDGES = ("mean_pool", "stack_mlp", "stack_swiglu")
@@ -65,16 +66,20 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
     Raises:
         ConfigError: a class of which files know nothing.
     """
-    match part:
-        case WhisperEncoder():
+    own = getattr(part, "ossicle_own", None)
+    if isinstance(own, Own):
+        return OWN, asdict(own)
+    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, MeanPool, StackMLP)
+    match part:  # what is derived from one of ours may compute something else
+        case WhisperEncoder() if ours:
             return "whisper", asdict(part.settings)
-        case Wav2Vec2Encoder():
+        case Wav2Vec2Encoder() if ours:
             return "wav2vec2", part.settings()
-        case W2vBertEncoder():
+        case W2vBertEncoder() if ours:
             return "w2v_bert", part.settings()
-        case MeanPool() | StackMLP() | StackSwiGLU():
+        case MeanPool() | StackMLP() | StackSwiGLU() if ours:
             return part.kind, part.settings()
     raise ConfigError(
-        f"a {type(part).__name__} cannot be saved: files know the encoders {', '.join(ENCODERS)} "
-        f"and the bridges {', '.join(BRIDGES)}"
+        f"a {type(part).__name__} cannot be saved: files know the encoders {', '.join(ENCODERS)}, the bridges "
+        f"{', '.join(BRIDGES)}, and parts that ossicle.hub.own.build_own('FILE.py:CLASS') built"
     )

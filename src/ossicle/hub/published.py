@@ -5,6 +5,7 @@ the encoder (decoders, output heads, quantisers) is left out by name; a weight o
 error, because a random layer loads without a sound.
 """
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,20 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Wav2Vec2BertModel, Wav2Vec2Model, WhisperModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    Wav2Vec2BertModel,
+    Wav2Vec2Model,
+    WhisperModel,
+)
 
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
-from ossicle.errors import CheckpointError, ConfigError
+from ossicle.errors import CheckpointError, ConfigError, DependencyError
 from ossicle.hub.quiet import quiet
 
 ENCODERS = ("whisper", "wav2vec2", "wav2vec2-bert")
@@ -61,13 +70,38 @@ def published_encoder(source: str | Path) -> WhisperEncoder | Wav2Vec2Encoder | 
     )
 
 
-def published_llm(source: str | Path) -> tuple[Any, Any]:
-    """A published LLM and its tokenizer, in float32.
+def published_llm(source: str | Path, *, bits: int | None = None) -> tuple[Any, Any]:
+    """A published LLM and its tokenizer.
+
+    Args:
+        source: as `published_encoder`.
+        bits: None for float32; 4 for weights that can be read but not trained, on a GPU (see `four_bits`).
 
     Raises:
         CheckpointError: as `published_encoder`.
+        DependencyError: 4 bits, and there is no GPU or no bitsandbytes.
     """
-    return weights_of(AutoModelForCausalLM, source, config_of(source))[0], tokenizer_of(source)
+    few = None if bits is None else four_bits()
+    return weights_of(AutoModelForCausalLM, source, config_of(source), few=few)[0], tokenizer_of(source)
+
+
+def four_bits() -> BitsAndBytesConfig:
+    """How an LLM is held in 4 bits: normal floats, scales of 8 bits, products in bfloat16 (Dettmers et al. 2023).
+
+    Raises:
+        DependencyError: there is no GPU with CUDA, or no bitsandbytes.
+    """
+    lacking = [] if torch.cuda.is_available() else ["a GPU with CUDA"]
+    if importlib.util.find_spec("bitsandbytes") is None:
+        lacking.append("bitsandbytes (pip install 'ossicle[quant]')")
+    if lacking:
+        raise DependencyError(f"an LLM in 4 bits needs {' and '.join(lacking)}: not found here")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def whisper_settings(config: Any, *, final_norm: bool = True, window: bool = False) -> WhisperSettings:
@@ -129,20 +163,29 @@ def _normalizes(source: str | Path) -> bool:
 
 
 def weights_of(
-    kind: Any, source: str | Path, config: Any, *, may_lack: tuple[str, ...] = ()
+    kind: Any,
+    source: str | Path,
+    config: Any,
+    *,
+    may_lack: tuple[str, ...] = (),
+    few: BitsAndBytesConfig | None = None,
 ) -> tuple[Any, frozenset[str]]:
-    """A published model in float32, with every weight that is not beside the point; and the weights that it lacks.
+    """A published model in float32 (or in ``few`` bits, on the first GPU), with every weight that is not beside the
+    point; and the weights that it lacks.
 
     Raises:
         CheckpointError: weights that are not there, damaged, of another shape, or missing; those that begin with one of
             ``may_lack`` may be.
     """
+    held: dict[str, Any] = {"dtype": torch.float32}
+    if few is not None:
+        held = {"dtype": torch.bfloat16, "quantization_config": few, "device_map": {"": 0}}
     try:
         with quiet():
             model, found = kind.from_pretrained(
                 source,
                 config=config,
-                dtype=torch.float32,
+                **held,
                 use_safetensors=True,
                 **LOCAL_CODE,
                 output_loading_info=True,
@@ -162,7 +205,7 @@ def weights_of(
         raise CheckpointError(
             f"{source} lacks {len(missing)} weights, such as {', '.join(missing[:4])}", code="key_mismatch"
         )
-    for weight in model.parameters():
+    for weight in model.parameters() if few is None else ():
         weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
     return model, frozenset(found["missing_keys"])
 

@@ -23,6 +23,7 @@ from ossicle.infer.memory import Memory
 from ossicle.models.audio_lm import AudioLM, Heard
 from ossicle.plan.budget import check
 from ossicle.prompt.chat import Message, Prompt, render
+from ossicle.prompt.tags import Tags
 
 Sound = Clip | str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A clip, or anything with its own sample rate that `audio.io` reads."""
@@ -69,7 +70,9 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
 
 
-def conversation(clips: Sequence[Clip], question: str | None, history: Sequence[Message] = ()) -> tuple[Message, ...]:
+def conversation(
+    clips: Sequence[Clip], question: str | Tags | None, history: Sequence[Message] = ()
+) -> tuple[Message, ...]:
     """History and one more turn of the user: the clips, then the question; without one it is voice chat.
 
     Raises:
@@ -77,7 +80,7 @@ def conversation(clips: Sequence[Clip], question: str | None, history: Sequence[
     """
     if not all(isinstance(turn, Message) for turn in history):
         raise RequestError("history holds Message objects, such as Message('user', (clip, 'What is it?'))")
-    content: tuple[Clip | str, ...] = (*clips, question) if question else tuple(clips)
+    content: tuple[Clip | str | Tags, ...] = (*clips, question) if question else tuple(clips)
     if not content:
         raise RequestError("a turn needs a clip, a question or both", code="missing_parameter")
     return (*history, Message("user", content))
@@ -86,7 +89,7 @@ def conversation(clips: Sequence[Clip], question: str | None, history: Sequence[
 def ask(
     model: AudioLM,
     clips: Sound | Sequence[Sound],
-    question: str | None = None,
+    question: str | Tags | None = None,
     *,
     history: Sequence[Message] = (),
     max_tokens: int = 256,
@@ -101,7 +104,8 @@ def ask(
     Args:
         model: from `load`.
         clips: a clip, a path or encoded bytes, or several of them.
-        question: None means voice chat: what is said in the audio is the question.
+        question: None means voice chat: what is said in the audio is the question; `Tags` ask a model that was trained
+            with them.
         history: earlier turns.
         max_tokens: most tokens to write; with the prompt they have to fit the model's context.
         temperature: 0 is greedy, up to 2.
@@ -122,7 +126,7 @@ def ask(
 def stream(
     model: AudioLM,
     clips: Sound | Sequence[Sound],
-    question: str | None = None,
+    question: str | Tags | None = None,
     *,
     history: Sequence[Message] = (),
     max_tokens: int = 256,
@@ -185,7 +189,7 @@ def _check_memory(model: AudioLM, memory: Memory | None) -> None:
 def _request(
     model: AudioLM,
     clips: Sound | Sequence[Sound],
-    question: str | None,
+    question: str | Tags | None,
     history: Sequence[Message],
     sampling: Sampling,
 ) -> Request:

@@ -25,6 +25,7 @@ EXTRAS = {
     "train": ("accelerate", "peft", "tensorboard"),
     "eval": ("jiwer",),
     "world": ("espeakng-loader",),
+    "quant": ("bitsandbytes",),
 }
 PROGRAMS = ("flite", "festival")
 
@@ -112,7 +113,7 @@ def calibration(model: AudioLM) -> dict[str, float]:
     rate = model.encoder.sample_rate
     noise = 0.05 * torch.randn(2 * rate, generator=generator)
     tokens = model.hear([Clip(noise.numpy(), rate)])[0].values
-    text = model.table.weight.detach().float().norm(dim=1).median()
+    text = model.embedding_rows().float().norm(dim=1).median()
     return {
         "median_norm_of_embeddings": round(float(text), 4),
         "median_norm_of_audio_tokens": round(float(tokens.float().norm(dim=1).median()), 4),

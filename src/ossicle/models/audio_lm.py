@@ -142,7 +142,7 @@ class AudioLM(nn.Module):
 
     Raises:
         ConfigError: an unknown pattern, parts whose widths do not meet, a context that the LLM has no positions for,
-            a tokenizer with more tokens than the LLM has embeddings.
+            a tokenizer with more tokens than the LLM has embeddings, the pattern "full" for an LLM in 4 bits.
     """
 
     def __init__(
@@ -184,11 +184,24 @@ class AudioLM(nn.Module):
             raise ConfigError(
                 f"the tokenizer has {len(self.tokenizer)} tokens, the LLM only {table.shape[0]} embeddings"
             )
+        if self.quantized and self.pattern == "full":
+            raise ConfigError("an LLM in 4 bits cannot be trained in full: choose the pattern frozen or lora")
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the LLM's weights are held in few bits, so that they can be neither trained nor written."""
+        return getattr(self.llm, "hf_quantizer", None) is not None
 
     @property
     def table(self) -> Any:
         """The LLM's embedding module."""
         return self.llm.get_input_embeddings()
+
+    @torch.no_grad()
+    def embedding_rows(self) -> torch.Tensor:
+        """The embeddings (V, E) as the LLM reads them; Gemma's are sqrt(E) times as large as their weights."""
+        rows: torch.Tensor = self.table(torch.arange(self.table.weight.shape[0], device=self.device))
+        return rows
 
     @property
     def device(self) -> torch.device:

@@ -1,20 +1,20 @@
 """LoRA on the LLM of an AudioLM: a small trainable addition to frozen weights (pattern 2), until it is merged.
 
-Knows which linear layers are meant and PEFT, which is an optional extra; does not know training or files.
+Knows which linear layers are meant and PEFT, which is an optional extra; does not know training or files. Encoder and
+bridge never get one, whatever their layers are called: only the LLM is wrapped.
 Source: Hu et al. 2021; all linear layers of a block, as QLoRA found to be needed (Dettmers et al. 2023).
 """
 
+import re
 from copy import copy
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ossicle.errors import ConfigError, DependencyError
 from ossicle.models.audio_lm import AudioLM
-
-TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Attention and feed-forward layers, by their names in the Llama and Qwen families."""
 
 
 def has_lora(llm: Any) -> bool:
@@ -22,17 +22,21 @@ def has_lora(llm: Any) -> bool:
     return hasattr(llm, "merge_and_unload")
 
 
-def add_lora(model: AudioLM, r: int, *, alpha: float | None = None, dropout: float = 0.0) -> None:
+def add_lora(
+    model: AudioLM, r: int, *, targets: str | None = None, alpha: float | None = None, dropout: float = 0.0
+) -> None:
     """Put a LoRA on the model's LLM, in place; the LLM's own weights freeze and the pattern becomes "lora".
 
     Args:
         model: its encoder and bridge stay as they are.
         r: rank, >= 1.
+        targets: a regular expression that the end of a layer's name must match, such as "q_proj|v_proj" or
+            "layers.[0-3].mlp.*"; all linear layers but the head by default.
         alpha: the addition is scaled by ``alpha / r``; 2 r by default.
         dropout: on the input of the addition, in training.
 
     Raises:
-        ConfigError: ``r`` < 1, a LoRA that is there already, an LLM that has none of the target layers.
+        ConfigError: ``r`` < 1, a LoRA that is there already, no linear layer, or none that ``targets`` matches.
         DependencyError: PEFT is not installed.
     """
     if r < 1:
@@ -44,10 +48,30 @@ def add_lora(model: AudioLM, r: int, *, alpha: float | None = None, dropout: flo
         r=r,
         lora_alpha=2 * r if alpha is None else alpha,
         lora_dropout=dropout,
-        target_modules=TARGETS,
+        target_modules=target_layers(model.llm, targets),
         task_type="CAUSAL_LM",
     )
     wrap(model, settings)
+
+
+def target_layers(llm: Any, targets: str | None) -> list[str]:
+    """Names of the LLM's linear layers, without its head, whose ends a regular expression matches; None matches all.
+
+    Raises:
+        ConfigError: there is none, or ``targets`` is no regular expression.
+    """
+    head = llm.get_output_embeddings()
+    linear = [name for name, module in llm.named_modules() if isinstance(module, nn.Linear) and module is not head]
+    try:
+        wanted = re.compile(rf"(.*\.)?({'.*' if targets is None else targets})")
+    except re.error as error:
+        raise ConfigError(f"lora_targets is no regular expression: {targets!r} ({error})") from error
+    found = [name for name in linear if wanted.fullmatch(name)]
+    if not found:
+        kinds = ", ".join(sorted({name.rpartition(".")[2] for name in linear})) or "none at all"
+        what = "to put a LoRA on" if targets is None else f"that lora_targets {targets!r} matches"
+        raise ConfigError(f"the LLM has no linear layer {what}: those of a {type(llm).__name__} are {kinds}")
+    return found
 
 
 def wrap(model: AudioLM, settings: Any) -> None:
@@ -59,7 +83,9 @@ def wrap(model: AudioLM, settings: Any) -> None:
     try:
         model.llm = _peft().get_peft_model(model.llm, settings)
     except ValueError as error:
-        raise ConfigError("the LLM has no layer of the names that the LoRA is for (q_proj, ..., down_proj)") from error
+        raise ConfigError(
+            f"the LLM has no layer of the names that the LoRA is for: {settings.target_modules}"
+        ) from error
     model.pattern = "lora"
 
 
@@ -89,6 +115,8 @@ def adapter_settings(llm: Any) -> Any:
     """The ``peft.LoraConfig`` of the LoRA, without the path from which the LLM came."""
     settings = copy(llm.peft_config["default"])
     settings.base_model_name_or_path = None
+    if isinstance(settings.target_modules, set):
+        settings.target_modules = sorted(settings.target_modules)  # a set would be written in another order each time
     return settings
 
 

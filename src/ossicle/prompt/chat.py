@@ -18,6 +18,8 @@ from pydantic import ConfigDict
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
+from ossicle.prompt.tags import Tags
+from ossicle.prompt.tags import pieces as pieces_of
 
 ROLES = ("system", "user", "assistant")
 AUDIO_BEGIN, AUDIO_END = "<|audio_bos|>", "<|audio_eos|>"
@@ -58,19 +60,20 @@ class Message:
 
     Args:
         role: "system", "user" or "assistant".
-        content: parts in the order in which they are read; a `Clip` is audio, a string is text.
+        content: parts in the order in which they are read; a `Clip` is audio, a string is text, `Tags` are a request
+            in the special tokens of a model that was trained with them.
 
     Raises:
         RequestError: an unknown role, no content, a part of another kind, or audio in a system message.
     """
 
     role: str
-    content: tuple[Clip | str, ...]
+    content: tuple[Clip | str | Tags, ...]
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise RequestError(f"the role {self.role!r} is not known: choose one of {', '.join(ROLES)}")
-        if not isinstance(self.content, tuple) or not all(isinstance(part, Clip | str) for part in self.content):
+        if not isinstance(self.content, tuple) or not all(isinstance(part, Clip | str | Tags) for part in self.content):
             raise RequestError(
                 "the content of a message is a tuple of clips and strings, such as (clip, 'What is it?')"
             )
@@ -137,7 +140,7 @@ def render(
 
     Raises:
         RequestError: no message, a wrong count of ``tokens_per_clip``, a clip of no tokens, messages that the
-            template refuses, or a character that the tokenizer keeps for itself.
+            template refuses, a tag that the tokenizer does not have, or a character that it keeps for itself.
     """
     if not messages:
         raise RequestError("a prompt needs at least one message", code="missing_parameter")
@@ -160,6 +163,9 @@ def render(
             slots.append(Slot(len(ids) + len(begin), tokens_per_clip[len(slots)], len(slots)))
             ids += begin + [pad_id] * slots[-1].length + end
             waiting = around.after + piece
+        elif isinstance(part, Tags):
+            ids += _encode(tokenizer, waiting)[0] + _tag_ids(tokenizer, part, reserved)
+            waiting = piece
         else:
             ids += _encode(tokenizer, waiting)[0] + _plain_ids(tokenizer, part, reserved)
             waiting = piece
@@ -215,7 +221,10 @@ def _template_pieces(messages: Sequence[Message], tokenizer: Tokenizer, *, add_g
             enable_thinking=False,
         )
     except (TemplateError, ArithmeticError, TypeError, ValueError) as error:
-        raise RequestError(f"the LLM's chat template refuses these messages: {error}") from error
+        why = f"the LLM's chat template refuses these messages: {error}"
+        if any(message.role == "system" for message in messages):  # Gemma and the first Mistral have no such role
+            why += " (many templates have no system turn: say it at the beginning of the first user turn instead)"
+        raise RequestError(why) from error
     split = _MARK.split(text)  # piece, number, piece, number, ..., piece
     if [int(number) for number in split[1::2]] != list(range(sum(len(m.content) for m in messages))):
         raise RequestError(
@@ -234,6 +243,21 @@ def _reserved_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """Ids that text may never give: every added token with a name, but not runs of blanks and not "unknown"."""
     named = {key for key, token in tokenizer.added_tokens_decoder.items() if token.content.strip("\u2581 \t\r\n")}
     return frozenset(named - {tokenizer.unk_token_id})
+
+
+def _tag_ids(tokenizer: Tokenizer, tags: Tags, reserved: frozenset[int]) -> list[int]:
+    """Ids of tags; the text of a question stays text.
+
+    Raises:
+        RequestError: the tokenizer lacks a tag.
+    """
+    named = {token.content: key for key, token in tokenizer.added_tokens_decoder.items()}
+    ids: list[int] = []
+    for special, text in pieces_of(tags):
+        if special and text not in named:
+            raise RequestError(f"the tokenizer has no tag {text}: ask in words, or train a model with prompts: tags")
+        ids += [named[text]] if special else _plain_ids(tokenizer, text, reserved)
+    return ids
 
 
 def _encode(tokenizer: Tokenizer, text: str, *, plain: bool = False) -> tuple[list[int], list[tuple[int, int]]]:

@@ -2,9 +2,10 @@
 
 Knows the released vocabulary and its slots; does not know audio or models. A tagged request names, in this order: what
 to start (transcript or analysis), the language of the audio, the task, the language of the text, whether times are
-wanted, and how the output is to look. ``source`` is an extension of ours, not in the released vocabulary: where the
-audio comes from, as a last tag. Source: Chu et al. 2023, section 3.2, and the released tokenizer, which spells the
-first tag ``startoftranscript`` where the paper's prose and the read-me have other spellings.
+wanted, and how the output is to look. Extensions of ours, not in the released vocabulary, begin with ``source_`` (a
+last tag: where the audio comes from) or ``own_`` (an instruction: what the world asks). Source: Chu et al. 2023,
+section 3.2, and the released tokenizer, which spells the first tag ``startoftranscript`` where the paper's prose and
+the read-me have other spellings.
 """
 
 import re
@@ -34,6 +35,11 @@ INSTRUCTIONS = (
 QUESTION, ANSWER = "question", "answer"
 SOURCES = ("source_speech", "source_sound", "source_music", "source_mixed")
 """Our own extension: none of these is in the released vocabulary."""
+OWN_INSTRUCTIONS = (
+    *("own_spoken_question", "own_speaker_pitch", "own_speaker_pace", "own_audio_kind"),
+    *("own_count", "own_when", "own_tempo", "own_melody"),
+)
+"""Our own extension too: instructions for what the released ones have no name for."""
 _TAG = re.compile(r"<\|([^|<>]+)\|>")
 
 
@@ -84,7 +90,7 @@ class Tags:
         task: one of `TASKS`; None for a question.
         text_language: of the answer; None for a question.
         timestamps: "timestamps" or "notimestamps"; None for a question.
-        instruction: one of `INSTRUCTIONS`, or None.
+        instruction: one of `INSTRUCTIONS` or `OWN_INSTRUCTIONS`, or None.
         question: free text in place of task, text language and timestamps.
         source: one of `SOURCES` (an extension of ours), or None.
 
@@ -121,20 +127,25 @@ SLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("task", TASKS),
     ("text_language", LANGUAGES),
     ("timestamps", TIMESTAMPS),
-    ("instruction", INSTRUCTIONS),
+    ("instruction", (*INSTRUCTIONS, *OWN_INSTRUCTIONS)),
     ("source", SOURCES),
 )
 """The slots in their order, and the tags that each knows."""
 
 
-def render(tags: Tags) -> str:
-    """The tags as they follow ``</audio>``."""
-    source = "" if tags.source is None else written(tags.source)
+def pieces(tags: Tags) -> list[tuple[bool, str]]:
+    """The tags as they follow ``</audio>``: each one by itself (True), and the text of a question (False)."""
+    source = [] if tags.source is None else [tags.source]
     if tags.question is not None:
-        head = written(tags.start) + written(tags.audio_language)
-        return f"{head}{source}{written(QUESTION)}{tags.question}{written(ANSWER)}"
+        head = [(True, written(name)) for name in (tags.start, tags.audio_language, *source, QUESTION)]
+        return [*head, (False, tags.question), (True, written(ANSWER))]
     values = [getattr(tags, name) for name, _ in SLOTS]
-    return "".join(written(value) for value in values if value is not None)
+    return [(True, written(value)) for value in values if value is not None]
+
+
+def render(tags: Tags) -> str:
+    """The tags as one text."""
+    return "".join(text for _, text in pieces(tags))
 
 
 def parse(text: str) -> tuple[Tags, str]:

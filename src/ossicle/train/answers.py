@@ -17,6 +17,7 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
+from ossicle.prompt.tags import Tags
 from ossicle.tensors import Features, Frames, side_by_side
 from ossicle.train.frozen import FrozenEncoder, Sound, gather
 from ossicle.train.hear import Hear, HearItem
@@ -24,7 +25,7 @@ from ossicle.train.objectives import IGNORE, Batch, Loss, Spans
 from ossicle.train.sources import Sample
 from ossicle.world.telling import TELL_HZ, tell
 
-Turns = Sequence[tuple[str | None, str]]
+Turns = Sequence[tuple[str | Tags | None, str]]
 """Questions and answers about one clip; None where the audio is the question."""
 
 
@@ -77,7 +78,9 @@ def answer_loss(model: AudioLM, embeds: torch.Tensor, mask: torch.Tensor, batch:
             row[start - 1 : start + length - 1] = torch.tensor(prompt.ids[start : start + length])
     used = (targets != IGNORE).any(0).nonzero().squeeze(1)
     targets = targets[:, used].to(embeds.device)
-    logits = model.llm(inputs_embeds=embeds, attention_mask=mask, logits_to_keep=used.to(embeds.device)).logits
+    logits = model.llm(
+        inputs_embeds=embeds, attention_mask=mask, logits_to_keep=used.to(embeds.device), use_cache=False
+    ).logits
     total = functional.cross_entropy(
         logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum"
     )
@@ -178,7 +181,7 @@ class Tell:
         row, place, key = batch.bags.to(device)
         embeds = table(ids.to(device))
         told = torch.zeros_like(embeds).index_put((row, place), table(key), accumulate=True)
-        size = table.weight.detach().norm(dim=1).median() / embeds.shape[-1] ** 0.5
+        size = model.embedding_rows().norm(dim=1).median() / embeds.shape[-1] ** 0.5
         drawn = torch.randn(embeds.shape, generator=torch.Generator().manual_seed(batch.seed)).to(device)
         shake = drawn * slots.to(device) * size * self.noise
         return answer_loss(model, embeds + told + shake, mask.to(device), batch)

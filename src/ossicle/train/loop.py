@@ -24,10 +24,12 @@ from ossicle.data.check import Checked, Fault
 from ossicle.data.manifest import scan
 from ossicle.errors import CheckpointError, RequestError, TrainingError
 from ossicle.evaluate.report import tables
+from ossicle.hub.description import digest
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.folder import save as save_model
+from ossicle.hub.own import file_of
 from ossicle.models.audio_lm import AudioLM
-from ossicle.models.lora import add_lora, merge_lora
+from ossicle.models.lora import merge_lora, target_layers
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed
@@ -36,9 +38,10 @@ from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective
 from ossicle.train.onward import Taken, take_up
 from ossicle.train.origin import choose_precision, segment
-from ossicle.train.parts import build
+from ossicle.train.parts import build, llm_reference
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
 from ossicle.train.recipe import Recipe, Stage, read_recipe
+from ossicle.train.recompute import recomputed, towers
 from ossicle.train.rejected import Rejected
 from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import (
@@ -51,6 +54,7 @@ from ossicle.train.stage import (
     new_optimizer,
     objective_of,
     pattern_after,
+    put_lora,
     set_trainable,
     source_of,
 )
@@ -121,7 +125,12 @@ class Run:
             project_dir=out,
         )
         self.accelerator.init_trackers("tensorboard")
-        self.model = build(recipe.parts, name=recipe.name, seed=recipe.seed).to(self.accelerator.device)
+        made = build(recipe.parts, name=recipe.name, seed=recipe.seed, stages=recipe.stages)
+        self.model = made.to(self.accelerator.device)
+        for stage in recipe.stages:
+            if "lora" in stage.trains:  # now: a pattern that matches nothing must not wait for its stage
+                target_layers(self.model.llm, stage.lora_targets)
+            towers(stage, self.model)
         hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
         self.hear = Hear(self.model.encoder).to(self.accelerator.device) if hears else None
         self.place, self.stopping, self.taken = Place(), False, taken
@@ -151,7 +160,8 @@ class Run:
         scores = None
         if manifest:
             left_out = self._left_out(len(self.recipe.stages) - 1)
-            scores = score_held_out(load(str(folder)), manifest, self.recipe.holdout, self.out, longest, left_out)
+            made = load(str(folder), parts=self.recipe.parts.own)
+            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest, left_out)
         if scores is not None:
             print(tables(scores), file=sys.stderr)
         return folder
@@ -194,8 +204,10 @@ class Run:
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         n = stage.optimizer.accumulate
+        n_lanes = 1 if stage.checkpointing else n  # side by side would take the memory that checkpointing spares
         with (
-            lanes(n, self.accelerator.device) as run_all,
+            recomputed(stage, self.model),
+            lanes(n_lanes, self.accelerator.device) as run_all,
             closing(feed(pools, skip=self.place.batch, rejected=self.rejected)) as batches,
         ):
             for group in zip(*[batches] * n, strict=False):
@@ -278,7 +290,7 @@ class Run:
     def _leave(self, stage: Stage, loss: float) -> None:
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
-        if "lora" in stage.trains:
+        if "lora" in stage.trains and not self.model.quantized:
             merge_lora(self.model)
         place = dataclasses.asdict(self.place)
         fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
@@ -290,7 +302,12 @@ class Run:
     def _named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins."""
         parts = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
-        return {name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts}
+        held = self.model.quantized  # of an LLM in 4 bits only the LoRA moves
+        return {
+            name: p
+            for name, p in self.model.named_parameters()
+            if name.split(".", 1)[0] in parts and not (held and name.startswith("llm.") and "lora_" not in name)
+        }
 
     def _save(self) -> None:
         groups: dict[str, dict[str, torch.Tensor]] = {"model": self._named(), "random": {"cpu": torch.get_rng_state()}}
@@ -312,10 +329,11 @@ class Run:
         save_checkpoint(self.out / "checkpoints", self.place.step, Checkpoint(groups, state))
 
     def _identity(self, index: int) -> str:
-        """What a resumed stage must share: its part of the recipe, and the manifest that it reads with what is held
-        out of it."""
+        """What a resumed stage must share: its part of the recipe, the files of parts of one's own, and the manifest
+        that it reads with what is held out of it."""
         manifest = self.data or self.recipe.stages[index].data.manifest
-        own = self.recipe.stage_hash(index)
+        files = self.recipe.parts.own.values()
+        own = "-".join([self.recipe.stage_hash(index), *(digest(file_of(one))[:12] for one in files)])
         if manifest is None:
             return own
         read = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()[:12]
@@ -340,9 +358,10 @@ class Run:
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
         self.rejected = Rejected(met=[Fault(**one) for one in found.state.get("rejected", [])])
-        if self.place.started_stage and "lora" in self.recipe.stages[self.place.stage].trains:
-            add_lora(self.model, self.recipe.stages[self.place.stage].lora_rank)
-            self.model.to(self.accelerator.device)
+        done = self.place.stage == len(self.recipe.stages)
+        stage = self.recipe.stages[self.place.stage - done]
+        if "lora" in stage.trains and (self.place.started_stage or (done and self.model.quantized)):  # not merged there
+            put_lora(stage, self.model)
         load_named(self._named(), found.tensors["model"])
         if self.hear is not None:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
@@ -374,7 +393,8 @@ class Run:
             "segments": self.segments,
             "log": readings(self.out / "log.jsonl"),
         }
-        save_model(self.model, folder, origin=origin, dtype="float16", overwrite=True)
+        llm = llm_reference(self.recipe.parts)
+        save_model(self.model, folder, origin=origin, dtype="float16", llm=llm, overwrite=True)
         return folder
 
 

@@ -62,4 +62,5 @@ def take_up(model: str, recipe: Recipe) -> Taken:
             )
     if done == len(recipe.stages):
         raise CheckpointError(f"{model} went through all {done} stages of the recipe: add one", code="key_mismatch")
-    return Taken(model, done, dict(load(model, device="cpu", dtype="float32").named_parameters()), told)
+    whole = load(model, device="cpu", dtype="float32", parts=recipe.parts.own)
+    return Taken(model, done, dict(whole.named_parameters()), told)

@@ -5,6 +5,7 @@ learns one way of copying for all words, and spells those that it never saw. Eve
 any text can be read and written.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +17,17 @@ from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
-from ossicle.errors import ConfigError
+from ossicle.errors import BridgeError, ConfigError, EncoderError
+from ossicle.evaluate.contracts import check_bridge, check_encoder
+from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
+from ossicle.hub.own import build_own
 from ossicle.hub.parts import build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
-from ossicle.train.recipe import BridgePart, LlmPart, Parts
+from ossicle.train.recipe import BridgePart, LlmPart, Parts, Stage
+from ossicle.world.tagging import tokens_of
+from ossicle.world.tasks import TASKS
 
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 SPECIALS = ("<|endoftext|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", *ROLES)
@@ -32,6 +38,8 @@ TEMPLATE = (
 """One token opens a turn and one closes it: a small LLM that writes letters spends none on words like "assistant"."""
 LONGEST = 4096
 """Context of a published LLM where the recipe says none, if it has as many positions."""
+TRIALS = 2
+"""Batches with which each promise of a part of one's own is tried before training; `check_encoder` tries more."""
 POSITION_SCALE, CONVOLUTION_SCALE = 0.1, 2.0
 BLANK = "\u2581"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
@@ -110,7 +118,42 @@ def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | St
     return build_bridge(part.kind, settings)
 
 
-def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
+def _encoder(parts: Parts) -> Any:
+    """The encoder that a recipe names, None if it names none.
+
+    Raises:
+        EncoderError: one of one's own that breaks a promise.
+    """
+    if "encoder" in parts.own:
+        source = parts.own["encoder"]
+        encoder = build_own(source, parts.encoder_config)
+        found = check_encoder(encoder, examples=TRIALS)
+        if not found.kept:
+            raise EncoderError(f"{source} does not keep what an encoder promises: {'; '.join(found.faults)}")
+        return encoder
+    if parts.encoder_from is not None:
+        return published_encoder(parts.encoder_from)
+    return None if parts.encoder is None else new_encoder(parts.encoder)
+
+
+def _bridge(parts: Parts, encoder: Any, width_out: int) -> Any:
+    """The bridge that a recipe names, None if it names none.
+
+    Raises:
+        BridgeError: one of one's own that breaks a promise.
+    """
+    if "bridge" not in parts.own:
+        return None if parts.bridge is None else new_bridge(parts.bridge, encoder.width, width_out)
+    source = parts.own["bridge"]
+    widths = {"width_in": encoder.width, "width_out": width_out}
+    bridge = build_own(source, {**widths, **(parts.bridge_config or {})})
+    found = check_bridge(bridge, rate_hz=encoder.rate_hz, examples=TRIALS)
+    if not found.kept:
+        raise BridgeError(f"{source} does not keep what a bridge promises: {'; '.join(found.faults)}")
+    return bridge
+
+
+def build(parts: Parts, *, name: str, seed: int, stages: tuple[Stage, ...] = ()) -> AudioLM:
     """The model of a recipe before its first step.
 
     Args:
@@ -118,29 +161,79 @@ def build(parts: Parts, *, name: str, seed: int) -> AudioLM:
             published one and the bridge new.
         name: what messages call it.
         seed: of the random weights.
+        stages: those of the recipe; the tags with which they ask become special tokens, and rows of the embeddings.
 
     Raises:
-        ConfigError: neither a base nor all three parts, or a new encoder without a new bridge.
+        ConfigError: neither a base nor all three parts, or a new encoder without a new bridge; a part of one's own that
+            cannot be built, or breaks a promise (EncoderError, BridgeError); tags that no stage learns.
         CheckpointError: a published part that cannot be read.
+        DependencyError: an LLM in 4 bits without a GPU or without bitsandbytes.
     """
     torch.manual_seed(seed)
     if parts.base is not None:
-        return _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
-    encoder: Any = None if parts.encoder is None else new_encoder(parts.encoder)
-    if parts.encoder_from is not None:
-        encoder = published_encoder(parts.encoder_from)
-    if encoder is None or parts.bridge is None or (parts.llm is None and parts.llm_from is None):
-        raise ConfigError("a recipe without a base must name encoder (or encoder_from), bridge and llm (or llm_from)")
+        model = _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
+        add_tags(model.tokenizer, model.llm, stages)
+        return model
+    encoder = _encoder(parts)
+    bridged = parts.bridge is not None or parts.bridge_from is not None
+    if encoder is None or not bridged or (parts.llm is None and parts.llm_from is None):
+        raise ConfigError(
+            "a recipe without a base must name encoder (or encoder_from), bridge (or bridge_from) and llm (or llm_from)"
+        )
     if parts.llm is not None:
         tokenizer = letter_tokenizer()
-        bridge = new_bridge(parts.bridge, encoder.width, parts.llm.width)
+        add_tags(tokenizer, None, stages)
+        bridge = _bridge(parts, encoder, parts.llm.width)
         llm: Any = new_llm(parts.llm, tokenizer)
         context = parts.llm.context
     else:
-        llm, tokenizer = published_llm(str(parts.llm_from))
-        bridge = new_bridge(parts.bridge, encoder.width, llm.get_input_embeddings().weight.shape[1])
+        llm, tokenizer = published_llm(str(parts.llm_from), bits=parts.llm_bits)
+        add_tags(tokenizer, llm, stages)
+        bridge = _bridge(parts, encoder, llm.get_input_embeddings().weight.shape[1])
         context = parts.context or min(getattr(llm.config, "max_position_embeddings", LONGEST), LONGEST)
-    return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern="full", name=name)
+    pattern = "full" if parts.llm_bits is None else "frozen"
+    return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern=pattern, name=name)
+
+
+def add_tags(tokenizer: Any, llm: Any, stages: tuple[Stage, ...]) -> None:
+    """Make the tags with which stages ask special tokens, in place, and give the LLM rows for them.
+
+    Args:
+        tokenizer: gets what it lacks.
+        llm: gets rows where it has too few; None for one that is still to be made.
+        stages: in their order.
+
+    Raises:
+        ConfigError: a stage asks with tags that are new, and neither it nor one before it trains the LLM with them.
+    """
+    learned = set(tokenizer.get_added_vocab())
+    new: list[str] = []
+    for stage in stages:
+        if stage.prompts == "plain":
+            continue
+        wanted = tokens_of(tuple(key.partition(":")[0] for key in stage.data.tasks or TASKS))
+        lacking = [one for one in wanted if one not in learned]
+        if lacking and "llm" not in stage.trains:
+            raise ConfigError(
+                f"stage {stage.name} asks by tags such as {lacking[0]}, which are new rows of the LLM's embeddings: a "
+                "frozen LLM never learns them, so this stage, or one before it with prompts: tags, must train llm"
+            )
+        learned |= set(lacking)
+        new += lacking
+    tokenizer.add_tokens([AddedToken(one, special=True, normalized=False) for one in new], special_tokens=True)
+    if llm is not None and len(tokenizer) > llm.get_input_embeddings().weight.shape[0]:
+        llm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+
+
+def llm_reference(parts: Parts) -> Reference | None:
+    """Where the weights of an LLM lie that a model's folder cannot hold, because it is held in few bits."""
+    if parts.llm_bits is None or parts.llm_from is None:
+        return None
+    folder = Path(parts.llm_from)
+    if not folder.is_dir():
+        return Reference(parts.llm_from)
+    whole = folder / "model.safetensors"
+    return Reference(str(folder.resolve()), sha256=digest(whole) if whole.is_file() else None)
 
 
 def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:
@@ -153,8 +246,8 @@ def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:
     if parts.encoder is not None:
         model.encoder = new_encoder(parts.encoder)
     if parts.encoder_from is not None:
-        model.encoder = published_encoder(parts.encoder_from)
-    if parts.bridge is not None:
-        model.bridge = new_bridge(parts.bridge, model.encoder.width, model.table.weight.shape[1])
+        model.encoder = _encoder(parts)
+    bridge = _bridge(parts, model.encoder, model.table.weight.shape[1])
+    model.bridge = model.bridge if bridge is None else bridge
     model.name = name
     return model

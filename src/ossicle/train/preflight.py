@@ -33,6 +33,7 @@ from ossicle.train.onward import take_up
 from ossicle.train.origin import choose_precision
 from ossicle.train.parts import build
 from ossicle.train.process import Counted, RunAll, lanes
+from ossicle.train.recompute import recomputed
 from ossicle.train.sources import Manifest, Source
 from ossicle.train.stage import (
     check_stages,
@@ -71,7 +72,7 @@ def preflight(
     place, read = place_of(device), recipes.read_recipe(recipe, overrides)
     first = 0 if begun is None else take_up(begun, read).stages
     check_minutes(minutes)
-    model = build(read.parts, name=read.name, seed=read.seed).to(place)
+    model = build(read.parts, name=read.name, seed=read.seed, stages=read.stages).to(place)
     hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in read.stages)
     hear = Hear(model.encoder).to(place) if hears else None
     checked = check_stages(read, model, data)
@@ -141,10 +142,12 @@ class _Look:
         largest = sorted(pool.batches, key=lambda batch: -batch.seconds)
         largest = (largest * stage.optimizer.accumulate)[: stage.optimizer.accumulate]
         on_cpu = model.device.type == "cpu"
-        beside = min(stage.optimizer.accumulate, torch.get_num_threads()) if on_cpu else 1
+        lone = not on_cpu or stage.checkpointing
+        beside = 1 if lone else min(stage.optimizer.accumulate, torch.get_num_threads())
         try:
-            kept, most = self._keep(largest[0])
-            step_s, known_s, measured = self._time(largest, trained, optimizer)
+            with recomputed(stage, model):
+                kept, most = self._keep(largest[0])
+                step_s, known_s, measured = self._time(largest, trained, optimizer)
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"stage {stage.name}: a batch of {largest[0].seconds:.0f} s of audio does not fit into the memory of "
@@ -152,7 +155,7 @@ class _Look:
                 code="out_of_memory",
             ) from error
         parts = part_bytes(model, self.objective.heads, optimizer, {key: n * beside for key, n in kept.items()})
-        if "lora" in stage.trains:
+        if "lora" in stage.trains and not model.quantized:
             merge_lora(model)
         seconds, cores = sum(batch.seconds for batch in largest), torch.get_num_threads()
         made = made_s / sum(batch.seconds for batch in pool.batches)
@@ -225,7 +228,8 @@ class _Look:
             optimizer.step()
             optimizer.zero_grad()
 
-        with lanes(len(batches), self.model.device) as run_all:
+        n_lanes = 1 if self.stage.checkpointing else len(batches)
+        with lanes(n_lanes, self.model.device) as run_all:
             step(run_all)
             step_s = _timed(lambda: step(run_all), cuda)
             hear_s = _timed(lambda: run_all(hear, batches), cuda) if self.kept else 0.0

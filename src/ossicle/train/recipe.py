@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationErro
 from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
+from ossicle.hub.own import is_own
 
 NAME = re.compile(r"[\w-]+")
 MELS = (80, 128)
@@ -72,6 +73,11 @@ class Parts:
     ``base`` (a model folder or a shipped name) replaces all that is not said. ``encoder`` and ``llm`` are sizes of new
     parts with random weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
     ``context`` the most tokens of prompt and answer for such an LLM (by default all its positions, at most 4,096).
+    ``llm_bits`` of 4 holds it in 4 bits on a GPU: it stays frozen, or gets a LoRA in the last stage that is not merged,
+    and the model's folder refers to its weights.
+
+    A part of one's own is a class in a file, ``encoder_from`` or ``bridge_from`` as ``FILE.py:CLASS``; it is built with
+    the arguments ``encoder_config`` or ``bridge_config``, a bridge also with ``width_in`` and ``width_out``.
     """
 
     base: str | None = None
@@ -81,6 +87,16 @@ class Parts:
     llm: LlmPart | None = None
     llm_from: str | None = None
     context: int | None = None
+    llm_bits: Literal[4] | None = None
+    encoder_config: dict[str, Any] | None = None
+    bridge_from: str | None = None
+    bridge_config: dict[str, Any] | None = None
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The parts of one's own: "encoder" and "bridge" to ``FILE.py:CLASS``."""
+        named = {"encoder": self.encoder_from, "bridge": self.bridge_from}
+        return {key: one for key, one in named.items() if one is not None and is_own(one)}
 
 
 @dataclass(frozen=True)
@@ -141,7 +157,13 @@ class Gate:
 
 @dataclass(frozen=True)
 class Stage:
-    """One training phase."""
+    """One training phase.
+
+    ``lora_targets`` is a regular expression for the ends of the names of the LLM's linear layers that get a LoRA (all
+    but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
+    computed again for their gradients instead of being kept: less memory, more time.
+    ``prompts`` of "tags" asks the world's tasks by hierarchical tags (`ossicle.world.tagging`) instead of in words.
+    """
 
     name: str
     objective: Literal["hear", "tell", "answer"]
@@ -153,6 +175,9 @@ class Stage:
     encoder_lr: float | None = None
     hear_weight: float = 0.0
     lora_rank: int = 16
+    lora_targets: str | None = None
+    checkpointing: bool = False
+    prompts: Literal["plain", "tags"] = "plain"
 
 
 @dataclass(frozen=True)
@@ -179,17 +204,27 @@ class Recipe:
     def stage_hash(self, index: int) -> str:
         """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
         stage = self.stages[index]
-        same = asdict(replace(stage, data=replace(stage.data, workers=1)))  # how many make the data changes nothing
-        for key in ("cache", "cache_gb"):  # nor does where what was heard is kept
-            del same["data"][key]
-        return _digest([_said(self.parts), self.seed, same])
+        same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
+        return _digest([_said(self.parts), self.seed, _said_of(same)])
+
+
+def _said_of(stage: Stage) -> dict[str, Any]:
+    """A stage without options that are younger than the first recipes, where they are not used, as `_said`; and without
+    where frames are kept, which changes nothing."""
+    younger = {
+        one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing", "prompts")
+    }
+    said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
+    for key in ("cache", "cache_gb"):
+        del said["data"][key]
+    return said
 
 
 def _said(parts: Parts) -> dict[str, Any]:
     """The parts without options that are younger than the first recipes, where they are not used: a run that was begun
     before an option came goes on."""
     said = asdict(parts)
-    for key in ("encoder_from", "llm_from", "context"):
+    for key in ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config"):
         if said[key] is None:
             del said[key]
     for key in ("window", "chunks"):
@@ -248,11 +283,30 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     yield recipe.seed >= 0, f"seed must be at least 0 (got {recipe.seed})"
     yield recipe.checkpoint_minutes >= 0, f"checkpoint_minutes must be at least 0 (got {recipe.checkpoint_minutes:g})"
     yield from _part_demands(recipe.parts)
+    if recipe.parts.llm_bits is not None:
+        yield recipe.parts.llm_from is not None, "parts.llm_bits is of the LLM that llm_from names"
+        for stage in recipe.stages:
+            yield (
+                "llm" not in stage.trains,
+                f"{stage.name}: an LLM in 4 bits (parts.llm_bits) cannot be trained in full: train lora, or leave it",
+            )
+            yield (
+                "lora" not in stage.trains or stage is recipe.stages[-1],
+                f"{stage.name}: a LoRA on an LLM in 4 bits is never merged, so only the last stage can train it",
+            )
     for stage in recipe.stages:
         data, optimizer = stage.data, stage.optimizer
         yield NAME.fullmatch(stage.name) is not None, f"a stage's name is letters, digits, - and _ (got {stage.name!r})"
         yield len(stage.trains) > 0, f"{stage.name}: trains names nothing"
         yield not {"llm", "lora"} <= set(stage.trains), f"{stage.name}: trains names both llm and lora"
+        yield (
+            stage.prompts == "plain" or (stage.objective != "hear" and data.source == "world"),
+            f"{stage.name}: prompts: tags ask the tasks of the world, in a stage that tells or answers",
+        )
+        yield (
+            stage.lora_targets is None or "lora" in stage.trains,
+            f"{stage.name}: lora_targets is for a stage that trains lora",
+        )
         only = {"hear": "encoder", "tell": "llm"}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),
@@ -317,6 +371,16 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
         yield (
             getattr(parts, one) is None or getattr(parts, f"{one}_from") is None,
             f"parts names both {one} and {one}_from: a part is new or published, not both",
+        )
+    yield parts.bridge is None or parts.bridge_from is None, "parts names both bridge and bridge_from"
+    yield (
+        parts.bridge_from is None or "bridge" in parts.own,
+        f"parts.bridge_from is a class of your own, FILE.py:CLASS (got {parts.bridge_from!r})",
+    )
+    for one in ("encoder", "bridge"):
+        yield (
+            getattr(parts, f"{one}_config") is None or one in parts.own,
+            f"parts.{one}_config is for a class of your own: {one}_from: FILE.py:CLASS",
         )
     yield parts.context is None or parts.llm_from is not None, "parts.context is of the LLM that llm_from names"
     yield parts.context is None or parts.context > 0, f"parts.context must be above 0 (got {parts.context})"

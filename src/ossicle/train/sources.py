@@ -17,9 +17,11 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.data.check import shape_fault
 from ossicle.data.manifest import Item, read
 from ossicle.errors import ConfigError, DataError
+from ossicle.prompt.tags import Tags
 from ossicle.world.grammar import Split
 from ossicle.world.parts import Event, Scene
 from ossicle.world.scenes import render
+from ossicle.world.tagging import tagged
 from ossicle.world.tasks import TASKS, Example, mixture, sample
 from ossicle.world.telling import sketch
 
@@ -30,7 +32,7 @@ class Sample:
 
     Args:
         samples: (S,) float32 at 16 kHz.
-        question: None where the audio is the question.
+        question: None where the audio is the question; tags where the world is asked by them.
         answer: what the model should say.
         task: a name for logs.
         scene, events: the ground truth, where the sample comes from the world.
@@ -39,7 +41,7 @@ class Sample:
     """
 
     samples: np.ndarray
-    question: str | None
+    question: str | Tags | None
     answer: str
     task: str
     scene: Scene | None = None
@@ -69,6 +71,7 @@ class World:
         tasks: weights of tasks, or of "task:slice"; None is the world's own mixture.
         clean: scenes without noise, room or equaliser, to begin with.
         dry: no sound is made: silence of the right length with its events, for tellings.
+        tags: tasks are asked by tags, one question about a scene.
 
     Raises:
         ConfigError: a task or a slice that the world does not have, or weights that are not positive.
@@ -83,6 +86,7 @@ class World:
         *,
         dry: bool = False,
         clean: bool = False,
+        tags: bool = False,
     ):
         for key, weight in (tasks or {}).items():
             name, _, part = key.partition(":")
@@ -94,7 +98,7 @@ class World:
             if not weight > 0:
                 raise ConfigError(f"the task {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.tasks = (seed, stage), split, tasks or None
-        self.dry, self.clean = dry, clean
+        self.dry, self.clean, self.tags = dry, clean, tags
 
     def example(self, index: int) -> Example:
         """The example of an index, before it is rendered."""
@@ -114,7 +118,9 @@ class World:
             scene = replace(scene, noise=None, room=0.0, tilt_db=0.0)
         rendered = render(scene, speak=sketch) if self.dry else render(scene)
         events = tuple(rendered.events)
-        return Sample(rendered.samples, example.question, example.answer, example.task, scene, events, example.more)
+        question = tagged(example) if self.tags else example.question
+        more = () if self.tags else example.more
+        return Sample(rendered.samples, question, example.answer, example.task, scene, events, more)
 
 
 def divided(path: str | Path, holdout: float, without: Collection[int] = ()) -> tuple[list[Item], list[Item]]:

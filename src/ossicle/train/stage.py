@@ -45,7 +45,8 @@ def source_of(recipe: Recipe, index: int, data: str | None, *, without: Collecti
         return Manifest(manifest, recipe.seed, holdout=recipe.holdout, without=without)
     stage = recipe.stages[index]
     settings, dry = stage.data, stage.objective == "tell"
-    return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean)
+    tags = stage.prompts == "tags"
+    return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean, tags=tags)
 
 
 def manifest_of(recipe: Recipe, index: int, data: str | None) -> str | None:
@@ -60,6 +61,8 @@ def manifest_of(recipe: Recipe, index: int, data: str | None) -> str | None:
         return None
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
+    if stage.prompts == "tags":
+        raise ConfigError(f"stage {stage.name} asks by tags, which the items of a manifest do not have: prompts: plain")
     if stage.objective != "answer" or stage.hear_weight > 0:
         what = stage.objective if stage.objective != "answer" else "hear_weight"
         raise ConfigError(
@@ -137,9 +140,7 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
     """What happens once, before a stage's first step: a LoRA is put on; a new bridge gets the embeddings' size."""
     stage = recipe.stages[index]
     if "lora" in stage.trains:
-        device = model.device
-        add_lora(model, stage.lora_rank)
-        model.to(device)
+        put_lora(stage, model)
     bridge = model.bridge
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
     if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
@@ -154,11 +155,22 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         assert batch.features is not None
         with torch.no_grad():
             frames = model.encoder(batch.features.to(model.device))
-        calibrate(bridge, frames, model.table.weight.detach())
+        calibrate(bridge, frames, model.embedding_rows())
+
+
+def put_lora(stage: Stage, model: AudioLM) -> None:
+    """Put a stage's LoRA on the LLM, on the device where the model is.
+
+    Raises:
+        ConfigError: the LLM has no layer that the stage's ``lora_targets`` match.
+    """
+    device = model.device
+    add_lora(model, stage.lora_rank, targets=stage.lora_targets)
+    model.to(device)
 
 
 def _bridge_is_new(recipe: Recipe, index: int) -> bool:
-    kept = recipe.parts.base is not None and recipe.parts.bridge is None
+    kept = recipe.parts.base is not None and recipe.parts.bridge is None and recipe.parts.bridge_from is None
     return not kept and not any("bridge" in stage.trains for stage in recipe.stages[:index])
 
 
@@ -208,7 +220,8 @@ def _blocks(model: AudioLM) -> dict[int, int]:
     """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole."""
     found: dict[int, int] = {}
     config = model.llm.config
-    towers: list[tuple[nn.Module, int]] = [(model.llm, config.hidden_size // config.num_attention_heads)]
+    own = getattr(config, "head_dim", None)  # not the width's share in Qwen 3 and Gemma
+    towers: list[tuple[nn.Module, int]] = [(model.llm, own or config.hidden_size // config.num_attention_heads)]
     match model.encoder:
         case WhisperEncoder(settings=settings):
             towers.append((model.encoder, settings.width // settings.heads))

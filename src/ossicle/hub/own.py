@@ -1,0 +1,150 @@
+"""Parts of one's own: a class in a Python file that the user names, ``FILE.py:CLASS``.
+
+A file is run only where the user names it: in a recipe, in `load`, on the command line. A model folder never brings
+code: it says which class it was made with, the hash of its file and the arguments that built it. Knows files, classes
+and hashes; does not know what a part must do (`evaluate.contracts` does).
+"""
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch import nn
+
+from ossicle.errors import CheckpointError, ConfigError, RequestError
+from ossicle.hub.description import CONFIG, Part, digest
+
+OWN = "own"
+"""The kind of such a part in a description."""
+_FORM = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True)
+class Own:
+    """Which class a part is, and how it was built.
+
+    Args:
+        file: the name of its file, without the folder.
+        name: the class.
+        sha256: of the file.
+        arguments: by keyword, plain values.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    file: str
+    name: str
+    sha256: str
+    arguments: dict[str, Any]
+
+
+def is_own(source: str) -> bool:
+    """Whether a source reads ``FILE.py:CLASS``."""
+    return _FORM.fullmatch(source) is not None
+
+
+def file_of(source: str) -> Path:
+    """The file of ``FILE.py:CLASS``.
+
+    Raises:
+        ConfigError: another form, or there is no such file.
+    """
+    match = _FORM.fullmatch(source)
+    if match is None:
+        raise ConfigError(f"a part of your own is named as FILE.py:CLASS, got {source!r}")
+    if not Path(match[1]).is_file():
+        raise ConfigError(f"{source}: there is no file {match[1]}")
+    return Path(match[1])
+
+
+def build_own(source: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    """Import a class from a file and build it. This runs the file.
+
+    Args:
+        source: ``FILE.py:CLASS``.
+        arguments: by keyword; they are kept, so that a folder with the part can tell how it was built.
+
+    Returns:
+        The part, which can be saved.
+
+    Raises:
+        ConfigError: no such file or class, a file or a class that raises, a class that is no ``torch.nn.Module``, or
+            arguments that JSON cannot hold.
+    """
+    path, given = file_of(source), dict(arguments or {})
+    try:
+        json.dumps(given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{source}: a folder can tell only arguments that JSON can: {error}") from error
+    name = source.rpartition(":")[2]
+    sha256 = digest(path)
+    found = getattr(_imported(path, sha256), name, None)
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
+        raise ConfigError(f"{source}: {path.name} holds no class {name} that is a torch.nn.Module")
+    try:
+        part: Any = found(**given)
+    except Exception as error:  # a class that is not ours may raise anything; that it does is what we tell
+        said = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        raise ConfigError(f"{source}: {name}({said}) raised {type(error).__name__}: {error}") from error
+    part.ossicle_own = Own(path.name, name, sha256, given)
+    return part
+
+
+def _imported(path: Path, sha256: str) -> ModuleType:
+    """A file as a module; the same file is run once."""
+    name = f"ossicle_own_{sha256[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None, "a file that ends with .py has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up while it is run
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # as above
+        del sys.modules[name]
+        raise ConfigError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def own_part(which: str, said: Part, given: Any) -> Any:
+    """The part that a description calls one's own, as the caller gives it; its weights are still to be read.
+
+    Args:
+        which: "encoder" or "bridge".
+        said: the description.
+        given: ``FILE.py:CLASS``, whose file must be the one that the model was made with; or a part, of any class.
+
+    Raises:
+        RequestError: nothing is given.
+        CheckpointError: a description that cannot be read, or ``hash_mismatch`` for a file that changed.
+        ConfigError: as `build_own`.
+    """
+    try:
+        own = TypeAdapter(Own).validate_python(said.config)
+    except ValidationError as error:
+        raise CheckpointError(f"{CONFIG} does not tell which class the {which} is", code="bad_format") from error
+    named = f"{own.file}:{own.name}"
+    if given is None:
+        raise RequestError(
+            f"the {which} is a class of its maker's own, {named}, and a model folder never brings code: give it "
+            f'yourself, load(..., parts={{"{which}": "{named}"}}), on the command line --part {which}={named}',
+            code="missing_parameter",
+        )
+    if not isinstance(given, str):
+        given.ossicle_own = own
+        return given
+    if digest(file_of(given)) != own.sha256:
+        raise CheckpointError(
+            f"{given} is not the file that the {which} was made with, {named}: its hash differs; if its weights still "
+            f'fit, give the part itself, load(..., parts={{"{which}": {own.name}(...)}})',
+            code="hash_mismatch",
+        )
+    return build_own(given, own.arguments)
