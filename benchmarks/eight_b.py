@@ -1,4 +1,4 @@
-"""An 8B-shaped LLM with a Whisper-large-shaped encoder on one GPU: 50 steps of two patterns, memory beside its estimate.
+"""An 8B-shaped LLM with a Whisper-large-shaped encoder on one GPU: 50 steps of two patterns, memory and its estimate.
 
 python benchmarks/eight_b.py            writes docs/results/eight_b.md; needs a GPU of 80 GB and 40 GB of disk
 python benchmarks/eight_b.py --small    the same way on tiny parts, on any processor; writes nothing

@@ -50,9 +50,11 @@ def gradients(model: AudioLM, stage: Stage) -> tuple[dict[str, torch.Tensor], in
     """The gradients of one batch by name, and how often the LLM's first layer was computed."""
     set_trainable(stage, model, Answer(model))
     counter = Counter(model)
+    modes = [one.training for one in model.modules()]
     with recomputed(stage, model):
         assert all(flags(model)) == stage.checkpointing or "encoder" not in stage.trains
         Answer(model).loss(model, batch_for(model))[0].backward()
+    assert [one.training for one in model.modules()] == modes
     return {name: value.grad for name, value in model.named_parameters() if value.grad is not None}, counter.n
 
 
@@ -65,10 +67,8 @@ def test_gradients_are_those_without(family: str, trains: Any) -> None:
         if "lora" in trains:
             torch.manual_seed(0)
             add_lora(model, 2)
-        modes = [one.training for one in model.train().modules()]
         found.append(gradients(model, stage))
         assert not any(flags(model))  # off again
-        assert [one.training for one in model.modules()] == modes
     (plain, once), (again, twice) = found
     assert (once, twice) == (1, 2)
     assert plain.keys() == again.keys() and plain

@@ -69,7 +69,7 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
     own = getattr(part, "ossicle_own", None)
     if isinstance(own, Own):
         return OWN, asdict(own)
-    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, MeanPool, StackMLP)
+    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, MeanPool, StackMLP, StackSwiGLU)
     match part:  # what is derived from one of ours may compute something else
         case WhisperEncoder() if ours:
             return "whisper", asdict(part.settings)

@@ -184,8 +184,9 @@ def set_trainable(stage: Stage, model: AudioLM, objective: Objective) -> list[nn
         value.requires_grad_(wanted or ("lora" in stage.trains and "lora_" in name))
     objective.heads.requires_grad_(True)
     model.train()
-    if "encoder" not in stage.trains:  # what does not learn drops nothing out
-        model.get_submodule("encoder").eval()
+    for part, learns in (("encoder", {"encoder"}), ("llm", {"llm", "lora"})):
+        if learns.isdisjoint(stage.trains):  # what does not learn drops nothing out
+            model.get_submodule(part).eval()
     return [p for p in [*model.parameters(), *objective.heads.parameters()] if p.requires_grad]
 
 
