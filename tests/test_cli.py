@@ -517,8 +517,10 @@ def test_debug_shows_the_traceback_before_the_line(ossicle, tmp_path):
 
 
 FAULT = """
-import sys, time
+import signal, sys, time
 from ossicle.cli import app, main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 @app.command()
 def fault():
