@@ -137,6 +137,18 @@ def test_a_prefix_is_a_copy_that_goes_on_by_itself() -> None:
 
 
 @torch.no_grad()
+def test_more_at_once_than_the_buffers_double_to() -> None:
+    theirs = llm("qwen2")
+    ours, cache = Decoder.of(theirs), Buffers(2, room=1)
+    assert ours is not None
+    ids = torch.randint(0, 101, (1, 30))
+    values = theirs.get_input_embeddings()(ids)
+    ours(values[:, :2], torch.arange(2)[None], None, cache)
+    told = ours(values[:, 2:], torch.arange(2, 30)[None], None, cache)
+    torch.testing.assert_close(told, theirs(ids).logits[:, -1], **CLOSE)
+
+
+@torch.no_grad()
 def test_what_is_cropped_was_never_read() -> None:
     theirs = llm("llama")
     ours, cache = Decoder.of(theirs), Buffers(2)

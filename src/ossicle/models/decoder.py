@@ -51,8 +51,9 @@ class Buffers:
             self.keys.append(keys.new_empty(sizes))
             self.values.append(values.new_empty(sizes))
         elif end > self.keys[layer].shape[2]:
+            sizes = (*keys.shape[:2], max(self.keys[layer].shape[2], keys.shape[2]), keys.shape[3])
             self.keys[layer], self.values[layer] = (
-                torch.cat([one[:, :, : self.length], torch.empty_like(one)], dim=2)
+                torch.cat([one[:, :, : self.length], one.new_empty(sizes)], dim=2)
                 for one in (self.keys[layer], self.values[layer])
             )
         self.keys[layer][:, :, self.length : end] = keys
