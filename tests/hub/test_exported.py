@@ -9,8 +9,8 @@ from models.tiny import tiny_llm, tiny_model
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, WhisperFeatureExtractor
 
-from ossicle.errors import ConfigError
-from ossicle.hub.exported import cast, llm_config, tolerance, with_audio_token, write_settings, write_tensors
+from ossicle.errors import CheckpointError, ConfigError
+from ossicle.hub.exported import cast, check_logits, llm_config, with_audio_token, write_settings, write_tensors
 
 
 def test_the_audio_token_is_added_once_and_needs_a_row() -> None:
@@ -33,7 +33,16 @@ def test_tensors_of_their_own_in_one_file(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o644
     assert torch.equal(load_file(path)["b"], one.T.half())
-    assert tolerance(torch.float32) < tolerance(torch.float16) == tolerance(torch.bfloat16)
+
+
+def test_logits_may_be_off_by_what_the_dtype_explains() -> None:
+    ours = torch.zeros(1, 4)
+    for dtype, near, far in ((torch.float32, 5e-4, 2e-3), (torch.float16, 2e-2, 0.1), (torch.bfloat16, 2e-2, 0.1)):
+        check_logits(ours, ours + near, dtype)
+        with pytest.raises(CheckpointError, match=r"the exported model gives logits that are .* off"):
+            check_logits(ours, ours + far, dtype)
+    with pytest.raises(CheckpointError, match="logits that are nan off"):
+        check_logits(ours, ours + float("nan"), torch.float32)
 
 
 def test_a_config_names_the_class_and_no_place(tmp_path: Path) -> None:

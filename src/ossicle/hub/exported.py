@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub import save_torch_state_dict
 from tokenizers import AddedToken
 
-from ossicle.errors import ConfigError
+from ossicle.audio.clip import Clip
+from ossicle.encoders.whisper import WhisperSettings
+from ossicle.errors import CheckpointError, ConfigError
 from ossicle.models.audio_lm import AudioLM
 
 
@@ -41,6 +44,21 @@ def llm_config(llm: Any, *, tied: bool) -> dict[str, Any]:
     return {**said, "architectures": [type(llm).__name__], "tie_word_embeddings": tied}
 
 
+def audio_config(sizes: WhisperSettings, model_type: str) -> dict[str, Any]:
+    """What a Whisper-shaped encoder's config says, under the names of `transformers`."""
+    return {
+        "model_type": model_type,
+        "num_mel_bins": sizes.n_mels,
+        "encoder_layers": sizes.layers,
+        "encoder_attention_heads": sizes.heads,
+        "encoder_ffn_dim": sizes.ffn,
+        "d_model": sizes.width,
+        "max_source_positions": sizes.max_frames,
+        "activation_function": "gelu",
+        "scale_embedding": False,
+    }
+
+
 def cast(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Tensors of their own on the CPU, in a dtype."""
     return {name: value.detach().to("cpu", dtype).clone().contiguous() for name, value in tensors.items()}
@@ -62,6 +80,17 @@ def write_settings(model: AudioLM, extractor: Any, folder: Path, *, processor: s
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
 
 
-def tolerance(dtype: torch.dtype) -> float:
-    """How far the logits of an exported model may be off."""
-    return 1e-3 if dtype == torch.float32 else 5e-2
+def one_second(rate: int) -> Clip:
+    """A second of noise, of which no layout drops a frame: what an exported model is asked about."""
+    return Clip(np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32), rate)
+
+
+def check_logits(ours: torch.Tensor, theirs: torch.Tensor, dtype: torch.dtype) -> None:
+    """Refuse an exported model whose logits, on what `one_second` gives, are not ours.
+
+    Raises:
+        CheckpointError: they are off by more than ``dtype`` of the weights on disk explains.
+    """
+    apart = float((ours.float().cpu() - theirs.float().cpu()).abs().max())
+    if not apart <= (1e-3 if dtype == torch.float32 else 5e-2):
+        raise CheckpointError(f"the exported model gives logits that are {apart:.2g} off", code="key_mismatch")

@@ -11,17 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import WhisperFeatureExtractor
 
-from ossicle.audio.clip import Clip
 from ossicle.audio.lengths import CHUNK_FRAMES
 from ossicle.bridge.gated import GAIN, StackSwiGLU
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError
 from ossicle.hub.description import CONFIG
-from ossicle.hub.exported import cast, llm_config, tolerance, with_audio_token, write_settings, write_tensors
+from ossicle.hub.exported import (
+    audio_config,
+    cast,
+    check_logits,
+    llm_config,
+    one_second,
+    with_audio_token,
+    write_settings,
+    write_tensors,
+)
 from ossicle.hub.quiet import quiet
 from ossicle.hub.strict import Tensors, check_keys
 from ossicle.hub.ultravox import AUDIO, LLM, MODEL_TYPE, TOWER, around, bridge_tensors, load_ultravox, marks
@@ -115,17 +122,7 @@ def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
         "projector_ln_mid": model.bridge.norm_mid is not None,
         "ignore_index": -100,
         "torch_dtype": str(dtype).removeprefix("torch."),
-        "audio_config": {
-            "model_type": "whisper",
-            "num_mel_bins": sizes.n_mels,
-            "encoder_layers": sizes.layers,
-            "encoder_attention_heads": sizes.heads,
-            "encoder_ffn_dim": sizes.ffn,
-            "d_model": sizes.width,
-            "max_source_positions": sizes.max_frames,
-            "activation_function": "gelu",
-            "scale_embedding": False,
-        },
+        "audio_config": audio_config(sizes, "whisper"),
         "text_config": llm_config(model.llm, tied=_tied(model.llm)),
     }
 
@@ -165,8 +162,7 @@ def _compare(model: AudioLM, folder: Path, token: int, dtype: torch.dtype) -> No
         raise CheckpointError(f"the exported weights are others than ours: {', '.join(other)}", code="key_mismatch")
     if _settings(again) != _settings(model):
         raise CheckpointError(f"the exported settings are others than ours: {_settings(again)}", code="key_mismatch")
-    rate = model.encoder.sample_rate
-    clip = Clip(np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32), rate)
+    clip = one_second(model.encoder.sample_rate)
     with torch.no_grad():
         logits = []
         for one in (model, again):
@@ -175,10 +171,8 @@ def _compare(model: AudioLM, folder: Path, token: int, dtype: torch.dtype) -> No
             prompt = render(messages, [n], one.tokenizer, pad_id=token, clip_text=one.clip_text)
             if prompt.ids != _published_prompt(again.tokenizer, token, n):
                 raise CheckpointError("the exported prompt is another than ours", code="key_mismatch")
-            logits.append(one.prefill([prompt], [[heard]])[1].float().cpu())
-    apart = float((logits[0] - logits[1]).abs().max())
-    if not apart <= tolerance(dtype):
-        raise CheckpointError(f"the exported model gives logits that are {apart:.2g} off", code="key_mismatch")
+            logits.append(one.prefill([prompt], [[heard]])[1])
+    check_logits(logits[0], logits[1], dtype)
 
 
 def _settings(model: AudioLM) -> tuple[Any, ...]:
