@@ -391,6 +391,91 @@ def export(
     print(f"{done}: read back as {layout}, the same answers; {differs}")
 
 
+@app.command()
+def plan(
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE...]", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of audio, in place of files.")] = None,
+    encoder: Annotated[str, typer.Option(help="An encoder, or a published family.")] = "whisper-large-v3",
+    bridge: Annotated[str | None, typer.Option(help="A kind; mean_pool. A family has its own.")] = None,
+    k: Annotated[int | None, typer.Option(help="Frames that become one token.")] = None,
+    tail: Annotated[str | None, typer.Option(help="What becomes of frames that fill no token.")] = None,
+    window: Annotated[int | None, typer.Option(help="Frames that share the queries.")] = None,
+    queries: Annotated[int | None, typer.Option(help="Tokens of a window, or of a clip.")] = None,
+    hz: Annotated[float | None, typer.Option(help="Tokens a second expected of a variable rate.")] = None,
+    llm: Annotated[str, typer.Option(help="A known LLM, or a config.json.")] = "llama-3.1-8b",
+    context: Annotated[int | None, typer.Option(help="Tokens that the LLM may read; its own.")] = None,
+    batch: Annotated[int, typer.Option(help="Clips at once.")] = 1,
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of weights and keys.")] = "bfloat16",
+    memory: Annotated[float | None, typer.Option(metavar="GB", help="For weights, keys and values.")] = None,
+    words_per_minute: Annotated[float, typer.Option(help="Speaking rate.")] = 150.0,
+    tokens_per_word: Annotated[float, typer.Option(help="Of the LLM's tokenizer.")] = 1.33,
+    everything: Annotated[bool, typer.Option("--all", help="Every rate of a mean pool, and every family.")] = False,
+    task: Annotated[
+        Literal["speech", "sound", "music", "speaker", "dialogue"] | None,
+        typer.Option(help="Also what is known of the quality, and how it is known."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What audio costs an LLM that hears it, and whether it fits: counted, nothing is loaded."""
+    from ossicle.plan import planner, quality, render
+    from ossicle.plan.bridges import bridge_rule
+
+    if (seconds is None) == (not files):
+        raise RequestError("give either files or --seconds", code="missing_parameter" if not files else None)
+    numbers = {"k": k, "tail": tail, "window": window, "queries": queries, "hz": hz}
+    own = bridge is not None or any(value is not None for value in numbers.values())
+    if own and everything:
+        raise RequestError("--all shows every rate of a mean pool: leave out what tells a bridge")
+    rule = bridge_rule(bridge or "mean_pool", **numbers) if own else None  # type: ignore[arg-type]
+    speech = {"words_per_minute": words_per_minute, "tokens_per_word": tokens_per_word}
+    common: dict[str, Any] = {
+        **{"encoder": encoder, "llm": llm, "context": context, "batch": batch, "dtype": dtype, "memory_gb": memory},
+        **speech,
+    }
+    measured = quality.read_sweep(found) if task is not None and (found := quality.sweep_file()) else []
+
+    def one(file: str | None) -> None:
+        length_s = _seconds(file) if file is not None else seconds
+        named = {} if file is None else {"file": file}
+        if everything:
+            rates, families = planner.plan_all(seconds=length_s, **common)
+            shown = named | {name: [dataclasses.asdict(row) for row in rows] for name, rows in
+                             (("rates", rates), ("families", families))}
+            text = render.table(rates, families)
+        else:
+            budget = planner.make_plan(seconds=length_s, bridge=rule, **common)
+            rates = [budget]
+            shown = named | dataclasses.asdict(budget)
+            text = render.lines(budget, **speech)
+        if task is not None:
+            figures = quality.figures(task, [row.nominal_hz for row in rates], measured)
+            won = quality.winners(figures)
+            shown |= {"task": task, "figures": [dataclasses.asdict(row) for row in figures], "winners": won}
+            text += "\n" + render.quality(task, figures, won)
+        if as_json:
+            _print_json(shown)
+        else:
+            print(text, flush=True)
+
+    if files:
+        _each(files, one, headed=not as_json)
+    else:
+        one(None)
+
+
+def _seconds(file: str) -> float:
+    """Length of a file as its header declares it; only where that is silent, it is decoded."""
+    from ossicle.audio.io import probe, read_blocks
+
+    source = _source(file)
+    source = source if isinstance(source, str) else source.read()
+    declared = probe(source)
+    if declared.duration_s is not None:
+        return declared.duration_s
+    return sum(block.n_samples for block in read_blocks(source)) / declared.rate
+
+
 def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> None:
     """Run a command on every file; a bad file among good ones is told, and the others are still done.
 

@@ -90,3 +90,8 @@ def grouped(n_frames: int, k: int, tail: str) -> int:
     if n_frames == 0:
         return 0
     return max(1, n_frames // k) if tail == "drop" else ceil_div(n_frames, k)
+
+
+def windowed(n_frames: int, window: int, queries: int) -> int:
+    """Tokens when every ``window`` frames, the last one filled up, become ``queries``: queries * ceil(T / window)."""
+    return queries * ceil_div(n_frames, window)
