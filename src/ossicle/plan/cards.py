@@ -69,8 +69,8 @@ CARDS: Mapping[str, Card] = {
             *("transformers, Qwen3OmniMoeProcessor", _qwen3_omni),
         ),
         Card(
-            *("mimi", "Mimi, one codebook", 2024, 3, 24_000, 12.5, "to 80 ms", None, "none", "run"),
-            *("transformers, MimiModel", _mimi),
+            *("moshi", "Moshi", 2024, 3, 24_000, 12.5, "to 80 ms", None, "none", "run"),
+            *("transformers, MimiModel, one position a frame", _mimi),
         ),
     )
 }

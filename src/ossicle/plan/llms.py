@@ -1,9 +1,9 @@
 """Sizes of LLMs: of common ones by name, of any other from its config.json; what their tokens cost.
 
-Knows shapes of gated decoders (Llama's) and arithmetic; does not know weights. A parameter here is an entry of a matrix:
-norms and biases, under one in a thousand, are left out, and so are sliding windows, so that costs are the most.
-Source: the published config.json of each; the published numbers of parameters agree (tests/plan/test_llms.py); section
-7.2 of the project's notes on projection for the formulas.
+Knows shapes of gated decoders (Llama's) and arithmetic; does not know weights. A parameter here is an entry of a
+matrix: norms and biases, under one in a thousand, are left out. Sliding windows are not looked at: costs are the most.
+Source: the config.json of each, whose published numbers of parameters agree (tests/plan/test_llms.py); section 7.2 of
+the project's notes on projection for the formulas.
 """
 
 import json

@@ -46,6 +46,7 @@ class Budget:
         nominal_tokens: ``nominal_hz * seconds``, rounded up.
         audio_tokens: counted by the exact rule; for a bridge of variable rate what is expected.
         audio_tokens_most: the most that they can be.
+        tokens_per_s: audio tokens for each second given.
         text_tokens: of the words that are said in the clip at the given speaking rate.
         left: share of the context that the audio leaves for text.
         kv_audio_bytes: keys and values of the audio tokens.
@@ -72,6 +73,7 @@ class Budget:
     nominal_tokens: int
     audio_tokens: int
     audio_tokens_most: int
+    tokens_per_s: float
     text_tokens: int
     left: float
     kv_audio_bytes: int
@@ -83,11 +85,6 @@ class Budget:
     answer_flops: int
     verdict: str
     ways: tuple[str, ...]
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Audio tokens a second of what was given."""
-        return self.audio_tokens / self.seconds
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ class _Hearer:
 def make_plan(
     *,
     seconds: float,
-    encoder: str = "whisper-large-v3",
+    encoder: str | EncoderSizes | Card = "whisper-large-v3",
     bridge: str | BridgeRule | None = None,
     llm: str = "llama-3.1-8b",
     context: int | None = None,
@@ -142,7 +139,7 @@ def make_plan(
 
     Args:
         seconds: of audio, above 0.
-        encoder: a name of `plan.encoders.ENCODERS`, or a family of `plan.cards.CARDS`.
+        encoder: a name of `plan.encoders.ENCODERS`, or a family of `plan.cards.CARDS`; or one that is in neither.
         bridge: a kind of `plan.bridges.KINDS` or what `plan.bridges.bridge_rule` made; mean_pool with k = 2 by
             default, and none for a family, which has its own.
         llm: a name of `plan.llms.LLMS`, or a config.json or its folder.
@@ -159,17 +156,13 @@ def make_plan(
     """
     reader = _reader(llm, context, batch, dtype, memory_gb, words_per_minute, tokens_per_word)
     _check_seconds(seconds)
-    if encoder in CARDS:
+    heard = _encoder(encoder)
+    if isinstance(heard, Card):
         if bridge is not None:
-            raise RequestError(f"{encoder} is a family with a bridge of its own: leave the bridge out")
-        return _budget(_family(card(encoder)), reader, seconds)
-    if encoder not in ENCODERS:
-        raise RequestError(
-            f"the encoder {encoder!r} is not known: choose one of {', '.join(ENCODERS)}, "
-            f"or a family: {', '.join(CARDS)}"
-        )
+            raise RequestError(f"{heard.name} is a family with a bridge of its own: leave the bridge out")
+        return _budget(_family(heard), reader, seconds)
     rule = bridge if isinstance(bridge, BridgeRule) else bridge_rule(bridge or "mean_pool")
-    return _budget(_parts(encoder_sizes(encoder), rule, DTYPES[dtype], seconds), reader, seconds)
+    return _budget(_parts(heard, rule, DTYPES[dtype], seconds), reader, seconds)
 
 
 def plan_all(
@@ -209,6 +202,15 @@ def n_samples(seconds: float, rate: int) -> int:
     return resampled_samples(exact.numerator, exact.denominator, rate)
 
 
+def _encoder(source: str | EncoderSizes | Card) -> EncoderSizes | Card:
+    if not isinstance(source, str):
+        return source
+    if source not in CARDS and source not in ENCODERS:
+        known = f"choose one of {', '.join(ENCODERS)}, or a family: {', '.join(CARDS)}"
+        raise RequestError(f"the encoder {source!r} is not known: {known}")
+    return card(source) if source in CARDS else encoder_sizes(source)
+
+
 def _check_seconds(seconds: float) -> None:
     if not (math.isfinite(seconds) and seconds * FINEST >= 1):
         raise RequestError(f"a clip needs seconds above 0, got {seconds:g}")
@@ -244,8 +246,8 @@ def _parts(
         windows = [(sizes.n_frames(samples), 1)] if uncapped else sizes.windows(samples)
         return (
             sum(frames * times for frames, times in windows),
-            sum(rule.expected(frames, sizes.rate_hz) * times for frames, times in windows),
-            sum(rule.most(frames, sizes.rate_hz) * times for frames, times in windows),
+            sum(rule.expected(frames) * times for frames, times in windows),
+            sum(rule.most(frames) * times for frames, times in windows),
         )
 
     return _Hearer(
@@ -264,7 +266,7 @@ def _family(rules: Card) -> _Hearer:
         tokens = rules.tokens(n_samples(clip_s, rules.rate))
         return None, tokens, tokens
 
-    return _Hearer(rules.name, counts, rules.nominal_hz, 0, None, rules.cap_s, rules.past_cap)
+    return _Hearer(rules.name, counts, float(rules.nominal_hz), 0, None, rules.cap_s, rules.past_cap)
 
 
 def _budget(hearer: _Hearer, reader: _Reader, seconds: float) -> Budget:
@@ -286,6 +288,7 @@ def _budget(hearer: _Hearer, reader: _Reader, seconds: float) -> Budget:
         nominal_tokens=math.ceil(hearer.nominal_hz * seconds - 1e-9),
         audio_tokens=tokens,
         audio_tokens_most=most,
+        tokens_per_s=tokens / seconds,
         text_tokens=text,
         left=max(0.0, 1 - tokens / reader.context),
         kv_audio_bytes=batch * llm.kv_bytes(tokens, bytes_each),
@@ -307,7 +310,7 @@ def _verdict(hearer: _Hearer, reader: _Reader, seconds: float, capped: bool) -> 
     text, limit = reader.text(seconds), reader.limit(weights)
     if tokens + text <= limit:
         if capped:
-            return "fits if", (f"calls of at most {hearer.cap_s:g} s each: {_past(hearer)}",)
+            return "fits if", (f"calls of at most {hearer.cap_s:g} s each ({_past(hearer)})",)
         if most + text <= limit:
             return "fits", ()
         return "fits if", (f"the bridge gives at most {limit - text} of the {most} tokens that it can",)

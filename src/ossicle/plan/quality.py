@@ -91,11 +91,11 @@ PUBLISHED: tuple[Figure, ...] = (
     ),
     *_published(
         *("sound", "score of 10, AIR-Bench sound", "higher"),
-        (("Qwen2-Audio", 25.0, 6.99, QWEN2), ("SALMONN", 2.93, 6.28, "quoted in the Qwen2-Audio README")),
+        (("Qwen2-Audio", 25.0, 6.99, QWEN2), ("SALMONN", 2.93, 6.28, "quoted in the Qwen READMEs")),
     ),
     *_published(
         *("music", "score of 10, AIR-Bench music", "higher"),
-        (("Qwen2-Audio", 25.0, 6.79, QWEN2), ("SALMONN", 2.93, 5.95, "quoted in the Qwen2-Audio README")),
+        (("Qwen2-Audio", 25.0, 6.79, QWEN2), ("SALMONN", 2.93, 5.95, "quoted in the Qwen READMEs")),
     ),
     *_published(
         *("speaker", "accuracy, MELD (emotion of the voice), %", "higher"),
@@ -160,7 +160,7 @@ def figures(task: str, rates_hz: Sequence[float], measured: Sequence[Figure] = (
 
 
 def _extrapolated(points: Sequence[Figure], hz: float) -> Figure | None:
-    """On the line through the two nearest measured rates, over the logarithm of the rate; None where one is needless."""
+    """On the line through the two nearest measured rates, over log rate; None where it needs none or has too few."""
     if any(abs(one.hz / hz - 1) < SAME for one in points):
         return None
     near = sorted(points, key=lambda one: abs(math.log(one.hz / hz)))[:2]

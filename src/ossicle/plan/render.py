@@ -84,8 +84,8 @@ def _verdict(plan: Budget, *, short: bool = False) -> str:
         case "fits":
             return plan.verdict
         case "fits if":
-            return f"{plan.verdict} {'; or '.join(ways)}"
-    return f"{plan.verdict}: it needs {'; or '.join(ways)}"
+            return f"{plan.verdict}: {'; or '.join(ways)}"
+    return f"{plan.verdict}: that takes {'; or '.join(ways)}"
 
 
 def _interval(one: Figure) -> str:
