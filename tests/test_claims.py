@@ -34,7 +34,9 @@ COMMANDS = [pair for block in BLOCKS for pair in commands(block)]
 def test_every_section_has_a_command():
     sections = re.split(r"^### ", PAGE, flags=re.MULTILINE)[1:]
     assert len(sections) >= 15
-    assert all("```console\n$ " in section for section in sections if "not measured here" not in section)
+    open_ones = [section for section in sections if "not measured here" in " ".join(section.split())]
+    assert all("```console\n$ " in section for section in sections if section not in open_ones)
+    assert len(open_ones) <= 1
 
 
 def printed(command, capsys):

@@ -624,9 +624,11 @@ def test_a_plan_of_everything_is_one_table(ossicle):
 def test_a_plan_for_a_task_marks_every_figure(ossicle):
     exit_code, out, _ = ossicle("plan", "--seconds", "10", "--task", "dialogue", "--json")
     found = json.loads(out)
-    assert exit_code == 0 and found["task"] == "dialogue" and set(found["winners"]) == {
-        one["metric"] for one in found["figures"]
-    }
+    assert (
+        exit_code == 0
+        and found["task"] == "dialogue"
+        and set(found["winners"]) == {one["metric"] for one in found["figures"]}
+    )
     assert {one["kind"] for one in found["figures"]} <= {"measured", "published", "extrapolated"}
     text = ossicle("plan", "--seconds", "10", "--all", "--task", "speech")[1]
     assert "SLAM-LLM README" in text and "no winner" in text
@@ -640,7 +642,7 @@ def test_a_plan_for_a_task_marks_every_figure(ossicle):
         (["-", "-"], 2, "invalid_value", "standard input (-) can be read once only"),
         (["--seconds", "-1"], 2, "invalid_value", "a clip needs seconds above 0, got -1"),
         (["--seconds", "0"], 2, "invalid_value", "a clip needs seconds above 0, got 0"),
-        (["--seconds", "long"], 2, "invalid_value", "not a valid float"),
+        (["--seconds", "long"], 2, "invalid_value", "should be a valid number"),
         (["--seconds", "1", "--dtype", "int3"], 2, "invalid_value", "int3"),
         (["--seconds", "1", "--task", "smell"], 2, "invalid_value", "smell"),
         (["--seconds", "1", "--all", "--k", "2"], 2, "invalid_value", "--all shows every rate of a mean pool"),

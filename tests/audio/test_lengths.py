@@ -16,8 +16,8 @@ from ossicle.audio.lengths import (
     mel_frames,
     resampled_samples,
     ultravox_tokens,
-    whole_clip,
     whisper_frames,
+    whole_clip,
     windowed,
 )
 

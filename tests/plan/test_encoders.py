@@ -44,6 +44,7 @@ def w2v_bert(sizes, frames):
         **{"hidden_size": sizes.width, "num_hidden_layers": sizes.layers, "num_attention_heads": 2},
         **{"intermediate_size": sizes.ffn, "conv_depthwise_kernel_size": sizes.kernel},
         feature_projection_input_dim=sizes.bands,
+        attn_implementation="eager",
     )
     return Wav2Vec2BertModel(config), torch.zeros(1, frames, sizes.bands)
 

@@ -141,7 +141,9 @@ def test_the_text_part_of_a_config_counts(config):
 
 
 def test_an_unknown_llm_lists_the_known_ones():
-    with pytest.raises(NotFoundError, match=r"no LLM of the name 'gpt-0' is known: give a config.json, or one of mini, "):
+    with pytest.raises(
+        NotFoundError, match=r"no LLM of the name 'gpt-0' is known: give a config.json, or one of mini, "
+    ):
         llm_sizes("gpt-0")
 
 
@@ -151,7 +153,9 @@ def test_a_config_that_cannot_be_counted_is_refused(config):
     with pytest.raises(CheckpointError, match=r"of the model type None"):
         read_config(config(model_type=None))
     for value in (None, 0, -1, 1.5, "2", True):
-        with pytest.raises(CheckpointError, match=r"says num_hidden_layers = .*: a whole number from 1 is needed") as bad:
+        with pytest.raises(
+            CheckpointError, match=r"says num_hidden_layers = .*: a whole number from 1 is needed"
+        ) as bad:
             read_config(config(num_hidden_layers=value))
         assert bad.value.code == "bad_format"
     for text in ("{", "[]", "1"):

@@ -67,7 +67,12 @@ def test_systems_are_extrapolated_each_by_itself(sweep):
         ("lower", (4.0, 3.0, 5.0), (8.0, 7.0, 9.0), "mini at 25 a second"),
         ("higher", (4.0, 3.0, 5.0), (8.0, 7.0, 9.0), "mini at 6.25 a second"),
         ("lower", (4.0, 3.0, 7.0), (8.0, 7.0, 9.0), "no winner: the intervals of mini at 25 a second and mini at 6.25"),
-        ("higher", (4.0, 3.0, 7.0), (8.0, 7.0, 9.0), "no winner: the intervals of mini at 6.25 a second and mini at 25"),
+        (
+            "higher",
+            (4.0, 3.0, 7.0),
+            (8.0, 7.0, 9.0),
+            "no winner: the intervals of mini at 6.25 a second and mini at 25",
+        ),
     ],
 )
 def test_only_a_measurement_that_is_clear_of_all_others_wins(sweep, better, first, second, won):

@@ -22,7 +22,9 @@ def test_a_plan_in_lines():
 
 
 def test_a_family_a_cut_and_no_text():
-    text = lines(make_plan(seconds=60, encoder="qwen2-audio", words_per_minute=0), words_per_minute=0, tokens_per_word=1)
+    text = lines(
+        make_plan(seconds=60, encoder="qwen2-audio", words_per_minute=0), words_per_minute=0, tokens_per_word=1
+    )
     assert text.startswith("60 s, of which 30 s are heard: qwen2-audio -> llama-3.1-8b")
     assert "frames" not in text and "encoder" not in text and " to 1" not in text
     assert text.endswith("verdict       fits if: calls of at most 30 s each (what is longer is cut off in silence)")
@@ -32,7 +34,7 @@ def test_small_numbers_and_ways_out():
     text = lines(make_plan(seconds=30, bridge="ctc", encoder="mini", llm="mini", context=2_000), **SPEECH)
     assert "375, at most 1500" in text and " MiB of audio" in text and " MFLOP a token" in text
     text = lines(make_plan(seconds=60, llm="mini", encoder="mini"), **SPEECH)
-    assert "fits if: at most 7.34 audio tokens a second; or at most 22.5 s; or a context of 1700" in text
+    assert "fits if: at most 7.33 audio tokens a second; or at most 22.5 s; or a context of 1700" in text
     text = lines(make_plan(seconds=60, memory_gb=1), **SPEECH)
     assert text.endswith("does not fit: that takes 17.6 GB of memory")
 

@@ -86,5 +86,6 @@ def bridge_rule(kind: str, *, k: int | None = None, queries: int | None = None, 
         if value is not None and value < 1:
             raise RequestError(f"{kind} needs {name} of at least 1, got {value}")
     if tail is not None and tail not in tails:
-        raise RequestError(f"{kind} does not know the tail {tail!r}: choose one of {', '.join(tails) or 'none'}")
+        known = f"choose one of {', '.join(tails)}" if tails else "it has none"
+        raise RequestError(f"{kind} does not know the tail {tail!r}: {known}")
     return BridgeRule(kind, k or usual.k, queries or usual.queries, tail or usual.tail, usual.variable)

@@ -126,7 +126,9 @@ def read_sweep(path: Path) -> list[Figure]:
         raise DataError(f"{path} is no sweep: its figures cannot be read ({error})") from error
 
 
-def _measured(row: dict[str, Any], source: str) -> Figure:
+def _measured(row: Any, source: str) -> Figure:
+    if not isinstance(row, dict):
+        raise ValueError(f"a figure is an object, got {row!r}")
     known = {one.name for one in fields(Figure)} - {"kind", "source"}
     said = {key: value for key, value in row.items() if key in known}
     figure = Figure(kind="measured", source=row.get("command", source), **said)
