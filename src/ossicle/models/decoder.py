@@ -60,6 +60,12 @@ class Buffers:
         self.values[layer][:, :, self.length : end] = values
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
+    def part(self, rows: slice, first: int) -> "Buffers":
+        """Some rows from a position on, as if nothing had been taken yet; what these take lies in this."""
+        part = Buffers(self.n_layers)
+        part.keys, part.values = ([one[rows, :, first:] for one in many] for many in (self.keys, self.values))
+        return part
+
     def done(self, n: int) -> None:
         """Every layer took ``n`` more positions."""
         self.length += n
@@ -137,6 +143,13 @@ class Decoder:
             and all(type(one) is nn.Linear and one.weight.dtype == torch.float32 for one in maps)
         )
         return cls(llm) if same else None
+
+    def buffers(self, n_batch: int, n: int, *, room: int) -> Buffers:
+        """Zeros for ``n`` positions of a batch, and room for as many more as are said."""
+        made, like = Buffers(self.n_layers, room=room), self.llm.lm_head.weight
+        sizes = (n_batch, self.n_kv, n + room, self.head_dim)
+        made.keys, made.values = ([like.new_zeros(sizes) for _ in range(self.n_layers)] for _ in range(2))
+        return made
 
     def __call__(
         self, values: torch.Tensor, places: torch.Tensor, mask: torch.Tensor | None, cache: Buffers
