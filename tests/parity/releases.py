@@ -148,7 +148,7 @@ OLD = {"d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encode
 def asked(model: Any) -> Callable[[Any], int]:
     """Vectors by the model's own ``get_audio_features``, with those of the inputs that it names."""
     model.eval()
-    wanted = inspect.signature(type(model).get_audio_features).parameters
+    wanted = inspect.signature(model.model.get_audio_features).parameters
 
     def vectors(inputs: Any) -> int:
         return len(model.get_audio_features(**{key: inputs[key] for key in wanted if key in inputs}).pooler_output)
@@ -263,9 +263,8 @@ def audio_flamingo_3() -> Release:
 
 def music_flamingo() -> Release:
     processor = published.MusicFlamingoProcessor(whisper(), TOKENIZER, audio_token=SOUND)
-    return Release(
-        called(processor), ids, whole("MusicFlamingo", audio={"model_type": "audioflamingo3_encoder", **ENCODER})
-    )
+    audio = {"model_type": "audioflamingo3_encoder", **ENCODER}
+    return Release(called(processor), ids, whole("MusicFlamingo", audio=audio, audio_token_id=ID))
 
 
 def glm_asr() -> Release:

@@ -5,9 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from parity.releases import ID, RELEASES, SOUND, TOKENIZER, Qwen3OmniEars, Release, qwen2_5_omni, silence, whisper
 
 from ossicle.plan.cards import CARDS
+from parity.releases import ID, RELEASES, SOUND, TOKENIZER, Qwen3OmniEars, Release, qwen2_5_omni, silence, whisper
 
 EDGES = {
     16_000: (160, 320, 640, 800, 960, 1_280, 1_600, 8_000, 8_080, 16_000, 16_080, 160_000, 480_000, 960_000),
@@ -18,10 +18,16 @@ LEAST = {
     "qwen3-omni": (201, "Padding size should be less than the corresponding input dimension"),
     "phi-4-multimodal": (400, "maximum size for tensor at dimension 1"),
     "granite-speech": (257, "Padding size should be less than the corresponding input dimension"),
-    "gemma-3n": (513, "Calculated padded input size|should be greater than|too large|size"),
+    "gemma-3n": (513, "Kernel size can't be greater than actual input size"),
     "moss-transcribe-diarize": (2, "tuple index out of range"),
 }
 """Fewest samples that a release takes, and what it raises at one less."""
+WINDOW = 480_000
+
+
+def mute_tail(name: str, n: int) -> bool:
+    """Is this a clip at which Music Flamingo breaks: its last window gives no token?"""
+    return name == "music-flamingo" and 0 < n % WINDOW <= 320
 
 
 @cache
@@ -54,7 +60,8 @@ def test_the_card_is_what_the_processor_counts(name: str) -> None:
 def test_the_module_gives_a_vector_for_each(name: str) -> None:
     theirs, one = release(name), CARDS[name]
     heard = [n for n in lengths(name) if one.tokens(n)]
-    some = [*heard[:2], heard[len(heard) // 3], one.rate + 1, 30 * one.rate + 1, heard[-1]]
+    some = [*heard[:2], heard[len(heard) // 3], one.rate + 1, 30 * one.rate + 1, 30 * one.rate + 321, heard[-1]]
+    some = [n for n in some if not mute_tail(name, n)]
     with torch.inference_mode():
         assert {n: theirs.vectors(theirs.inputs(n)) for n in some} == {n: one.tokens(n) for n in some}
 
@@ -62,7 +69,7 @@ def test_the_module_gives_a_vector_for_each(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RELEASES)
 def test_every_ten_milliseconds_up_to_61_seconds(name: str) -> None:
-    """One length in each 10 ms: its end, or some sample within, by turns; every tenth through the module too."""
+    """One length in each 10 ms: its end, or some sample within, by turns; one in 25 through the module too."""
     theirs, one = release(name), CARDS[name]
     hop, least = one.rate // 100, LEAST.get(name, (1,))[0]
     for i in range(1, 6_101):
@@ -72,7 +79,7 @@ def test_every_ten_milliseconds_up_to_61_seconds(name: str) -> None:
         with torch.inference_mode():
             made = theirs.inputs(n)
             assert theirs.places(made) == one.tokens(n), n
-            if i % 10 < 2 and one.tokens(n):
+            if i % 50 < 2 and one.tokens(n) and not mute_tail(name, n):
                 assert theirs.vectors(made) == one.tokens(n), n
 
 
@@ -83,9 +90,11 @@ def test_past_the_cap_nothing_more_is_heard(name: str) -> None:
         theirs = qwen2_5_omni(chunk_length=300)
     cap = int(one.cap_s * one.rate)
     assert one.past_cap == "cut"
-    counted = [theirs.places(theirs.inputs(n)) for n in (cap - 640, cap, cap + 1, cap + one.rate)]
-    assert counted == [one.tokens(n) for n in (cap - 640, cap, cap + 1, cap + one.rate)]
-    assert counted[1] == counted[2] == counted[3] >= counted[0]
+    around = (cap - 640, cap, cap + 1, cap + one.rate) if cap < 600 * one.rate else (cap, cap + 1)
+    with torch.inference_mode():
+        counted = [theirs.places(theirs.inputs(n)) for n in around]
+    assert counted == [one.tokens(n) for n in around]
+    assert counted[-2] == counted[-1] == one.tokens(cap)
 
 
 @pytest.mark.parametrize("name", LEAST)
@@ -95,6 +104,15 @@ def test_a_clip_that_is_too_short_is_refused(name: str) -> None:
         theirs.vectors(theirs.inputs(least - 1))
     assert CARDS[name].tokens(least - 1) == 0 < CARDS[name].tokens(least)
     assert theirs.vectors(theirs.inputs(least)) == CARDS[name].tokens(least)
+
+
+def test_music_flamingo_breaks_where_its_last_window_gives_no_token() -> None:
+    theirs, n = release("music-flamingo"), WINDOW + 320
+    assert mute_tail("music-flamingo", n) and not mute_tail("music-flamingo", n + 1)
+    with torch.inference_mode():
+        assert theirs.places(theirs.inputs(n)) == 750 and theirs.vectors(theirs.inputs(n + 1)) == 751
+        with pytest.raises(IndexError, match="index 1 is out of bounds"):
+            theirs.vectors(theirs.inputs(n))
 
 
 def test_in_a_batch_qwen3_omni_counts_begun_frames() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
-from ossicle.audio.lengths import ultravox_tokens
 from ossicle.errors import ConfigError
 from ossicle.plan import families
 
@@ -77,7 +76,7 @@ _CARDS = (
     ),
     Card(
         "ultravox", "Ultravox", 2024, 1, 16_000, 6.25, "to whole stacks of 8 frames in each 30 s", None, "windows",
-        "read", "fixie-ai/ultravox: ultravox_processing.py, and vLLM", ultravox_tokens,
+        "read", "fixie-ai/ultravox: ultravox_processing.py, and vLLM", families.ultravox,
     ),
     Card(
         "slam-asr", "SLAM-ASR (WavLM, HuBERT)", 2024, 1, 16_000, 10, "none: the tail of up to 80 ms is lost", None,
@@ -102,7 +101,7 @@ _CARDS = (
     Card(
         "granite-speech", "Granite Speech 3.3", 2025, 2, 16_000, 10, "to whole windows of 15 frames (0.3 s)", None,
         "none", "run",
-        "transformers: the count of GraniteSpeechFeatureExtractor, encoder and projector; its mel (torchaudio) was read",
+        "transformers: count of GraniteSpeechFeatureExtractor, encoder, projector; its log-mel (torchaudio) was read",
         families.granite_speech,
     ),
     Card(
@@ -135,7 +134,7 @@ _CARDS = (
         families.qwen2_5_omni,
     ),
     Card(
-        "qwen3-omni", "Qwen3-Omni", 2025, 2, 16_000, 12.5, "none; 13 tokens, not 12.5, for each whole second", None,
+        "qwen3-omni", "Qwen3-Omni", 2025, 2, 16_000, 13, "none", None,
         "none", "run", "transformers: Qwen3OmniMoeProcessor, Qwen3OmniMoeAudioEncoder", families.qwen3_omni,
     ),
     Card(
@@ -151,7 +150,7 @@ _CARDS = (
         "transformers: Gemma4Processor, Gemma4AudioModel", families.gemma4,
     ),
     Card(
-        "qwen3-asr", "Qwen3-ASR", 2026, 2, 16_000, 12.5, "to half a second", None, "none", "run",
+        "qwen3-asr", "Qwen3-ASR", 2026, 2, 16_000, 13, "to half a second", None, "none", "run",
         "transformers: Qwen3ASRProcessor, Qwen3ASREncoder", families.qwen3_asr,
     ),
     Card(

@@ -7,7 +7,7 @@ no token in silence, or refuses it.
 Source: the classes of transformers 5.23 and the public code of the releases, as each card of `plan.cards` says.
 """
 
-from ossicle.audio.lengths import MEL_HOP, ceil_div, mel_frames, parts, strided, whisper_frames, whole_frames
+from ossicle.audio.lengths import MEL_HOP, ceil_div, parts, strided, ultravox_tokens, whisper_frames, whole_frames
 
 WINDOW = 480_000
 """30 s at 16 kHz: what a Whisper encoder hears at once."""
@@ -59,6 +59,11 @@ def ltu_as(n: int) -> int:
     return 500 // 20 if n else 0
 
 
+def ultravox(n: int) -> int:
+    """Begun stacks of 8 frames in each window of 30 s; there are no marks."""
+    return ultravox_tokens(n) if n else 0
+
+
 def slam_asr(n: int) -> int:
     """Placeholders of the recipes with waveform encoders; where the encoder gives one frame less they are zeros."""
     return n // 320 // 5
@@ -83,7 +88,10 @@ def granite_speech(n: int) -> int:
 
 
 def audio_flamingo(n: int, cap: int) -> int:
-    """As Qwen2-Audio, in windows of 30 s (750 each, so that they add up to the rule of the whole); without marks."""
+    """As Qwen2-Audio, in windows of 30 s (750 each, so that they add up to the rule of the whole); without marks.
+
+    Music Flamingo raises where the last window holds up to 20 ms, which give no token: at 30.01 s, say.
+    """
     return qwen2_audio(n, cap)
 
 
