@@ -79,7 +79,7 @@ def test_the_table_holds_every_rate_and_every_family():
     assert [row.nominal_hz for row in rates] == [50 / k for k in SHRINKS]
     assert [row.name for row in families] == list(CARDS)
     found = {row.name: row for row in families}
-    assert (found["qwen3-omni"].nominal_tokens, found["qwen3-omni"].audio_tokens) == (375, 390)
+    assert (found["ultravox"].nominal_hz, found["qwen3-omni"].audio_tokens) == (6.25, 390)
     assert (found["moshi"].audio_tokens, found["qwen2-audio"].audio_tokens) == (375, 750)
     assert all(row.frames is None and row.encoder_flops is None for row in families)
 
@@ -97,6 +97,12 @@ def test_what_a_family_refuses_is_said():
     ways = ("calls of at most 30 s each (what is longer is refused)",)
     assert make_plan(seconds=31, encoder=refusing).ways == ways
     assert make_plan(seconds=31, encoder=dataclasses.replace(refusing, past_cap="windows")).verdict == "fits"
+
+
+def test_a_clip_of_which_nothing_is_heard_does_not_fit():
+    plan = make_plan(seconds=0.02, encoder="qwen2-audio")
+    assert (plan.audio_tokens, plan.heard_s, plan.verdict) == (0, 0.0, "does not fit")
+    assert plan.ways == ("a longer clip (this one gives no token)",)
 
 
 def test_an_encoder_of_ones_own_sizes():

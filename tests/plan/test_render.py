@@ -30,6 +30,10 @@ def test_a_family_a_cut_and_no_text():
     assert text.endswith("verdict       fits if: calls of at most 30 s each (what is longer is cut off in silence)")
 
 
+def test_large_rates_have_no_exponent():
+    assert "375 (18750 a second; nominal 12.5 a second, 1)" in lines(make_plan(seconds=0.02, encoder="voxtral"), **SPEECH)
+
+
 def test_small_numbers_and_ways_out():
     text = lines(make_plan(seconds=30, bridge="ctc", encoder="mini", llm="mini", context=2_000), **SPEECH)
     assert "375, at most 1500" in text and " MiB of audio" in text and " MFLOP a token" in text

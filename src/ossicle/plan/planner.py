@@ -40,7 +40,7 @@ class Budget:
         context: tokens that the LLM may read.
         batch: clips of this length at once.
         seconds: given.
-        heard_s: of these, what becomes tokens; less where a family cuts.
+        heard_s: of these, what becomes tokens; less where a family cuts, 0 where it makes no token of them.
         frames: the encoder's, None for a family.
         nominal_hz: tokens a second as one says it.
         nominal_tokens: ``nominal_hz * seconds``, rounded up.
@@ -282,7 +282,7 @@ def _budget(hearer: _Hearer, reader: _Reader, seconds: float) -> Budget:
         context=reader.context,
         batch=batch,
         seconds=seconds,
-        heard_s=hearer.cap_s if capped and hearer.cap_s is not None else seconds,
+        heard_s=(hearer.cap_s or 0.0) if capped else seconds if tokens else 0.0,
         frames=frames,
         nominal_hz=hearer.nominal_hz,
         nominal_tokens=math.ceil(hearer.nominal_hz * seconds - 1e-9),
@@ -308,6 +308,8 @@ def _verdict(hearer: _Hearer, reader: _Reader, seconds: float, capped: bool) -> 
     weights = reader.llm.parameters * DTYPES[reader.dtype] + hearer.weights
     _, tokens, most = hearer.counts(seconds)
     text, limit = reader.text(seconds), reader.limit(weights)
+    if not tokens:
+        return "does not fit", ("a longer clip (this one gives no token)",)
     if tokens + text <= limit:
         if capped:
             return "fits if", (f"calls of at most {hearer.cap_s:g} s each ({_past(hearer)})",)

@@ -20,8 +20,8 @@ def lines(plan: Budget, *, words_per_minute: float, tokens_per_word: float) -> s
     encoder = "" if plan.encoder_flops is None else f"encoder {_flops(plan.encoder_flops)}, "
     return (
         f"{plan.seconds:g} s{heard}: {plan.name} -> {plan.llm}, {plan.dtype}, batch {plan.batch}{frames}\n"
-        f"  audio tokens  {plan.audio_tokens}{most} ({plan.tokens_per_s:.4g} a second; nominal "
-        f"{plan.nominal_hz:.4g} a second, {plan.nominal_tokens})\n"
+        f"  audio tokens  {plan.audio_tokens}{most} ({_rate(plan.tokens_per_s)} a second; nominal "
+        f"{_rate(plan.nominal_hz)} a second, {plan.nominal_tokens})\n"
         f"  text tokens   {plan.text_tokens} ({words_per_minute:g} words a minute x {tokens_per_word:g} tokens = "
         f"{words_per_minute * tokens_per_word / 60:.4g} a second){ratio}\n"
         f"  context       {plan.context}: {plan.left:.1%} left for text\n"
@@ -60,10 +60,10 @@ def quality(task: str, found: Sequence[Figure], won: dict[str, str]) -> str:
 def _row(plan: Budget) -> tuple[str, ...]:
     return (
         plan.name,
-        f"{plan.nominal_hz:.4g}",
+        _rate(plan.nominal_hz),
         str(plan.nominal_tokens),
         str(plan.audio_tokens),
-        f"{plan.tokens_per_s:.4g}",
+        _rate(plan.tokens_per_s),
         f"{plan.left:.1%}",
         _bytes(plan.kv_bytes),
         _flops(plan.prefill_flops),
@@ -86,6 +86,10 @@ def _verdict(plan: Budget, *, short: bool = False) -> str:
         case "fits if":
             return f"{plan.verdict}: {'; or '.join(ways)}"
     return f"{plan.verdict}: that takes {'; or '.join(ways)}"
+
+
+def _rate(hz: float) -> str:
+    return f"{hz:.4g}" if hz < 1_000 else f"{hz:.0f}"
 
 
 def _interval(one: Figure) -> str:
