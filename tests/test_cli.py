@@ -572,3 +572,84 @@ def test_output_that_nobody_reads_ends_the_program_without_a_word():
 def test_every_error_has_an_exit_code_of_the_table():
     ours = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.OssicleError)]
     assert {one.exit_code for one in ours} == set(range(1, 8))
+
+
+# Planning
+
+
+def test_a_plan_of_seconds_of_files_and_of_standard_input(ossicle, wav, monkeypatch):
+    exit_code, out, err = ossicle("plan", "--seconds", "0.6", "--json")
+    assert (exit_code, err, out.count("\n")) == (0, "", 1)
+    by_seconds = json.loads(out)
+    assert (by_seconds["frames"], by_seconds["audio_tokens"], by_seconds["verdict"]) == (30, 15, "fits")
+    exit_code, out, err = ossicle("plan", wav, wav, "--json")
+    assert (exit_code, err) == (0, "")
+    assert [json.loads(line) for line in out.splitlines()] == [{"file": wav, **by_seconds}] * 2
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(wav).read_bytes())))
+    assert json.loads(ossicle("plan", "-", "--json")[1]) == {"file": "-", **by_seconds}
+    exit_code, out, _ = ossicle("plan", wav, wav)
+    assert exit_code == 0 and out.count(f"== {wav}\n0.6 s: whisper-large-v3 mean_pool k=2 tail=pool -> ") == 2
+
+
+def test_a_file_whose_header_is_silent_is_decoded(ossicle, tmp_path):
+    path = tmp_path / "endless.flac"
+    soundfile.write(path, noise(0.6).samples, 16_000)
+    data = bytearray(path.read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # STREAMINFO: a number of samples of 0 is an unknown one
+    path.write_bytes(data)
+    exit_code, out, err = ossicle("plan", path, "--json")
+    assert (exit_code, err, json.loads(out)["frames"]) == (0, "", 30)
+
+
+def test_a_plan_takes_what_tells_its_parts(ossicle):
+    arguments = "--encoder mini --bridge window_qformer --k 10 --queries 2 --tail zero --llm qwen3-0.6b --context 5000"
+    more = "--batch 2 --dtype float32 --memory 8 --words-per-minute 100 --tokens-per-word 3"
+    exit_code, out, _ = ossicle("plan", "--seconds", "60", "--json", *arguments.split(), *more.split())
+    plan = json.loads(out)
+    assert exit_code == 0 and plan["name"] == "mini window_qformer k=10 queries=2 tail=zero"
+    assert (plan["audio_tokens"], plan["text_tokens"]) == (600, 300)
+    assert [plan[name] for name in ("llm", "context", "batch", "dtype")] == ["qwen3-0.6b", 5000, 2, "float32"]
+    assert plan["verdict"] == "fits"
+
+
+def test_a_plan_of_everything_is_one_table(ossicle):
+    exit_code, out, _ = ossicle("plan", "--seconds", "1800", "--all", "--json")
+    found = json.loads(out)
+    assert exit_code == 0 and list(found) == ["rates", "families"]
+    assert [row["audio_tokens"] for row in found["rates"]][:3] == [90_000, 45_000, 22_500]
+    table = ossicle("plan", "--seconds", "1800", "--all")[1]
+    assert all(row["name"] in table for row in found["rates"] + found["families"])
+
+
+def test_a_plan_for_a_task_marks_every_figure(ossicle):
+    exit_code, out, _ = ossicle("plan", "--seconds", "10", "--task", "dialogue", "--json")
+    found = json.loads(out)
+    assert (
+        exit_code == 0
+        and found["task"] == "dialogue"
+        and set(found["winners"]) == {one["metric"] for one in found["figures"]}
+    )
+    assert {one["kind"] for one in found["figures"]} <= {"measured", "published", "extrapolated"}
+    text = ossicle("plan", "--seconds", "10", "--all", "--task", "speech")[1]
+    assert "SLAM-LLM README" in text and "no winner" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "code", "words"),
+    [
+        ([], 2, "missing_parameter", "give files or --seconds, one of the two"),
+        (["a.wav", "--seconds", "1"], 2, "invalid_value", "give files or --seconds, one of the two"),
+        (["-", "-"], 2, "invalid_value", "standard input (-) can be read once only"),
+        (["--seconds", "-1"], 2, "invalid_value", "a clip needs seconds above 0, got -1"),
+        (["--seconds", "0"], 2, "invalid_value", "a clip needs seconds above 0, got 0"),
+        (["--seconds", "long"], 2, "invalid_value", "should be a valid number"),
+        (["--seconds", "1", "--dtype", "int3"], 2, "invalid_value", "int3"),
+        (["--seconds", "1", "--task", "smell"], 2, "invalid_value", "smell"),
+        (["--seconds", "1", "--all", "--k", "2"], 2, "invalid_value", "--all shows every rate of a mean pool"),
+        (["--seconds", "1", "--encoder", "moshi", "--k", "2"], 2, "invalid_value", "moshi is a family"),
+        (["--seconds", "1", "--llm", "gpt-0"], 6, "model_not_found", "no LLM of the name 'gpt-0' is known"),
+        (["missing.wav"], 3, "file_not_found", "missing.wav"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(ossicle, arguments, exit_code, code, words):
+    assert words in failed(ossicle("plan", *arguments), exit_code, code)

@@ -64,3 +64,13 @@ def test_the_command_line_helps_without_torch(arguments):
         "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     )
     assert child(code).splitlines()[-1] == "[]"
+
+
+def test_a_plan_is_made_without_torch():
+    code = (
+        "import sys\n"
+        "from ossicle.cli import run\n"
+        "assert run(['plan', '--seconds', '1800', '--all', '--task', 'speech', '--json']) == 0\n"
+        "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    )
+    assert child(code).splitlines()[-1] == "[]"

@@ -391,6 +391,93 @@ def export(
     print(f"{done}: read back as {layout}, the same answers; {differs}")
 
 
+@app.command()
+def plan(
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE...", show_default=False)] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of audio, in place of files.")] = None,
+    encoder: Annotated[str, typer.Option(help="An encoder, or a published family.")] = "whisper-large-v3",
+    bridge: Annotated[str | None, typer.Option(help="A kind; mean_pool. A family has its own.")] = None,
+    k: Annotated[int | None, typer.Option(help="Frames that make a token, or the tokens of a window.")] = None,
+    queries: Annotated[int | None, typer.Option(help="Tokens of a window, or of a clip.")] = None,
+    tail: Annotated[str | None, typer.Option(help="What becomes of frames that fill no token.")] = None,
+    llm: Annotated[str, typer.Option(help="A known LLM, or a config.json.")] = "llama-3.1-8b",
+    context: Annotated[int | None, typer.Option(help="Tokens that the LLM may read; its own.")] = None,
+    batch: Annotated[int, typer.Option(help="Clips at once.")] = 1,
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of weights and keys.")] = "bfloat16",
+    memory: Annotated[float | None, typer.Option(metavar="GB", help="For weights, keys and values.")] = None,
+    words_per_minute: Annotated[float, typer.Option(help="Speaking rate.")] = 150.0,
+    tokens_per_word: Annotated[float, typer.Option(help="Of the LLM's tokenizer.")] = 1.33,
+    everything: Annotated[bool, typer.Option("--all", help="Every rate of a mean pool, and every family.")] = False,
+    task: Annotated[
+        Literal["speech", "sound", "music", "speaker", "dialogue"] | None,
+        typer.Option(help="Also what is known of the quality, and how it is known."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """What audio costs an LLM that hears it, and whether it fits: counted, nothing is loaded."""
+    from ossicle.plan import planner, render
+    from ossicle.plan.bridges import bridge_rule
+
+    if files and files.count(STANDARD_INPUT) > 1:
+        raise RequestError("standard input (-) can be read once only")
+    if (seconds is None) == (not files):
+        raise RequestError("give files or --seconds, one of the two", code=None if files else "missing_parameter")
+    own = any(value is not None for value in (bridge, k, queries, tail))
+    if own and everything:
+        raise RequestError("--all shows every rate of a mean pool: leave out what tells a bridge")
+    rule = bridge_rule(bridge or "mean_pool", k=k, queries=queries, tail=tail) if own else None
+    speech = {"words_per_minute": words_per_minute, "tokens_per_word": tokens_per_word}
+    common: dict[str, Any] = {"encoder": encoder, "llm": llm, "context": context, "batch": batch, "dtype": dtype}
+    common |= {"memory_gb": memory, **speech}
+
+    def one(file: str | None) -> None:
+        length_s = _seconds(file) if file is not None else seconds or 0.0
+        shown: dict[str, Any] = {} if file is None else {"file": file}
+        if everything:
+            rates, families = planner.plan_all(seconds=length_s, **common)
+            shown["rates"] = [dataclasses.asdict(row) for row in rates]
+            shown["families"] = [dataclasses.asdict(row) for row in families]
+            text = render.table(rates, families)
+        else:
+            rates = [planner.make_plan(seconds=length_s, bridge=rule, **common)]
+            shown |= dataclasses.asdict(rates[0])
+            text = render.lines(rates[0], **speech)
+        if task is not None:
+            text += "\n" + _add_quality(shown, task, [row.nominal_hz for row in rates])
+        if as_json:
+            _print_json(shown)
+        else:
+            print(text, flush=True)
+
+    if files:
+        _each(files, one, headed=not as_json)
+    else:
+        one(None)
+
+
+def _add_quality(shown: dict[str, Any], task: str, rates_hz: Sequence[float]) -> str:
+    """What is known of the quality at these rates: into the object for ``--json``, and as text."""
+    from ossicle.plan import quality, render
+
+    sweep = quality.sweep_file()
+    figures = quality.figures(task, rates_hz, [] if sweep is None else quality.read_sweep(sweep))
+    winners = quality.winners(figures)
+    shown |= {"task": task, "figures": [dataclasses.asdict(one) for one in figures], "winners": winners}
+    return render.quality(task, figures, winners)
+
+
+def _seconds(file: str) -> float:
+    """Length of a file as its header declares it; only where that is silent, it is decoded."""
+    from ossicle.audio.io import probe, read_blocks
+
+    source: str | bytes = file if file != STANDARD_INPUT else _stream().read()  # it is looked at twice
+    declared = probe(source)
+    if declared.duration_s is not None:
+        return declared.duration_s
+    return sum(block.n_samples for block in read_blocks(source)) / declared.rate
+
+
 def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> None:
     """Run a command on every file; a bad file among good ones is told, and the others are still done.
 
@@ -415,9 +502,18 @@ def _each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> 
 
 def _source(file: str) -> str | BinaryIO:
     """What `audio.io` reads."""
-    if file == STANDARD_INPUT and sys.stdin is None:
+    return _stream() if file == STANDARD_INPUT else file
+
+
+def _stream() -> BinaryIO:
+    """Standard input.
+
+    Raises:
+        RequestError: it is closed.
+    """
+    if sys.stdin is None:
         raise RequestError("standard input (-) is closed")
-    return sys.stdin.buffer if file == STANDARD_INPUT else file
+    return sys.stdin.buffer
 
 
 def _own(parts: Sequence[str] | None) -> dict[str, str]:

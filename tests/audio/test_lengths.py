@@ -19,7 +19,9 @@ from ossicle.audio.lengths import (
     strided,
     ultravox_tokens,
     whisper_frames,
+    whole_clip,
     whole_frames,
+    windowed,
 )
 
 counts = st.integers(0, 10**12)
@@ -114,3 +116,12 @@ def test_one_clip_is_not_the_same_prompt_on_every_server(seconds, published, win
 )
 def test_known_values(rule, arguments, want):
     assert rule(*arguments) == want
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**4), window=st.integers(1, 40), queries=st.integers(1, 9))
+def test_windows_give_their_queries_and_a_clip_its_own(n, window, queries):
+    whole = len(range(0, n, window))
+    assert windowed(n, window, queries, "mask") == whole * queries
+    assert windowed(n, window, queries, "drop") == max(n // window, min(n, 1)) * queries
+    assert whole_clip(n, queries) == (queries if n else 0)
