@@ -90,3 +90,13 @@ def grouped(n_frames: int, k: int, tail: str) -> int:
     if n_frames == 0:
         return 0
     return max(1, n_frames // k) if tail == "drop" else ceil_div(n_frames, k)
+
+
+def windowed(n_frames: int, window: int, queries: int, tail: str) -> int:
+    """Tokens when each window of ``window`` frames gives ``queries``; what is left over at the end is as in `grouped`."""
+    return queries * grouped(n_frames, window, tail)
+
+
+def whole_clip(n_frames: int, queries: int) -> int:
+    """Tokens when a clip of any length gives ``queries``, and one of no frames none."""
+    return queries if n_frames > 0 else 0
