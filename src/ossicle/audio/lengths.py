@@ -93,7 +93,7 @@ def grouped(n_frames: int, k: int, tail: str) -> int:
 
 
 def windowed(n_frames: int, window: int, queries: int, tail: str) -> int:
-    """Tokens when each window of ``window`` frames gives ``queries``; what is left over at the end is as in `grouped`."""
+    """Tokens when each window of ``window`` frames gives ``queries``; ``tail`` as in `grouped`."""
     return queries * grouped(n_frames, window, tail)
 
 

@@ -82,11 +82,18 @@ TAKES = {
 }
 """Which kinds of bridge an option is of; the other options are of all, or have no effect."""
 TAILLESS = ("attention_pool", "qformer")
-BRIDGE_FORMS = ("(kind)", "(form)")
-"""Names under which pydantic tells the two forms of ``parts.bridge`` apart."""
+BY_KIND, BY_FORM = "(kind)", "(form)"
+"""Names under which pydantic tells the two ways to name a bridge apart."""
+
+
+def _way(said: Any) -> str:
+    formed = "form" in said if isinstance(said, dict) else isinstance(said, FormPart)
+    return BY_FORM if formed else BY_KIND
+
+
 NewBridge = Annotated[
-    Annotated[BridgePart, Tag(BRIDGE_FORMS[0])] | Annotated[FormPart, Tag(BRIDGE_FORMS[1])],
-    Discriminator(lambda said: BRIDGE_FORMS["form" in said if isinstance(said, dict) else isinstance(said, FormPart)]),
+    Annotated[BridgePart, Tag(BY_KIND)] | Annotated[FormPart, Tag(BY_FORM)],
+    Discriminator(_way),
 ]
 
 
@@ -450,7 +457,7 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
 
 
 def _fault(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part not in (*FORMS.values(), *BRIDGE_FORMS))
+    place = ".".join(str(part) for part in error["loc"] if part not in (*FORMS.values(), BY_KIND, BY_FORM))
     if error["type"] == "extra_forbidden" or error["type"] == "unexpected_keyword_argument":
         return f"unknown key {place}"
     return f"{place}: {error['msg']} (got {error.get('input')!r})"
