@@ -12,9 +12,10 @@ from .support import random_frames, row_of
 
 def test_a_token_is_convolution_relu_linear_relu_linear_of_its_run() -> None:
     bridge, frames = ConvMLP(6, 4, k=3, hidden=10, output_norm="none"), random_frames([7])
-    runs = torch.cat([frames.values[0], torch.zeros(2, 6)]).view(3, 3, 6)  # (N, k, D), zeros fill the last
-    conv, inner, outer = bridge.conv, bridge.inner[1], bridge.output.linear
-    values = (torch.einsum("nkd,odk->no", runs, conv.weight) + conv.bias).clamp(min=0)
+    filled = torch.cat([frames.values[0], torch.zeros(2, 6)])  # zeros fill the last run
+    inner, outer = bridge.inner[1], bridge.output.linear
+    assert (bridge.conv.kernel_size, bridge.conv.stride) == ((3,), (3,))
+    values = bridge.conv(filled.T[None])[0].T.clamp(min=0)
     values = (values @ inner.weight.T + inner.bias).clamp(min=0)
     torch.testing.assert_close(bridge(frames).values[0], values @ outer.weight.T + outer.bias)
 

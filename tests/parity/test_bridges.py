@@ -56,7 +56,7 @@ def test_stacks_as_voxtral_projects_them() -> None:
     torch.manual_seed(0)
     config = VoxtralConfig(
         audio_config={"hidden_size": 6, "intermediate_size": 24, "model_type": "voxtral_encoder"},
-        text_config={"hidden_size": 10, "model_type": "llama"},
+        text_config={"hidden_size": 10, "num_attention_heads": 2, "model_type": "llama"},
     )
     theirs, ours = VoxtralMultiModalProjector(config), voxtral(6, 10)
     ours.inner[0].load_state_dict(theirs.linear_1.state_dict())

@@ -8,6 +8,7 @@ zeros fill the last run.
 from typing import Any, ClassVar
 
 from torch import nn
+from torch.nn import functional
 
 from ossicle.bridge.output import Output
 from ossicle.bridge.runs import Runs, check_runs, zero_filled_runs
@@ -71,6 +72,6 @@ class ConvMLP(Runs, nn.Module):
         """
         lengths, n = self.count(frames)
         runs = zero_filled_runs(frames.values, frames.lengths, self.k)[:, :n]  # (B, T, D) -> (B, N, k * D)
-        rows = runs.reshape(len(runs), n * self.k, self.width_in).transpose(1, 2)  # -> (B, D, N * k)
-        values = self.conv(rows).transpose(1, 2)  # (B, D, N * k) -> (B, N, D)
+        kernel = self.conv.weight.transpose(1, 2).flatten(1)  # (D, D, k) -> (D, k * D): it covers one run exactly
+        values = functional.linear(runs, kernel, self.conv.bias)  # (B, N, k * D) -> (B, N, D), also for N = 0
         return self.tokens(self.output(self.inner(values)), frames, lengths)  # (B, N, D) -> (B, N, E)

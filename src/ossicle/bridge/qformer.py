@@ -196,9 +196,11 @@ class QFormer(nn.Module):
         there, n_frames = lengths > 0, frames.values.shape[1]
         values = zero_filled(frames.values, frames.lengths)[there]  # (B, T, D) -> (n, T, D)
         read = _project(self.output, self.former(values, length_mask(frames.lengths, n_frames)[there]))
-        tokens = read.new_zeros(len(lengths), longest(lengths), self.width_out)
-        tokens[there] = read  # (n, Q, E) -> (B, N, E)
-        return AudioTokens(tokens, lengths, *run_spans(frames, lengths, max(n_frames, 1), "mask", self.queries))
+        tokens = read.new_zeros(len(lengths), self.queries, self.width_out)
+        tokens[there] = read  # (n, Q, E) -> (B, Q, E)
+        return AudioTokens(
+            tokens[:, : longest(lengths)], lengths, *run_spans(frames, lengths, max(n_frames, 1), "mask", self.queries)
+        )
 
 
 class WindowQFormer(Runs, nn.Module):
