@@ -16,6 +16,7 @@ parameters, an LLM of 11 million and 4,096 tokens.
 import argparse
 import hashlib
 import io
+import json
 import os
 import platform
 import tempfile
@@ -31,7 +32,7 @@ import numpy as np
 import soundfile
 import torch
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import (
     PreTrainedTokenizerFast,
@@ -54,6 +55,7 @@ from ossicle.train.origin import commit
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "qwen2_audio.md"
 QUESTION, OTHER = "What is said?", "Who speaks here?"
+WORDS = f"system\nuser\nassistant\n You are a helpful assistant. Audio 1: 2: {QUESTION} {OTHER}\n"
 RATE, TOKENS, DRAWS, APART, WARM = 16_000, 24, 10_000, 0.10, 3
 BATCHES = (1, 4, 8, 16)
 LEGEND = (
@@ -65,16 +67,27 @@ LEGEND = (
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
 
 
-def write_random(folder: Path) -> None:
-    """A random checkpoint in the published layout; its tokenizer has a text of its own for each of 4,096 ids."""
-    torch.manual_seed(0)
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(f"<{i}>" for i in range(4096 - len(letters) - len(SPECIALS)))]
-    made = Tokenizer(models.BPE(vocab={one: i for i, one in enumerate(words)}, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+def tokenizer_of(n_ids: int) -> PreTrainedTokenizerFast:
+    """A tokenizer that reads a prompt in about as many tokens as a published one does, and has a text of its own for
+    each id: common words are one token, what is left of the ids is never read."""
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    learned = Tokenizer(models.BPE())
+    learned.pre_tokenizer = byte_level
+    trainer = trainers.BpeTrainer(initial_alphabet=sorted(byte_level.alphabet()), show_progress=False)
+    learned.train_from_iterator([WORDS], trainer)
+    model = json.loads(learned.to_str())["model"]
+    known = list(model["vocab"])
+    vocab = {one: i for i, one in enumerate([*known, *(f"<{i}>" for i in range(n_ids - len(known) - len(SPECIALS)))])}
+    made = Tokenizer(models.BPE(vocab=vocab, merges=[tuple(pair) for pair in model["merges"]]))
+    made.pre_tokenizer, made.decoder = byte_level, decoders.ByteLevel()
     made.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in SPECIALS])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+def write_random(folder: Path) -> None:
+    """A random checkpoint in the published layout."""
+    torch.manual_seed(0)
+    tokenizer = tokenizer_of(4096)
     text = Qwen2Config(
         vocab_size=4096, hidden_size=384, intermediate_size=1024, num_hidden_layers=6, num_attention_heads=6,
         num_key_value_heads=6, max_position_embeddings=4096, eos_token_id=tokenizer.eos_token_id,

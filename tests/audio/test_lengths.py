@@ -14,10 +14,13 @@ from ossicle.audio.lengths import (
     llama_cpp_tokens,
     llama_cpp_windows,
     mel_frames,
+    parts,
     resampled_samples,
+    strided,
     ultravox_tokens,
     whisper_frames,
     whole_clip,
+    whole_frames,
     windowed,
 )
 
@@ -43,6 +46,28 @@ def test_resampling_rounds_up_and_empties_no_clip(n, rate_in, rate_out):
 def test_mel_and_whisper_frames_are_counted_by_their_strides(n):
     assert mel_frames(n) == len(range(0, n, 160))
     assert whisper_frames(n) == len(range(0, mel_frames(n), 2))
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**4), size=st.integers(1, 10**4))
+def test_parts_are_full_but_the_last(n, size):
+    found = parts(n, size)
+    assert sum(found) == n and set(found[:-1]) <= {size} and all(0 < one <= size for one in found)
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**5), times=st.integers(0, 5))
+def test_strides_are_taken_one_after_the_other(n, times):
+    frames = range(n)
+    for _ in range(times):
+        frames = frames[::2]
+    assert strided(n, times) == len(frames)
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 10**5), field=st.integers(1, 1_000), hop=st.integers(1, 1_000))
+def test_whole_frames_end_within_the_clip(n, field, hop):
+    assert whole_frames(n, field, hop) == len([first for first in range(0, n, hop) if first + field <= n])
 
 
 @settings(deadline=None)

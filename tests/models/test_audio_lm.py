@@ -12,7 +12,8 @@ from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import AudioInputError, ConfigError, RequestError
-from ossicle.models.audio_lm import MAX_BATCH, AudioLM, Heard
+from ossicle.models.audio_lm import AudioLM, Heard
+from ossicle.models.batches import MAX_BATCH, MOST_TOKENS
 from ossicle.prompt.chat import Prompt, Slot, end_of_turn
 from ossicle.tensors import AudioTokens, Frames
 
@@ -133,6 +134,19 @@ def test_a_clip_is_heard_alike_alone_and_in_a_batch_of_many_lengths() -> None:
         torch.testing.assert_close(one.values, alone.values, **CLOSE)
         assert torch.equal(one.spans_s, alone.spans_s)
         assert (one.n_frames, one.seconds_given) == (alone.n_frames, alone.seconds_given)
+
+
+def test_prompts_that_are_read_in_several_groups_go_on_as_if_each_were_alone() -> None:
+    several = [asked(MODEL, [seconds]) for seconds in (6.0, 0.3, 0.4, 5.5, 0.3)]
+    prompts, heard = [p for p, _ in several], [h for _, h in several]
+    assert max(len(p.ids) for p in prompts) * len(prompts) > MOST_TOKENS
+    state, logits = MODEL.prefill(prompts, heard, room=1)
+    further = [MODEL.step(torch.tensor([7, 8, 9, 10, 11]), state) for _ in range(3)]
+    for row, (prompt, clips) in enumerate(several):
+        alone, first = MODEL.prefill([prompt], [clips])
+        torch.testing.assert_close(logits[row], first[0], **CLOSE)
+        for step in further:
+            torch.testing.assert_close(step[row], MODEL.step(torch.tensor([7 + row]), alone)[0], **CLOSE)
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])

@@ -54,6 +54,16 @@ def mel_filters(n_mels: int) -> np.ndarray:
     return filters
 
 
+@lru_cache(maxsize=8)
+def _weights(n_mels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The filters without their zeros, band after band: the bins (W,), their weights (W, 1), where each band begins."""
+    filters = mel_filters(n_mels)
+    held = filters > 0
+    held[:, 0] |= ~held.any(axis=1)  # a band between two bins holds none: it gets one of weight 0
+    bands, bins = held.nonzero()
+    return bins, filters[bands, bins][:, None], np.searchsorted(bands, np.arange(n_mels))
+
+
 _WINDOW = (0.5 - 0.5 * np.cos(2.0 * np.pi / N_FFT * np.arange(N_FFT))).astype(np.float32)
 
 
@@ -85,7 +95,7 @@ def log_mel(samples: np.ndarray, *, n_mels: int = 80, halo: int = 2) -> np.ndarr
     if halo == 0:
         end = half + valid * MEL_HOP
         extended[end : end + half] = extended[end - 1 - half : end - 1][::-1]
-    mel = _mel_powers(extended, valid + halo, mel_filters(n_mels))
+    mel = _mel_powers(extended, valid + halo, n_mels)
     np.log(np.maximum(mel, np.float32(POWER_FLOOR), out=mel), out=mel)
     np.maximum(mel, mel.max() - np.float32(RANGE_DECADES * np.log(10.0)), out=mel)
     mel *= np.float32(0.25 / np.log(10.0))  # (log10 + 4) / 4, from the natural logarithm, which is faster
@@ -93,13 +103,18 @@ def log_mel(samples: np.ndarray, *, n_mels: int = 80, halo: int = 2) -> np.ndarr
     return mel
 
 
-def _mel_powers(extended: np.ndarray, n_frames: int, filters: np.ndarray) -> np.ndarray:
-    """Mel energies of the frames that start at each hop of ``extended``: shape (n_mels, n_frames), float32."""
+def _mel_powers(extended: np.ndarray, n_frames: int, n_mels: int) -> np.ndarray:
+    """Mel energies of the frames that start at each hop of ``extended``: shape (n_mels, n_frames), float32.
+
+    No matrix product: numpy's threads would go on spinning after it, beside those of the encoder that comes next.
+    """
     frames = np.lib.stride_tricks.sliding_window_view(extended, N_FFT)[::MEL_HOP]  # (>= n_frames, 400), no copy
-    mel = np.empty((len(filters), n_frames), np.float32)
+    bins, weights, starts = _weights(n_mels)
+    mel = np.empty((n_mels, n_frames), np.float32)
     for first in range(0, n_frames, BLOCK_FRAMES):
         last = min(first + BLOCK_FRAMES, n_frames)
         spectrum = np.fft.rfft(frames[first:last] * _WINDOW)  # (t, 201) complex64
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        np.matmul(filters, power.T, out=mel[:, first:last])
+        power = (np.square(spectrum.real) + np.square(spectrum.imag)).T[bins]  # (t, 201) -> (W, t)
+        power *= weights
+        np.add.reduceat(power, starts, axis=0, out=mel[:, first:last])
     return mel

@@ -15,6 +15,16 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def parts(n: int, size: int) -> list[int]:
+    """``n`` cut at every ``size``: all parts are full but the last; no parts of nothing."""
+    return [min(size, n - first) for first in range(0, n, size)]
+
+
+def strided(n_frames: int, times: int) -> int:
+    """Frames after ``times`` convolutions of stride 2, kernel 3 and padding 1: ceil(n / 2 ** times)."""
+    return ceil_div(n_frames, 2**times)
+
+
 def resampled_samples(n_samples: int, rate_in: int, rate_out: int) -> int:
     """Samples after resampling: ceil(n * out / in), so that no clip becomes empty."""
     return ceil_div(n_samples * rate_out, rate_in)
@@ -25,9 +35,14 @@ def mel_frames(n_samples: int) -> int:
     return ceil_div(n_samples, MEL_HOP)
 
 
+def whole_frames(n_samples: int, field: int, hop: int = MEL_HOP) -> int:
+    """Frames of ``field`` samples, one every ``hop``, that lie wholly in the clip; none where it is shorter."""
+    return max(0, (n_samples - field) // hop + 1)
+
+
 def whisper_frames(n_samples: int) -> int:
     """Frames of a Whisper encoder for ``n_samples`` at 16 kHz: two convolutions, the second of stride 2."""
-    return ceil_div(mel_frames(n_samples), 2)
+    return strided(mel_frames(n_samples), 1)
 
 
 CHUNK_FRAMES = 3_000
@@ -36,13 +51,12 @@ CHUNK_FRAMES = 3_000
 
 def chunk_frames(n_samples: int, chunk: int = CHUNK_FRAMES) -> list[int]:
     """Log-mel frames of each chunk that the Ultravox layout makes of ``n_samples`` at 16 kHz, at least two in all."""
-    n = max(2, mel_frames(n_samples))
-    return [min(chunk, n - first) for first in range(0, n, chunk)]
+    return parts(max(2, mel_frames(n_samples)), chunk)
 
 
 def ultravox_tokens(n_samples: int, k: int = 8) -> int:
     """Tokens for ``n_samples`` at 16 kHz in the Ultravox layout, as its own processor and vLLM count them."""
-    return sum(ceil_div(ceil_div(n, 2), k) for n in chunk_frames(n_samples))
+    return sum(ceil_div(strided(n, 1), k) for n in chunk_frames(n_samples))
 
 
 def llama_cpp_windows(n_samples: int) -> int:
@@ -73,7 +87,7 @@ def wave_frames(n_samples: int, field: int, tail: str) -> int:
         tail: "pad": ceil(n / 320), every sample lies in a frame; "drop": as published, only whole frames, so that up
             to ``field - 1`` samples at the end lie in none.
     """
-    return max(1, (n_samples - field) // WAVE_HOP + 1) if tail == "drop" else ceil_div(n_samples, WAVE_HOP)
+    return max(1, whole_frames(n_samples, field, WAVE_HOP)) if tail == "drop" else ceil_div(n_samples, WAVE_HOP)
 
 
 def wave_samples(n_frames: int, field: int) -> int:

@@ -19,13 +19,12 @@ from ossicle.audio.clip import Clip
 from ossicle.audio.guards import check_finite, check_peak
 from ossicle.audio.windows import split
 from ossicle.errors import AudioInputError, ConfigError, RequestError
+from ossicle.models.batches import MOST_FRAMES, MOST_TOKENS, together
 from ossicle.models.decoder import ROOM, Buffers, Decoder
 from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
 from ossicle.tensors import AudioTokens, Features, Frames, side_by_side
 
 PATTERNS = ("frozen", "lora", "full")
-MAX_BATCH = 16
-"""Windows that go through the encoder at once."""
 Window = tuple[Clip, Features | None]
 """A piece of a clip that the encoder can read at once, with its features where the encoder cut it itself."""
 
@@ -236,7 +235,7 @@ class AudioLM(nn.Module):
         """Audio tokens of clips of any length and rate.
 
         A clip that is longer than what the encoder reads at once is cut into windows; windows of like length go through
-        the encoder together.
+        the encoder together, where that is faster.
 
         Raises:
             AudioInputError: ``audio_empty``, ``audio_too_short`` for a clip that gives no token, ``audio_not_finite``,
@@ -246,8 +245,9 @@ class AudioLM(nn.Module):
         flat = [window for several in windows for window in several]
         order = sorted(range(len(flat)), key=lambda i: flat[i][0].duration_s)
         parts: dict[int, Heard] = {}
-        for at in range(0, len(order), MAX_BATCH):
-            group = order[at : at + MAX_BATCH]
+        n_frames = [round(flat[i][0].duration_s * self.encoder.rate_hz) for i in order]
+        for rows in together(n_frames, MOST_FRAMES, next(self.encoder.parameters()).device):
+            group = [order[row] for row in rows]
             parts.update(zip(group, self._hear_batch([flat[i] for i in group]), strict=True))
         ordered = iter(parts[i] for i in range(len(flat)))
         return [
@@ -337,14 +337,24 @@ class AudioLM(nn.Module):
             state = State(begun, None, positions, decoder=Decoder.of(self.llm))
             places = torch.arange(n, len(row), device=row.device)[None]
             return state, self._forward(state, places, inputs_embeds=row[None, n:])
-        values = pad_sequence(rows, batch_first=True, padding_side="left")  # (B, L, E)
-        n, lengths = values.shape[1], torch.tensor([len(row) for row in rows], device=values.device)
-        places = torch.arange(n, device=values.device)[None] - (n - lengths)[:, None]  # (B, L), negative at the padding
+        n, lengths = max(map(len, rows)), torch.tensor([len(row) for row in rows], device=self.device)
+        places = torch.arange(n, device=self.device)[None] - (n - lengths)[:, None]  # (B, L), negative at the padding
         mask = None if bool((lengths == n).all()) else (places >= 0).long()
         decoder = Decoder.of(self.llm)
-        cache = DynamicCache() if decoder is None else Buffers(decoder.n_layers, room=room)
-        state = State(cache, mask, lengths, decoder=decoder)
-        return state, self._forward(state, places.clamp(min=0), inputs_embeds=values)
+        if decoder is None:
+            state, values = State(DynamicCache(), mask, lengths), _left_padded(rows)
+            return state, self._forward(state, places.clamp(min=0), inputs_embeds=values)
+        cache = decoder.buffers(len(rows), n, room=room)
+        logits = []
+        for group in together([len(row) for row in rows], MOST_TOKENS, self.device):  # each where it belongs in `cache`
+            some = slice(group.start, group.stop)
+            longest = max(len(rows[i]) for i in group)
+            own = None if mask is None or bool(mask[some, n - longest :].all()) else mask[some, n - longest :]
+            values = _left_padded(rows[some])
+            at = places[some, n - longest :].clamp(min=0)
+            logits.append(decoder(values, at, own, cache.part(some, n - longest)))
+        cache.done(n)
+        return State(cache, mask, lengths, decoder=decoder), torch.cat(logits)
 
     @torch.no_grad()
     def step(self, ids: torch.Tensor, state: State) -> torch.Tensor:
@@ -408,6 +418,11 @@ class AudioLM(nn.Module):
         valid = torch.arange(audio_tokens.values.shape[1])[None] < audio_tokens.lengths[:, None]
         tokens = audio_tokens.values[valid.to(audio_tokens.values.device)]  # (B, N, E) -> (all tokens, E)
         return values.index_put((rows.to(values.device), places.to(values.device)), tokens.to(values)), mask
+
+
+def _left_padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """B of (L, E) -> (B, L, E)."""
+    return pad_sequence(list(rows), batch_first=True, padding_side="left")
 
 
 def _slot_places(prompts: Sequence[Prompt], n_tokens: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -60,6 +60,12 @@ class Buffers:
         self.values[layer][:, :, self.length : end] = values
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
+    def part(self, rows: slice, first: int) -> "Buffers":
+        """Some rows from a position on, as if nothing had been taken yet; what these take lies in this."""
+        part = Buffers(self.n_layers)
+        part.keys, part.values = ([one[rows, :, first:] for one in many] for many in (self.keys, self.values))
+        return part
+
     def done(self, n: int) -> None:
         """Every layer took ``n`` more positions."""
         self.length += n
@@ -138,6 +144,13 @@ class Decoder:
         )
         return cls(llm) if same else None
 
+    def buffers(self, n_batch: int, n: int, *, room: int) -> Buffers:
+        """Zeros for ``n`` positions of a batch, and room for as many more as are said."""
+        made, like = Buffers(self.n_layers, room=room), self.llm.lm_head.weight
+        sizes = (n_batch, self.n_kv, n + room, self.head_dim)
+        made.keys, made.values = ([like.new_zeros(sizes) for _ in range(self.n_layers)] for _ in range(2))
+        return made
+
     def __call__(
         self, values: torch.Tensor, places: torch.Tensor, mask: torch.Tensor | None, cache: Buffers
     ) -> torch.Tensor:
@@ -157,15 +170,19 @@ class Decoder:
         seen, hidden = self._seen(n, cache.length, mask), values
         causal = seen is None and n > 1
         for i, layer in enumerate(self.layers):
-            normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.norm_in.weight, self.eps)
-            q = _through(layer.q, normed).view(n_batch, n, -1, self.head_dim)
+            normed = asks = functional.rms_norm(hidden, hidden.shape[-1:], layer.norm_in.weight, self.eps)
+            turn = (cos, sin)
+            if i == self.n_layers - 1 and n > 1:  # of what the last block gives, only the last place is read
+                asks, hidden, turn = normed[:, -1:], hidden[:, -1:], (cos[:, -1:], sin[:, -1:])
+                seen, causal = self._seen(1, cache.length, mask), False
+            q = _through(layer.q, asks).view(n_batch, asks.shape[1], -1, self.head_dim)
             k = _through(layer.k, normed).view(n_batch, n, -1, self.head_dim)
             if layer.q_norm is not None:
                 q = functional.rms_norm(q, q.shape[-1:], layer.q_norm.weight, self.eps)
                 k = functional.rms_norm(k, k.shape[-1:], layer.k_norm.weight, self.eps)
             v = _through(layer.v, normed).view(n_batch, n, -1, self.head_dim).transpose(1, 2)
             keys, vals = cache.take(i, _turned(k, cos, sin).transpose(1, 2), v)
-            told = self._attend(_turned(q, cos, sin), keys, vals, seen, causal)
+            told = self._attend(_turned(q, *turn), keys, vals, seen, causal)
             hidden = hidden + _through(layer.o, told)
             normed = functional.rms_norm(hidden, hidden.shape[-1:], layer.norm_mid.weight, self.eps)
             gated = functional.silu(_through(layer.gate, normed)) * _through(layer.up, normed)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 BLOCKS = 4
 """Blocks of a weight's rows that are multiplied side by side."""
-FEW, FEWER = 8, 3
+FEW, FEWER = 8, 4
 """Most rows for which blocks are faster: for weights that widen or keep the width, and for those that narrow it."""
 
 
@@ -25,15 +25,22 @@ def product(linear: nn.Linear, rows: torch.Tensor) -> torch.Tensor:
     Returns:
         (B, O).
     """
-    weight, n = linear.weight, len(rows)
-    n_out, n_in = weight.shape
+    weight, bias = linear.weight, linear.bias
+    (n_out, n_in), n = weight.shape, rows.shape[0]
     if n > (FEW if n_in <= n_out else FEWER) or weight.device.type != "cpu" or weight.dtype != torch.float32:
         plain: torch.Tensor = linear(rows)
         return plain
-    whole = n_out - n_out % BLOCKS
-    columns = rows.T[None].expand(BLOCKS, -1, -1)  # (B, I) -> (blocks, I, B)
-    blocks = torch.bmm(weight[:whole].view(BLOCKS, -1, n_in), columns)  # (blocks, O / blocks, B)
-    told = blocks.view(whole, n).T
-    if whole < n_out:
-        told = torch.cat([told, functional.linear(rows, weight[whole:])], dim=1)
-    return told if linear.bias is None else told + linear.bias
+    if n_out % BLOCKS:
+        whole = n_out - n_out % BLOCKS
+        rest = functional.linear(rows, weight[whole:], None if bias is None else bias[whole:])
+        return torch.cat([_blocks(weight[:whole], None if bias is None else bias[:whole], rows), rest], dim=1)
+    return _blocks(weight, bias, rows)
+
+
+def _blocks(weight: torch.Tensor, bias: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
+    """The same for a weight whose rows are a multiple of the blocks."""
+    (n_out, n_in), n = weight.shape, rows.shape[0]
+    columns = rows.t().expand(BLOCKS, n_in, n)  # (B, I) -> (blocks, I, B)
+    parts = weight.view(BLOCKS, -1, n_in)  # (O, I) -> (blocks, O / blocks, I)
+    told = torch.bmm(parts, columns) if bias is None else torch.baddbmm(bias.view(BLOCKS, -1, 1), parts, columns)
+    return told.view(n_out, n).t()  # (blocks, O / blocks, B) -> (B, O)
