@@ -8,8 +8,8 @@ import sys
 import torch
 
 import ossicle
-from ossicle.bridge.runs import Runs, run_lengths, run_spans
-from ossicle.tensors import AudioTokens, length_mask
+from ossicle.bridge.runs import Runs, zero_filled
+from ossicle.tensors import length_mask
 
 
 class Loudest(Runs, torch.nn.Module):  # `Runs`: the lengths of a bridge that makes each run of k frames one token
@@ -21,13 +21,11 @@ class Loudest(Runs, torch.nn.Module):  # `Runs`: the lengths of a bridge that ma
         self.linear = torch.nn.Linear(width_in, width_out)
 
     def forward(self, frames):
-        lengths = run_lengths(frames.lengths, self.k, self.tail)
+        lengths, n = self.count(frames)
         valid = length_mask(frames.lengths, frames.values.shape[1])[..., None].to(frames.values.device)
         values = frames.values.masked_fill(~valid, float("-inf")).split(self.k, dim=1)
-        values = torch.stack([run.amax(dim=1) for run in values], dim=1)[:, : int(lengths.max())]
-        there = length_mask(lengths, values.shape[1])[..., None].to(values.device)
-        tokens = self.linear(values.masked_fill(~there, 0)).masked_fill(~there, 0)
-        return AudioTokens(tokens, lengths, *run_spans(frames, lengths, self.k, self.tail))
+        values = torch.stack([run.amax(dim=1) for run in values], dim=1)[:, :n]
+        return self.tokens(self.linear(zero_filled(values, lengths)), frames, lengths)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ For the encoders and the bridges, each at least 200 examples; and for the model 
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ from models.tiny import ENCODER, tiny_model
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.lengths import resampled_samples, whisper_frames
+from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.conv import ConvMLP
 from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
@@ -97,9 +102,58 @@ def gated_stacks(draw: st.DrawFn) -> StackSwiGLU:
     return build(k, lambda: StackSwiGLU(WIDTH, 8, k=k, hidden=64, output_norm=norm))
 
 
-BRIDGES = pytest.mark.parametrize(
-    "bridges", [mean_pools(), stacks(), gated_stacks()], ids=["MeanPool", "StackMLP", "StackSwiGLU"]
-)
+@st.composite
+def convolutions(draw: st.DrawFn) -> ConvMLP:
+    k, tail = draw(st.integers(1, 9)), draw(st.sampled_from(["zero", "drop"]))
+    norm = draw(st.sampled_from(["none", "rms"]))
+    return build(k, lambda: ConvMLP(WIDTH, 8, k=k, hidden=64, tail=tail, output_norm=norm))
+
+
+@st.composite
+def attention_pools(draw: st.DrawFn) -> AttentionPool:
+    """New ones, and ones whose queries have left zero."""
+    k, queries, heads = draw(st.integers(1, 9)), draw(st.integers(1, 3)), draw(st.sampled_from([1, 4]))
+    norms = {"norm_in": draw(st.booleans()), "output_norm": draw(st.sampled_from(["none", "rms"]))}
+    bridge = build(k, lambda: AttentionPool(WIDTH, 8, k=k, queries=queries, heads=heads, **norms))
+    if draw(st.booleans()):
+        torch.nn.init.normal_(bridge.query)
+    return bridge
+
+
+BLOCKS = {"hidden": 16, "layers": 2, "heads": 2}
+
+
+@cache  # of the many examples: blocks take longer to make than to use
+def qformer(queries: int, norm: str) -> QFormer:
+    return build(queries, lambda: QFormer(WIDTH, 8, queries=queries, output_norm=norm, **BLOCKS))
+
+
+@cache
+def window_qformer(k: int, queries: int, tail: str, norm: str) -> WindowQFormer:
+    options = {"tail": tail, "output_norm": norm, **BLOCKS}
+    return build(k, lambda: WindowQFormer(WIDTH, 8, k=k, queries=queries, **options))
+
+
+def qformers() -> st.SearchStrategy[QFormer]:
+    return st.builds(qformer, st.integers(1, 9), st.sampled_from(["none", "rms"]))
+
+
+def window_qformers() -> st.SearchStrategy[WindowQFormer]:
+    tails, norms = st.sampled_from(["mask", "zero"]), st.sampled_from(["none", "rms"])
+    return st.builds(window_qformer, st.integers(1, 9), st.integers(1, 3), tails, norms)
+
+
+EVERY_BRIDGE = {
+    "MeanPool": mean_pools(),
+    "StackMLP": stacks(),
+    "StackSwiGLU": gated_stacks(),
+    "ConvMLP": convolutions(),
+    "AttentionPool": attention_pools(),
+    "QFormer": qformers(),
+    "WindowQFormer": window_qformers(),
+}
+STREAMED = {name: bridges for name, bridges in EVERY_BRIDGE.items() if name != "QFormer"}
+BRIDGES = pytest.mark.parametrize("bridges", EVERY_BRIDGE.values(), ids=EVERY_BRIDGE)
 
 
 def listen(encoder: Any, several: list[Clip]) -> Frames:
@@ -148,6 +202,40 @@ def test_length_of_the_bridges(bridges: Any, data: st.DataObject, heard: Frames)
     assert all(bridge.n_tokens(n) <= bridge.max_tokens(n) for n in heard.lengths.tolist())
 
 
+@EACH_ENCODER
+@settings(deadline=None, max_examples=20)
+@given(data=st.data(), several=st.lists(clips(rates=RATES), min_size=1, max_size=2))
+def test_length_of_every_bridge_after_every_encoder(name: str, data: st.DataObject, several: list[Clip]) -> None:
+    encoder = ENCODERS[name]
+    heard = listen(encoder, several)
+    n_frames = [encoder.n_frames(resampled_samples(clip.n_samples, clip.rate, 16_000)) for clip in several]
+    for bridges in EVERY_BRIDGE.values():
+        bridge = data.draw(bridges)
+        tokens = bridged(bridge, heard)
+        assert tokens.lengths.tolist() == [bridge.n_tokens(n) for n in n_frames]
+        for row, clip in enumerate(several):
+            assert float(tokens.spans_s[row].max() + tokens.tail_s[row]) == pytest.approx(clip.duration_s, abs=1e-9)
+
+
+@BRIDGES
+@settings(deadline=None, max_examples=10)
+@given(data=st.data())
+def test_length_and_spans_of_the_bridges_from_1_to_3000_frames(bridges: Any, data: st.DataObject) -> None:
+    bridge = data.draw(bridges)
+    counts = [bridge.n_tokens(n) for n in range(3_001)]
+    assert counts[0] == 0 < counts[1]
+    assert all(0 <= b - a <= counts[1] for a, b in pairwise(counts))
+    lengths = data.draw(st.lists(st.integers(1, 3_000) | st.just(3_000), min_size=1, max_size=2))
+    values = torch.randn(len(lengths), max(lengths), WIDTH)
+    tokens = bridged(bridge, Frames(values, torch.tensor(lengths), 50.0, torch.tensor(lengths).double() / 50))
+    assert tokens.lengths.tolist() == [counts[n] for n in lengths]
+    assert tokens.values.shape[:2] == tokens.spans_s.shape[:2] and tokens.values.isfinite().all()
+    for row, n in enumerate(tokens.lengths.tolist()):
+        spans = tokens.spans_s[row, :n]
+        assert spans[0, 0] == 0 and torch.equal(spans[1:, 0], spans[:-1, 1])
+        assert float(spans[-1, 1] + tokens.tail_s[row]) == pytest.approx(lengths[row] / 50, abs=1e-9)
+
+
 # 2. Coverage
 
 
@@ -180,7 +268,7 @@ def test_coverage_of_the_bridges(bridges: Any, data: st.DataObject, several: lis
         assert (spans[:, 1] > spans[:, 0]).all()
         assert float(spans[-1, 1]) + tail_s == pytest.approx(clip.duration_s, abs=1e-9)
         assert tokens.spans_s[row, n:].eq(0).all()
-        lost = int(heard.lengths[row]) - n * bridge.k if bridge.tail == "drop" else 0
+        lost = int(heard.lengths[row]) - n * bridge.k if getattr(bridge, "tail", "") == "drop" else 0
         assert tail_s == 0 if lost <= 0 else (lost - 1) / 50 < tail_s <= lost / 50 + 1e-9
 
 
@@ -198,8 +286,12 @@ def test_coverage_of_the_bridges_every_frame_that_is_not_dropped_counts(
     before = bridged(bridge, heard).values
     after = bridged(bridge, Frames(other, heard.lengths, 50.0, heard.durations_s)).values
     changed = (before != after).any(-1)[0].nonzero().flatten().tolist()
-    dropped = at // bridge.k >= before.shape[1]
-    assert changed == ([] if dropped else [at // bridge.k])
+    n = before.shape[1]
+    run = range(n)  # of the tokens that hold the frame
+    if not isinstance(bridge, QFormer):
+        first = at // bridge.k * bridge.queries
+        run = range(min(first, n), min(first + bridge.queries, n))
+    assert changed == list(run)
 
 
 # 3. Batch invariance
@@ -261,7 +353,11 @@ def test_streaming_of_the_encoders_is_not_promised(name: str) -> None:
     assert not getattr(ENCODERS[name], "streamable", False)
 
 
-@BRIDGES
+def test_streaming_of_a_bridge_that_reads_the_whole_clip_is_not_promised() -> None:
+    assert not qformer(3, "none").streamable
+
+
+@pytest.mark.parametrize("bridges", STREAMED.values(), ids=STREAMED)
 @EXAMPLES
 @given(data=st.data(), heard=frames(rows=1))
 def test_streaming_of_the_bridges_equals_offline(bridges: Any, data: st.DataObject, heard: Frames) -> None:
@@ -292,6 +388,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[AudioLM, 
     made = {"MeanPool": tiny_model(bridge=pool), "StackMLP": tiny_model("llama", bridge=stack)}
     gated = StackSwiGLU(WIDTH, 32, k=4, hidden=16)
     made["StackSwiGLU"] = tiny_model(encoder=ENCODERS["Whisper in chunks"], bridge=gated)
+    made["ConvMLP"] = tiny_model(bridge=ConvMLP(WIDTH, 32, k=4, hidden=16))
+    made["AttentionPool"] = tiny_model(bridge=AttentionPool(WIDTH, 32, k=4, queries=2))
+    made["QFormer"] = tiny_model(bridge=QFormer(WIDTH, 32, queries=3, **BLOCKS))
+    made["WindowQFormer"] = tiny_model("llama", bridge=WindowQFormer(WIDTH, 32, k=6, queries=2, **BLOCKS))
     for kind in ("wav2vec2 base", "wav2vec2 large", "w2v-BERT"):
         made[kind] = tiny_model(encoder=ENCODERS[kind], bridge=MeanPool(ENCODERS[kind].width, 32))
     return {name: (one, load(save(one, folder / name), device="cpu")) for name, one in made.items()}
@@ -306,7 +406,7 @@ def test_round_trip_of_the_encoders(pairs: dict[str, tuple[AudioLM, AudioLM]], n
     assert torch.equal(before.lengths, after.lengths)
 
 
-@pytest.mark.parametrize("name", ["MeanPool", "StackMLP", "StackSwiGLU"])
+@pytest.mark.parametrize("name", EVERY_BRIDGE)
 @EXAMPLES
 @given(heard=frames())
 def test_round_trip_of_the_bridges(pairs: dict[str, tuple[AudioLM, AudioLM]], name: str, heard: Frames) -> None:

@@ -77,6 +77,8 @@ def test_grouping(n, k, tail):
     if tail == "drop" and len(groups) > 1 and groups[-1] < k:
         groups.pop()
     assert grouped(n, k, tail) == len(groups)
+    assert windowed(n, k, 3, tail) == sum(3 for _ in groups)
+    assert whole_clip(n, k) == len(groups[:1]) * k
 
 
 @settings(deadline=None)
@@ -111,6 +113,11 @@ def test_one_clip_is_not_the_same_prompt_on_every_server(seconds, published, win
         (grouped, (1, 5, "drop"), 1),
         (grouped, (9, 5, "drop"), 1),
         (grouped, (9, 5, "duplicate"), 2),
+        (windowed, (1_500, 15, 3, "mask"), 300),
+        (windowed, (1_500, 17, 1, "zero"), 89),
+        (windowed, (370, 15, 3, "zero"), 75),
+        (whole_clip, (1, 64), 64),
+        (whole_clip, (1_500, 64), 64),
         (resampled_samples, (1, 48_000, 16_000), 1),
     ],
 )

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ossicle.bridge.calibrate import calibrate
-from ossicle.bridge.gated import GAIN, StackSwiGLU, zero_filled_runs
+from ossicle.bridge.gated import GAIN, StackSwiGLU
+from ossicle.bridge.runs import zero_filled_runs
 from ossicle.errors import BridgeError
 
 from .support import random_frames, row_of

@@ -22,6 +22,23 @@ def test_a_token_is_linear_relu_linear_of_its_run() -> None:
     torch.testing.assert_close(bridge(frames).values, hidden @ outer.weight.T + outer.bias)
 
 
+def test_a_token_without_biases_and_with_gelu() -> None:
+    bridge = StackMLP(6, 4, k=3, hidden=10, output_norm="none", activation="gelu", bias=False)
+    frames = random_frames([6])
+    hidden = torch.nn.functional.gelu(frames.values.reshape(1, 2, 18) @ bridge.inner[0].weight.T)
+    torch.testing.assert_close(bridge(frames).values, hidden @ bridge.output.linear.weight.T)
+    assert bridge.inner[0].bias is None and bridge.output.linear.bias is None
+    assert StackMLP(**bridge.settings()).settings() == bridge.settings()
+
+
+def test_what_settings_of_before_say_is_the_same_bridge() -> None:
+    old = {"width_in": 6, "width_out": 4, "k": 5, "hidden": 7, "tail": "drop", "output_norm": "none"}
+    bridge = StackMLP(**old)
+    assert bridge.settings() == {**old, "activation": "relu", "bias": True}
+    names = ["inner.0.weight", "inner.0.bias", "output.linear.weight", "output.linear.bias"]
+    assert list(bridge.state_dict()) == names and isinstance(bridge.inner[1], torch.nn.ReLU)
+
+
 def test_the_output_norm_fixes_the_size_of_every_token() -> None:
     tokens = StackMLP(6, 16, k=2, hidden=32)(random_frames([8]))
     sizes = tokens.values.square().mean(-1).sqrt()
@@ -72,6 +89,7 @@ def test_rates_and_settings() -> None:
         ({"tail": "pool"}, "StackMLP does not know the tail 'pool': choose one of duplicate, drop"),
         ({"output_norm": ""}, "does not know the output norm '': choose one of none, rms"),
         ({"hidden": 0}, "StackMLP needs widths of at least 1, got 6, 4, 0"),
+        ({"activation": "silu"}, "StackMLP does not know the activation 'silu': choose one of relu, gelu"),
     ],
 )
 def test_bad_settings_are_refused(arguments: dict[str, object], message: str) -> None:

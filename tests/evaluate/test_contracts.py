@@ -10,8 +10,11 @@ import pytest
 import torch
 from models.tiny import ENCODER
 
+from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.conv import ConvMLP
 from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
@@ -35,6 +38,12 @@ BRIDGES: dict[str, Callable[[], Any]] = {
     "StackMLP": lambda: StackMLP(16, 8, k=4, hidden=32),
     "StackSwiGLU": lambda: StackSwiGLU(16, 8, k=4, hidden=32),
     "StackMLP drop": lambda: StackMLP(16, 8, k=4, hidden=32, tail="drop"),
+    "ConvMLP": lambda: ConvMLP(16, 8, k=4, hidden=32),
+    "ConvMLP drop": lambda: ConvMLP(16, 8, k=4, hidden=32, tail="drop"),
+    "AttentionPool": lambda: AttentionPool(16, 8, k=4, queries=2, heads=4),
+    "QFormer": lambda: QFormer(16, 8, queries=4, hidden=16, layers=3, heads=2),
+    "WindowQFormer": lambda: WindowQFormer(16, 8, k=4, queries=2, hidden=16, heads=2),
+    "WindowQFormer zero": lambda: WindowQFormer(16, 8, k=4, queries=2, hidden=16, heads=2, tail="zero"),
     "Loudest of one's own": lambda: build_own(
         f"{OWN / 'own_bridge.py'}:Loudest", {"width_in": 16, "width_out": 8, "k": 3}
     ),

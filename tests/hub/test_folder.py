@@ -287,7 +287,7 @@ def test_a_changed_bit_is_found_by_its_hash(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bridge__kind": "conv"}, "the bridge 'conv' is not known: choose one of mean_pool, stack_mlp"),
+        ({"bridge__kind": "cochlea"}, "the bridge 'cochlea' is not known: choose one of mean_pool, stack_mlp"),
         ({"bridge__config": {"k": 2}}, r"a bridge of kind 'mean_pool' cannot be built from \['k'\]"),
         ({"bridge__config__k": 0}, "MeanPool needs k of at least 1"),
         ({"encoder__kind": "ears"}, "the encoder 'ears' is not known: choose one of whisper"),

@@ -10,6 +10,8 @@ from models.tiny import noise, tiny_model
 
 from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.qformer import QFormer
+from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import AudioInputError, ContextError, FetchError, RequestError
 from ossicle.infer.ask import Request, ask, ask_all, ask_batch, conversation, stream
 from ossicle.infer.generate import Sampling
@@ -186,6 +188,16 @@ def test_a_clip_of_the_length_that_the_error_names_is_heard(model):
         advice = re.search(r"shorten the clip to ([0-9.]+) s", str(caught.value))
         assert advice is not None and float(advice[1]) > 10
         assert ask(model, noise(float(advice[1])), "What is said?", max_tokens=20).finish
+
+
+def test_a_file_is_refused_for_what_its_frames_cost_not_by_a_mean_rate():
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    bridge = QFormer(32, 32, queries=64, hidden=16, layers=1, heads=2)
+    model = tiny_model(encoder=W2vBertEncoder(sizes, max_s=60.0), bridge=bridge, context=120)
+    data = io.BytesIO()
+    soundfile.write(data, noise(59.0).samples, 16_000, format="WAV")
+    assert bridge.expected_hz(50.0) * 59 > model.context
+    assert ask(model, data.getvalue(), "Who?", max_tokens=2).ledger.audio_tokens == 64
 
 
 def test_many_requests_are_answered_in_batches_of_like_length_and_come_in_their_order(model):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from models.tiny import tiny_model
 
+from ossicle.bridge.qformer import QFormer
 from ossicle.infer.describe import CORE, EXTRAS, calibration, describe, environment, physical_cores
 
 
@@ -30,6 +31,13 @@ def test_a_model_is_told_by_its_parts():
     assert (found["llm"]["width"], found["llm"]["vocabulary"]) == (32, 320)
     parts = sum(found[part]["parameters"] for part in ("encoder", "bridge", "llm"))
     assert found["parameters"] == parts == sum(one.numel() for one in model.parameters())
+
+
+def test_a_bridge_that_reads_the_whole_clip_is_told_by_its_rate_at_30_s():
+    bridge = QFormer(32, 32, queries=3, hidden=16, layers=1, heads=2)
+    found = describe(tiny_model(bridge=bridge))["bridge"]
+    assert (found["kind"], found["fixed_rate"], found["tokens_per_s"]) == ("QFormer", True, 0.1)
+    assert found["parameters"] == sum(one.numel() for one in bridge.parameters())
 
 
 def test_calibration_sets_tokens_beside_embeddings_and_sees_a_change():

@@ -12,8 +12,11 @@ from models.tiny import tiny_llm
 from prompt.vocabularies import byte_level
 
 from ossicle.audio.clip import Clip
+from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.conv import ConvMLP
 from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
@@ -23,7 +26,7 @@ from ossicle.infer.ask import ask
 from ossicle.prompt.tags import Tags
 from ossicle.train.answers import Answer
 from ossicle.train.parts import LETTERS, SPECIALS, add_tags, build, letter_tokenizer, new_bridge, new_encoder
-from ossicle.train.recipe import BridgePart, Data, Parts
+from ossicle.train.recipe import BridgePart, Data, FormPart, Parts
 from ossicle.train.sources import World
 from ossicle.world.tagging import tokens_of
 
@@ -105,6 +108,20 @@ def test_each_kind_of_bridge_gets_its_settings() -> None:
     assert new_bridge(BridgePart("stack_mlp", tail="drop"), 8, 4).tail == "drop"
     gated = new_bridge(BridgePart("stack_swiglu", k=8, hidden=12, output_norm="rms"), 8, 4)
     assert isinstance(gated, StackSwiGLU) and (gated.k, gated.hidden, gated.output_norm) == (8, 12, "rms")
+    conv = new_bridge(BridgePart("conv", k=4, hidden=10), 8, 4)
+    assert isinstance(conv, ConvMLP) and (conv.k, conv.tail, conv.hidden) == (4, "zero", 10)
+    assert new_bridge(BridgePart("conv", tail="drop"), 8, 4).tail == "drop"
+    pool = new_bridge(BridgePart("attention_pool", k=4, queries=2, norm_in=False), 16, 4)
+    assert isinstance(pool, AttentionPool) and (pool.k, pool.queries, pool.heads, pool.norm_in) == (4, 2, 8, None)
+    clip = new_bridge(BridgePart("qformer", hidden=16, layers=2, queries=5, output_norm="rms"), 8, 4)
+    assert isinstance(clip, QFormer) and (clip.queries, clip.output_norm) == (5, "rms")
+    assert clip.sizes == {"hidden": 16, "layers": 2, "heads": 8, "cross_every": 2}
+    window = new_bridge(BridgePart("window_qformer", k=15, hidden=16, heads=4), 8, 4)
+    assert isinstance(window, WindowQFormer) and (window.k, window.queries, window.tail) == (15, 3, "mask")
+    assert window.sizes == {"hidden": 16, "layers": 2, "heads": 4, "cross_every": 1}
+    assert new_bridge(BridgePart("window_qformer", hidden=16, tail="zero"), 8, 4).tail == "zero"
+    slam = new_bridge(FormPart("slam"), 8, 4)
+    assert isinstance(slam, StackMLP) and (slam.k, slam.hidden, slam.tail) == (5, 2048, "drop")
     with pytest.raises(BridgeError, match="duplicate"):
         new_bridge(BridgePart("mean_pool", tail="duplicate"), 8, 4)
 

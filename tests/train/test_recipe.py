@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
-from ossicle.train.recipe import BridgePart, Data, Gate, LlmPart, Optimizer, Parts, Recipe, _said, read_recipe
+from ossicle.train.recipe import BridgePart, Data, FormPart, Gate, LlmPart, Optimizer, Parts, Recipe, _said, read_recipe
 
 TINY = Path(__file__).with_name("tiny.yaml")
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -199,6 +199,18 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.bridge.k=0", "parts.bridge: k and hidden must be above 0"),
         ("parts.bridge={kind: stack_swiglu, tail: drop}", r"stack_swiglu fills its tail with zeros.*'drop' and 512"),
         ("parts.bridge={kind: stack_swiglu, hidden: 7}", r"stack_swiglu .* halves hidden, which is even .*and 7\)"),
+        ("parts.bridge={kind: attention_pool, tail: drop}", "attention_pool reads .* names no tail .*got 'drop'"),
+        ("parts.bridge={kind: qformer, tail: zero}", "qformer reads the frames that are there, so it names no tail"),
+        ("parts.bridge={kind: qformer, k: 3}", r"qformer reads the whole clip, so it names no k \(got 3\)"),
+        ("parts.bridge={queries: 2}", "queries is of attention_pool, qformer, window_qformer, not of mean_pool"),
+        ("parts.bridge={kind: conv, heads: 2}", "parts.bridge: heads is of attention_pool, qformer, .*, not of conv"),
+        ("parts.bridge={kind: attention_pool, layers: 2}", "layers is of qformer, .*, not of attention_pool"),
+        ("parts.bridge={kind: qformer, layers: 0}", r"parts.bridge.layers must be above 0 \(got 0\)"),
+        ("parts.bridge={kind: cochlea}", "parts.bridge.kind: Input should be 'mean_pool', .*got 'cochlea'"),
+        ("parts.bridge={kind: conv, kernel: 3}", "unknown key parts.bridge.kernel"),
+        ("parts.bridge={form: granit}", "parts.bridge.form: Input should be 'qwen_audio', .*got 'granit'"),
+        ("parts.bridge={form: granite, k: 15}", "unknown key parts.bridge.k"),
+        ("parts.bridge=granite", "parts.bridge: .*got 'granite'"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
         ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),
         ("hear.prompts=tags", "hear: prompts: tags ask the tasks of the world, in a stage that tells or answers"),
@@ -213,6 +225,13 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
 def test_numbers_that_nothing_can_be_made_of_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_recipe(TINY, (override,))
+
+
+def test_a_bridge_is_named_by_its_kind_or_as_a_published_form() -> None:
+    assert read_recipe(TINY, ("parts.bridge={form: granite}",)).parts.bridge == FormPart("granite")
+    said = "parts.bridge={kind: window_qformer, k: 15, queries: 3, tail: zero, layers: 2, heads: 4, hidden: 64}"
+    wanted = BridgePart("window_qformer", 15, "zero", 64, queries=3, layers=2, heads=4)
+    assert read_recipe(TINY, (said,)).parts.bridge == wanted
 
 
 @pytest.mark.parametrize("stages", [5, [{"name": ["a"]}]])
@@ -239,6 +258,11 @@ def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     plain = Parts(encoder=WhisperSettings(), bridge=BridgePart(), llm=LlmPart())
     said = _said(plain)
     assert set(said) == {"base", "encoder", "bridge", "llm"} and not {"window", "chunks"} & set(said["encoder"])
+    assert not {"queries", "layers", "heads"} & set(said["bridge"])
+    attends = replace(plain, bridge=BridgePart("attention_pool", queries=2))
+    assert _said(attends)["bridge"]["queries"] == 2 and "heads" not in _said(attends)["bridge"]
+    assert _said(replace(plain, bridge=FormPart("slam")))["bridge"] == {"form": "slam"}
+    assert _said(replace(plain, bridge=None))["bridge"] is None
     for option in ("window", "chunks"):
         assert _said(replace(plain, encoder=WhisperSettings(**{option: True})))["encoder"][option]
     assert _said(replace(plain, context=99)) != said

@@ -9,27 +9,17 @@ before); Shazeer 2020 for SwiGLU.
 
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 from torch.nn import functional
 
-from ossicle.audio.lengths import ceil_div
 from ossicle.bridge.output import Output
-from ossicle.bridge.runs import Runs, check_runs, check_width, run_lengths, run_spans
+from ossicle.bridge.runs import Runs, check_runs, zero_filled_runs
 from ossicle.errors import BridgeError
-from ossicle.tensors import AudioTokens, Frames, length_mask
+from ossicle.tensors import AudioTokens, Frames
 
 EPS = 1e-6
 GAIN = 0.4
 """What the gain of every norm begins with."""
-
-
-def zero_filled_runs(values: torch.Tensor, lengths: torch.Tensor, k: int) -> torch.Tensor:
-    """Lay runs of ``k`` frames side by side, zeros past a clip's last: (B, T, D) -> (B, ceil(T / k), k * D)."""
-    n_batch, n_frames, width = values.shape
-    valid = length_mask(lengths, n_frames).to(values.device)
-    values = functional.pad(values.masked_fill(~valid[..., None], 0), (0, 0, 0, -n_frames % k))
-    return values.reshape(n_batch, ceil_div(n_frames, k), k * width)
 
 
 class StackSwiGLU(Runs, nn.Module):
@@ -82,14 +72,10 @@ class StackSwiGLU(Runs, nn.Module):
         Raises:
             BridgeError: frames of another width than ``width_in``.
         """
-        check_width("StackSwiGLU", frames, self.width_in)
-        lengths = run_lengths(frames.lengths, self.k, self.tail)
-        n = int(lengths.max()) if len(lengths) else 0
+        lengths, n = self.count(frames)
         values = zero_filled_runs(frames.values, frames.lengths, self.k)[:, :n]  # (B, T, D) -> (B, N, k * D)
         plain, gate = self.inner(self.norm_in(values)).chunk(2, dim=-1)  # (B, N, hidden) -> two of half the width
         values = plain * functional.silu(gate)
         if self.norm_mid is not None:
             values = self.norm_mid(values)
-        valid = length_mask(lengths, n).to(values.device)
-        values = self.output(values).masked_fill(~valid[..., None], 0)  # (B, N, hidden / 2) -> (B, N, E)
-        return AudioTokens(values, lengths, *run_spans(frames, lengths, self.k, self.tail))
+        return self.tokens(self.output(values), frames, lengths)  # (B, N, hidden / 2) -> (B, N, E)

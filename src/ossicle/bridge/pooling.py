@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ossicle.audio.lengths import ceil_div
 from ossicle.bridge.output import Output
-from ossicle.bridge.runs import Runs, check_runs, check_width, run_lengths, run_spans
+from ossicle.bridge.runs import Runs, check_runs
 from ossicle.tensors import AudioTokens, Frames, length_mask
 
 TAILS = ("pool", "drop")
@@ -82,12 +82,8 @@ class MeanPool(Runs, nn.Module):
         Raises:
             BridgeError: frames of another width than ``width_in``.
         """
-        check_width("MeanPool", frames, self.width_in)
-        lengths = run_lengths(frames.lengths, self.k, self.tail)
-        n = int(lengths.max()) if len(lengths) else 0
+        lengths, n = self.count(frames)
         values = mean_runs(frames.values, frames.lengths, self.k)[:, :n]  # (B, T, D) -> (B, N, D)
         if self.norm_in is not None:
             values = self.norm_in(values)
-        valid = length_mask(lengths, n).to(values.device)
-        values = self.output(values).masked_fill(~valid[..., None], 0)  # (B, N, D) -> (B, N, E)
-        return AudioTokens(values, lengths, *run_spans(frames, lengths, self.k, self.tail))
+        return self.tokens(self.output(values), frames, lengths)  # (B, N, D) -> (B, N, E)

@@ -1,7 +1,8 @@
 """Stacking: k neighbouring frames, side by side, become one audio token through a two-layer perceptron.
 
 Knows frames and lengths; does not know which encoder made them, nor which LLM will read them.
-Source: Ma et al. 2024 (SLAM-ASR: k = 5, hidden 2048, ReLU), which drops the tail; here the last frame is repeated.
+Source: Ma et al. 2024 (SLAM-ASR: k = 5, hidden 2048, ReLU), which drops the tail; here the last frame is repeated. The
+released Voxtral checkpoints (k = 4, GELU, no biases).
 """
 
 from typing import Any, ClassVar
@@ -10,10 +11,12 @@ import torch
 from torch import nn
 
 from ossicle.bridge.output import Output
-from ossicle.bridge.runs import Runs, check_runs, check_width, run_lengths, run_spans
-from ossicle.tensors import AudioTokens, Frames, length_mask
+from ossicle.bridge.runs import Runs, check_runs, zero_filled
+from ossicle.errors import BridgeError
+from ossicle.tensors import AudioTokens, Frames
 
 TAILS = ("duplicate", "drop")
+ACTIVATIONS = ("relu", "gelu")
 
 
 def stack_runs(values: torch.Tensor, lengths: torch.Tensor, k: int, n: int) -> torch.Tensor:
@@ -29,7 +32,7 @@ def stack_runs(values: torch.Tensor, lengths: torch.Tensor, k: int, n: int) -> t
 
 
 class StackMLP(Runs, nn.Module):
-    """Concatenate each run of ``k`` frames, then Linear, ReLU, Linear to the LLM's width.
+    """Concatenate each run of ``k`` frames, then Linear, activation, Linear to the LLM's width.
 
     Args:
         width_in: encoder width D.
@@ -39,9 +42,11 @@ class StackMLP(Runs, nn.Module):
         tail: what becomes of the last ``T % k`` frames: "duplicate" fills the run by repeating the last frame, "drop"
             loses them (``tail_s`` then tells the loss). A clip shorter than ``k`` frames is filled either way.
         output_norm: "none", or "rms" for an RMS norm with a trainable gain on the tokens.
+        activation: "relu" or "gelu" between the two Linears.
+        bias: whether the two Linears have one.
 
     Raises:
-        BridgeError: ``k`` < 1, an unknown ``tail`` or ``output_norm``, a width < 1.
+        BridgeError: ``k`` < 1, an unknown ``tail``, ``output_norm`` or ``activation``, a width < 1.
     """
 
     kind: ClassVar[str] = "stack_mlp"
@@ -55,12 +60,18 @@ class StackMLP(Runs, nn.Module):
         hidden: int = 2048,
         tail: str = "duplicate",
         output_norm: str = "rms",
+        activation: str = "relu",
+        bias: bool = True,
     ) -> None:
         super().__init__()
         check_runs("StackMLP", widths=(width_in, width_out, hidden), k=k, tail=tail, tails=TAILS)
+        if activation not in ACTIVATIONS:
+            raise BridgeError(f"StackMLP does not know the activation {activation!r}: choose one of relu, gelu")
         self.width_in, self.width_out, self.k, self.hidden, self.tail = width_in, width_out, k, hidden, tail
-        self.inner = nn.Sequential(nn.Linear(k * width_in, hidden), nn.ReLU())
-        self.output = Output(hidden, width_out, norm=output_norm)
+        self.activation, self.bias = activation, bias
+        between = nn.ReLU() if activation == "relu" else nn.GELU()
+        self.inner = nn.Sequential(nn.Linear(k * width_in, hidden, bias=bias), between)
+        self.output = Output(hidden, width_out, norm=output_norm, bias=bias)
         self.output_norm = output_norm
 
     def settings(self) -> dict[str, Any]:
@@ -72,6 +83,8 @@ class StackMLP(Runs, nn.Module):
             "hidden": self.hidden,
             "tail": self.tail,
             "output_norm": self.output_norm,
+            "activation": self.activation,
+            "bias": self.bias,
         }
 
     def forward(self, frames: Frames) -> AudioTokens:
@@ -80,11 +93,7 @@ class StackMLP(Runs, nn.Module):
         Raises:
             BridgeError: frames of another width than ``width_in``.
         """
-        check_width("StackMLP", frames, self.width_in)
-        lengths = run_lengths(frames.lengths, self.k, self.tail)
-        n = int(lengths.max()) if len(lengths) else 0
-        valid = length_mask(lengths, n).to(frames.values.device)[..., None]
+        lengths, n = self.count(frames)
         values = stack_runs(frames.values, frames.lengths, self.k, n)  # (B, T, D) -> (B, N, k * D)
-        values = self.inner(values.masked_fill(~valid, 0))  # what a clip of no frames holds is never read
-        values = self.output(values).masked_fill(~valid, 0)  # (B, N, hidden) -> (B, N, E)
-        return AudioTokens(values, lengths, *run_spans(frames, lengths, self.k, self.tail))
+        values = self.inner(zero_filled(values, lengths))  # what a clip of no frames holds is never read
+        return self.tokens(self.output(values), frames, lengths)  # (B, N, hidden) -> (B, N, E)

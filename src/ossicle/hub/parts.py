@@ -5,12 +5,15 @@ Knows every class that a model folder may name; does not know files.
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
+from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.conv import ConvMLP
 from ossicle.bridge.gated import StackSwiGLU
 from ossicle.bridge.pooling import MeanPool
+from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
@@ -19,7 +22,11 @@ from ossicle.errors import ConfigError
 from ossicle.hub.own import OWN, Own
 
 ENCODERS = ("whisper", "wav2vec2", "w2v_bert")
-BRIDGES = ("mean_pool", "stack_mlp", "stack_swiglu")
+BRIDGES = (
+    *("mean_pool", "stack_mlp", "stack_swiglu"),
+    *("conv", "attention_pool", "qformer", "window_qformer"),
+)
+AnyBridge = MeanPool | StackMLP | StackSwiGLU | ConvMLP | AttentionPool | QFormer | WindowQFormer
 
 
 def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
@@ -41,7 +48,7 @@ def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2
     raise ConfigError(f"the encoder {kind!r} is not known: choose one of {', '.join(ENCODERS)}")
 
 
-def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP | StackSwiGLU:
+def build_bridge(kind: str, config: Mapping[str, Any]) -> AnyBridge:
     """A bridge with random weights.
 
     Raises:
@@ -55,6 +62,14 @@ def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP | 
                 return StackMLP(**config)
             case "stack_swiglu":
                 return StackSwiGLU(**config)
+            case "conv":
+                return ConvMLP(**config)
+            case "attention_pool":
+                return AttentionPool(**config)
+            case "qformer":
+                return QFormer(**config)
+            case "window_qformer":
+                return WindowQFormer(**config)
     except TypeError as error:
         raise ConfigError(f"a bridge of kind {kind!r} cannot be built from {sorted(config)}") from error
     raise ConfigError(f"the bridge {kind!r} is not known: choose one of {', '.join(BRIDGES)}")
@@ -69,7 +84,7 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
     own = getattr(part, "ossicle_own", None)
     if isinstance(own, Own):
         return OWN, asdict(own)
-    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, MeanPool, StackMLP, StackSwiGLU)
+    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, *get_args(AnyBridge))
     match part:  # what is derived from one of ours may compute something else
         case WhisperEncoder() if ours:
             return "whisper", asdict(part.settings)
@@ -78,6 +93,8 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
         case W2vBertEncoder() if ours:
             return "w2v_bert", part.settings()
         case MeanPool() | StackMLP() | StackSwiGLU() if ours:
+            return part.kind, part.settings()
+        case ConvMLP() | AttentionPool() | QFormer() | WindowQFormer() if ours:
             return part.kind, part.settings()
     raise ConfigError(
         f"a {type(part).__name__} cannot be saved: files know the encoders {', '.join(ENCODERS)}, the bridges "

@@ -4,7 +4,6 @@ Knows the order of one clip's way through the house; does not know how any step 
 One request, a stream and a batch are the same code: a stream is a batch of one that is read as it comes.
 """
 
-import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -235,12 +234,12 @@ def _read(model: AudioLM, source: Sound, asked: Request) -> Clip:
     """
     assert not isinstance(source, Clip)
     refuse_array(source)
-    hz = model.bridge.expected_hz(model.encoder.rate_hz) if model.bridge.fixed_rate else 0.0
-    parts, seconds = [], 0.0
+    parts, seconds, n_samples = [], 0.0, 0
     for block in read_blocks(source, rate=model.encoder.sample_rate):
         parts.append(block.samples)
         seconds += block.duration_s
-        n_audio = math.ceil(seconds * hz)
+        n_samples += block.n_samples
+        n_audio = model.bridge.max_tokens(model.encoder.n_frames(n_samples)) if model.bridge.fixed_rate else 0
         if n_audio > model.context:
             need = n_audio + _text_tokens(model, asked.messages)
             n_answer = asked.sampling.max_tokens

@@ -12,9 +12,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from ossicle.bridge.gated import StackSwiGLU
-from ossicle.bridge.pooling import MeanPool
-from ossicle.bridge.stacking import StackMLP
+from ossicle.bridge.forms import build_form
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import BridgeError, ConfigError, EncoderError
@@ -22,10 +20,10 @@ from ossicle.evaluate.contracts import check_bridge, check_encoder
 from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
 from ossicle.hub.own import build_own
-from ossicle.hub.parts import build_bridge
+from ossicle.hub.parts import AnyBridge, build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
-from ossicle.train.recipe import BridgePart, LlmPart, Parts, Stage
+from ossicle.train.recipe import TAKES, BridgePart, FormPart, LlmPart, Parts, Stage
 from ossicle.world.tagging import tokens_of
 from ossicle.world.tasks import TASKS
 
@@ -41,6 +39,11 @@ LONGEST = 4096
 TRIALS = 2
 """Batches with which each promise of a part of one's own is tried before training; `check_encoder` tries more."""
 POSITION_SCALE, CONVOLUTION_SCALE = 0.1, 2.0
+HEADS = 8
+"""Attention heads of a new bridge where the recipe says none: its width, the encoder's or ``hidden``, mostly has 64 a
+head."""
+KEEPS = {"stack_mlp": "duplicate", "conv": "zero", "window_qformer": "mask"}
+"""What the tail "pool" of a recipe is called by the kinds that pool nothing."""
 BLANK = "\u2581"
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;()\n"
 
@@ -100,21 +103,32 @@ def new_encoder(settings: WhisperSettings | W2vBertSizes) -> WhisperEncoder | W2
     return encoder
 
 
-def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | StackMLP | StackSwiGLU:
+def new_bridge(part: BridgePart | FormPart, width_in: int, width_out: int) -> AnyBridge:
     """A bridge of a recipe with random weights."""
+    if isinstance(part, FormPart):
+        return build_form(part.form, width_in, width_out)
     settings: dict[str, Any] = {
         "width_in": width_in,
         "width_out": width_out,
         "k": part.k,
         "output_norm": part.output_norm,
     }
+    tail = KEEPS.get(part.kind, part.tail) if part.tail == "pool" else part.tail
+    attends = {name: getattr(part, name) for name in TAKES if getattr(part, name) is not None}
     match part.kind:
         case "mean_pool":
-            settings |= {"tail": part.tail, "norm_in": part.norm_in}
-        case "stack_mlp":
-            settings |= {"tail": "duplicate" if part.tail == "pool" else part.tail, "hidden": part.hidden}
+            settings |= {"tail": tail, "norm_in": part.norm_in}
+        case "stack_mlp" | "conv":
+            settings |= {"tail": tail, "hidden": part.hidden}
         case "stack_swiglu":
             settings |= {"hidden": part.hidden}
+        case "attention_pool":
+            settings |= {"norm_in": part.norm_in, "heads": HEADS, **attends}
+        case "qformer":
+            settings |= {"hidden": part.hidden, "heads": HEADS, **attends}
+            del settings["k"]
+        case "window_qformer":
+            settings |= {"tail": tail, "hidden": part.hidden, "heads": HEADS, **attends}
     return build_bridge(part.kind, settings)
 
 

@@ -43,14 +43,58 @@ NewEncoder = Annotated[
 
 @dataclass(frozen=True)
 class BridgePart:
-    """Which bridge, and how many frames it makes one token of."""
+    """Which bridge, and how many frames it makes one token of.
 
-    kind: Literal["mean_pool", "stack_mlp", "stack_swiglu"] = "mean_pool"
+    A ``tail`` of "pool" keeps the last frames in the way that the kind has: repeated, beside zeros, or read alone.
+    ``queries`` (tokens of a window or a clip), ``layers`` and ``heads`` (8 by default) are of the kinds that attend.
+    """
+
+    kind: Literal[
+        "mean_pool",
+        "stack_mlp",
+        "stack_swiglu",
+        "conv",
+        "attention_pool",
+        "qformer",
+        "window_qformer",
+    ] = "mean_pool"
     k: int = 2
-    tail: Literal["pool", "duplicate", "drop"] = "pool"
+    tail: Literal["pool", "duplicate", "drop", "zero"] = "pool"
     hidden: int = 512
     norm_in: bool = True
     output_norm: Literal["none", "rms"] = "none"
+    queries: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+
+
+@dataclass(frozen=True)
+class FormPart:
+    """A published bridge by its name, with all its numbers (see `ossicle.bridge.forms`)."""
+
+    form: Literal["qwen_audio", "slam", "ultravox", "voxtral", "salmonn", "granite"]
+
+
+TAKES = {
+    "queries": ("attention_pool", "qformer", "window_qformer"),
+    "layers": ("qformer", "window_qformer"),
+    "heads": ("attention_pool", "qformer", "window_qformer"),
+}
+"""Which kinds of bridge an option is of; the other options are of all, or have no effect."""
+TAILLESS = ("attention_pool", "qformer")
+BY_KIND, BY_FORM = "(kind)", "(form)"
+"""Names under which pydantic tells the two ways to name a bridge apart."""
+
+
+def _way(said: Any) -> str:
+    formed = "form" in said if isinstance(said, dict) else isinstance(said, FormPart)
+    return BY_FORM if formed else BY_KIND
+
+
+NewBridge = Annotated[
+    Annotated[BridgePart, Tag(BY_KIND)] | Annotated[FormPart, Tag(BY_FORM)],
+    Discriminator(_way),
+]
 
 
 @dataclass(frozen=True)
@@ -83,7 +127,7 @@ class Parts:
     base: str | None = None
     encoder: NewEncoder | None = None
     encoder_from: str | None = None
-    bridge: BridgePart | None = None
+    bridge: NewBridge | None = None
     llm: LlmPart | None = None
     llm_from: str | None = None
     context: int | None = None
@@ -227,6 +271,9 @@ def _said(parts: Parts) -> dict[str, Any]:
     for key in ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config"):
         if said[key] is None:
             del said[key]
+    for key in TAKES:
+        if isinstance(parts.bridge, BridgePart) and said["bridge"][key] is None:
+            del said["bridge"][key]
     for key in ("window", "chunks"):
         if said["encoder"] is not None and said["encoder"].get(key) is False:
             del said["encoder"][key]
@@ -384,7 +431,7 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
         )
     yield parts.context is None or parts.llm_from is not None, "parts.context is of the LLM that llm_from names"
     yield parts.context is None or parts.context > 0, f"parts.context must be above 0 (got {parts.context})"
-    if parts.bridge is not None:
+    if isinstance(parts.bridge, BridgePart):
         bridge = parts.bridge
         yield bridge.k > 0 and bridge.hidden > 0, "parts.bridge: k and hidden must be above 0"
         yield (
@@ -392,10 +439,25 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
             f"parts.bridge: stack_swiglu fills its tail with zeros, so names none, and halves hidden, which is even "
             f"(got {bridge.tail!r} and {bridge.hidden})",
         )
+        yield (
+            bridge.kind not in TAILLESS or bridge.tail == "pool",
+            f"parts.bridge: {bridge.kind} reads the frames that are there, so it names no tail (got {bridge.tail!r})",
+        )
+        yield (
+            bridge.kind != "qformer" or bridge.k == BridgePart.k,
+            f"parts.bridge: qformer reads the whole clip, so it names no k (got {bridge.k})",
+        )
+        for name, kinds in TAKES.items():
+            value = getattr(bridge, name)
+            yield (
+                value is None or bridge.kind in kinds,
+                f"parts.bridge: {name} is of {', '.join(kinds)}, not of {bridge.kind}",
+            )
+            yield value is None or value > 0, f"parts.bridge.{name} must be above 0 (got {value})"
 
 
 def _fault(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part not in FORMS.values())
+    place = ".".join(str(part) for part in error["loc"] if part not in (*FORMS.values(), BY_KIND, BY_FORM))
     if error["type"] == "extra_forbidden" or error["type"] == "unexpected_keyword_argument":
         return f"unknown key {place}"
     return f"{place}: {error['msg']} (got {error.get('input')!r})"
