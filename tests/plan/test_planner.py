@@ -92,6 +92,18 @@ def test_what_a_family_cuts_is_said():
     assert make_plan(seconds=30, encoder="qwen2-audio").verdict == "fits"
 
 
+def test_calls_of_a_family_that_cuts_must_fit_too():
+    small = make_plan(seconds=1800, encoder="qwen2-audio", context=425)  # 25 tokens of audio a second, 3.325 of text
+    assert (small.verdict, small.ways) == (
+        "fits if",
+        ("calls of at most 15 s each (what is longer is cut off in silence)",),
+    )
+    assert make_plan(seconds=15, encoder="qwen2-audio", context=425).verdict == "fits"
+    assert make_plan(seconds=15.1, encoder="qwen2-audio", context=425).verdict == "fits if"
+    heavy = make_plan(seconds=1800, encoder="qwen2-audio", memory_gb=10)
+    assert (heavy.verdict, heavy.ways) == ("does not fit", ("17 GB of memory",))
+
+
 def test_what_a_family_refuses_is_said():
     refusing = dataclasses.replace(CARDS["qwen2-audio"], past_cap="error")
     ways = ("calls of at most 30 s each (what is longer is refused)",)

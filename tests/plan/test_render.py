@@ -31,7 +31,9 @@ def test_a_family_a_cut_and_no_text():
 
 
 def test_large_rates_have_no_exponent():
-    assert "375 (18750 a second; nominal 12.5 a second, 1)" in lines(make_plan(seconds=0.02, encoder="voxtral"), **SPEECH)
+    assert "375 (18750 a second; nominal 12.5 a second, 1)" in lines(
+        make_plan(seconds=0.02, encoder="voxtral"), **SPEECH
+    )
 
 
 def test_small_numbers_and_ways_out():

@@ -310,9 +310,12 @@ def _verdict(hearer: _Hearer, reader: _Reader, seconds: float, capped: bool) -> 
     text, limit = reader.text(seconds), reader.limit(weights)
     if not tokens:
         return "does not fit", ("a longer clip (this one gives no token)",)
+    if capped:
+        call_s = _longest(hearer, reader, limit, hearer.cap_s or seconds)
+        if call_s is None:
+            return "does not fit", (_more(reader, weights, tokens + text),)
+        return "fits if", (f"calls of at most {call_s:g} s each ({_past(hearer)})",)
     if tokens + text <= limit:
-        if capped:
-            return "fits if", (f"calls of at most {hearer.cap_s:g} s each ({_past(hearer)})",)
         if most + text <= limit:
             return "fits", ()
         return "fits if", (f"the bridge gives at most {limit - text} of the {most} tokens that it can",)
@@ -335,14 +338,20 @@ def _past(hearer: _Hearer) -> str:
 
 
 def _longest(hearer: _Hearer, reader: _Reader, limit: int, seconds: float) -> float | None:
-    """The longest clip that fits, in tenths of a second; None where a tenth does not. Counts only grow with length."""
-    cap_s = seconds if hearer.cap_s is None or hearer.past_cap not in ("cut", "error") else hearer.cap_s
-    low, high = 0, math.floor(min(seconds, cap_s) * STEPS)
+    """The longest clip of at most ``seconds`` that fits: these, or whole tenths, by halving, for counts only grow.
+
+    None where a tenth of a second does not fit.
+    """
+
+    def fits(clip_s: float) -> bool:
+        return hearer.counts(clip_s)[1] + reader.text(clip_s) <= limit
+
+    if fits(seconds):
+        return seconds
+    low, high = 0, math.floor(seconds * STEPS)
     while low < high:
         middle = (low + high + 1) // 2
-        clip_s = middle / STEPS
-        fits = hearer.counts(clip_s)[1] + reader.text(clip_s) <= limit
-        low, high = (middle, high) if fits else (low, middle - 1)
+        low, high = (middle, high) if fits(middle / STEPS) else (low, middle - 1)
     return low / STEPS if low else None
 
 
