@@ -1,10 +1,12 @@
 """AudioLM: an encoder, a bridge and a language model that reads audio tokens beside text (patterns 1 and 2).
 
 The only file that knows all three parts. Knows clips, prompts and tensors; does not know files, sampling or training.
-Any decoder-only LLM of `transformers` will do: all it gets is ``inputs_embeds`` and a cache of keys and values.
+Any decoder-only LLM of `transformers` will do whose forward takes ``inputs_embeds``, positions and a cache of keys
+and values.
 Source: Chu et al. 2023 (Qwen-Audio); Tsimpoukelli et al. 2021 for a frozen LLM that reads foreign vectors.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +26,8 @@ from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
 from ossicle.tensors import AudioTokens, Features, Frames, side_by_side
 
 PATTERNS = ("frozen", "lora", "full")
+NEEDED = ("inputs_embeds", "past_key_values", "position_ids", "logits_to_keep")
+"""What an LLM's forward must take by name: one that swallows a cache unread forgets the prompt at its first step."""
 MAX_BATCH = 16
 """Windows that go through the encoder at once."""
 Window = tuple[Clip, Features | None]
@@ -141,8 +145,9 @@ class AudioLM(nn.Module):
         clip_text: what its prompts write around each clip.
 
     Raises:
-        ConfigError: an unknown pattern, parts whose widths do not meet, a context that the LLM has no positions for,
-            a tokenizer with more tokens than the LLM has embeddings, the pattern "full" for an LLM in 4 bits.
+        ConfigError: an unknown pattern, an LLM whose forward lacks one of `NEEDED`, parts whose widths do not meet, a
+            context that the LLM has no positions for, a tokenizer with more tokens than the LLM has embeddings, the
+            pattern "full" for an LLM in 4 bits.
     """
 
     def __init__(
@@ -170,6 +175,7 @@ class AudioLM(nn.Module):
         table, limit = self.table.weight, getattr(self.llm.config, "max_position_embeddings", self.context)
         if self.pattern not in PATTERNS:
             raise ConfigError(f"the pattern {self.pattern!r} is not known: choose one of {', '.join(PATTERNS)}")
+        _check_forward(self.llm)
         if self.bridge.width_in != self.encoder.width:
             raise ConfigError(
                 f"the bridge reads frames of width {self.bridge.width_in}, the encoder gives {self.encoder.width}"
@@ -408,6 +414,22 @@ class AudioLM(nn.Module):
         valid = torch.arange(audio_tokens.values.shape[1])[None] < audio_tokens.lengths[:, None]
         tokens = audio_tokens.values[valid.to(audio_tokens.values.device)]  # (B, N, E) -> (all tokens, E)
         return values.index_put((rows.to(values.device), places.to(values.device)), tokens.to(values)), mask
+
+
+def _check_forward(llm: Any) -> None:
+    """Refuse an LLM whose own forward does not name all that it will be given; PEFT's wrapper takes anything.
+
+    Raises:
+        ConfigError: with what it lacks.
+    """
+    own = type(llm.get_base_model() if hasattr(llm, "get_base_model") else llm)
+    known = inspect.signature(own.forward).parameters
+    lacking = [name for name in NEEDED if name not in known]
+    if lacking:
+        raise ConfigError(
+            f"the forward of {own.__name__} takes no {', '.join(lacking)}: choose an LLM that keeps keys and values of "
+            "what it read, such as Qwen, Llama, Mistral or Gemma"
+        )
 
 
 def _slot_places(prompts: Sequence[Prompt], n_tokens: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
