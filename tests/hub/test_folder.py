@@ -1,6 +1,7 @@
 """Model folders: bit-equal round trips, strict refusals, nothing half-written, nothing outside."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -326,7 +327,7 @@ def test_an_unknown_part_cannot_be_saved(tmp_path: Path) -> None:
 
 def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_model(tmp_path: Path) -> None:
     folder = save(tiny_model(), tmp_path / "m")
-    with pytest.raises(StorageError, match="exists: choose another name, or say that it may be overwritten"):
+    with pytest.raises(StorageError, match="exists: choose another name, or say overwrite=True"):
         save(tiny_model(), folder)
     torch.manual_seed(5)
     other = tiny_model("llama")
@@ -337,6 +338,17 @@ def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_mode
     with pytest.raises(StorageError, match="is not a model folder, so it is not overwritten"):
         save(tiny_model(), tmp_path / "diary", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["diary", "m"]
+
+
+def test_a_file_that_grows_too_large_is_a_storage_error(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="m cannot be written: File too large") as caught:
+            save(tiny_model(), tmp_path / "m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.code == "no_space" and not list(tmp_path.iterdir())
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def save(
         clip_text=model.clip_text,
     )
     target = Path(folder)
-    with whole_folder(target, replaces=_is_model_folder if overwrite else None) as draft:
+    replaces = _is_model_folder if overwrite else None
+    with whole_folder(target, replaces=replaces, instead="choose another name, or say overwrite=True") as draft:
         stored = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
             save_file(_stored(part.state_dict(), stored), draft / f"{name}.safetensors", {"format": "pt"})
