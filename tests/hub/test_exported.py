@@ -9,7 +9,7 @@ from models.tiny import tiny_llm, tiny_model
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, WhisperFeatureExtractor
 
-from ossicle.errors import CheckpointError, ConfigError
+from ossicle.errors import CheckpointError, ConfigError, RequestError
 from ossicle.hub.exported import cast, check_logits, llm_config, with_audio_token, write_settings, write_tensors
 
 
@@ -29,6 +29,8 @@ def test_tensors_of_their_own_in_one_file(tmp_path: Path) -> None:
     one = torch.arange(6.0).view(2, 3)
     made = cast({"a": one, "b": one.T}, torch.float16)
     assert made["a"].data_ptr() != one.data_ptr() and made["b"].is_contiguous()
+    with pytest.raises(RequestError, match="b holds 500000, the most that float16 holds is 65504"):
+        cast({"b": 1e5 * one}, torch.float16)
     write_tensors(made, tmp_path)
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o644

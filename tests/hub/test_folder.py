@@ -81,6 +81,29 @@ def test_what_is_stored_in_a_dtype_comes_back_in_its_values(tmp_path: Path, dtyp
     assert json.loads((tmp_path / "a" / "llm" / "config.json").read_text())["dtype"] == dtype
 
 
+def test_parts_that_must_stay_are_stored_in_a_dtype_that_holds_them(tmp_path: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        for weight in model.llm.parameters():
+            weight.copy_(weight.bfloat16())
+        model.table.weight[5] = 2.0**-40
+    for exact in (("llm",), ()):
+        again = load(save(model, tmp_path / "m", dtype="float16", exact=exact, overwrite=True))
+        same = [torch.equal(a, b) for a, b in zip(model.llm.parameters(), again.llm.parameters(), strict=True)]
+        assert all(same) == bool(exact)
+        assert {t.dtype for t in load_file(tmp_path / "m" / "encoder.safetensors").values()} == {torch.float16}
+    assert save(model, tmp_path / "n", dtype="float16", exact=["encoder", "llm"])
+    assert json.loads((tmp_path / "n" / "llm" / "config.json").read_text())["dtype"] == "bfloat16"
+    assert torch.equal(load_file(tmp_path / "n" / "encoder.safetensors")["tower.conv1.bias"], model.encoder.tower.conv1.bias)
+    with pytest.raises(RequestError, match="exact names of encoder, bridge, llm, got 'lm'"):
+        save(model, tmp_path / "o", exact=["lm"])
+    with torch.no_grad():
+        model.table.weight[5, 5] = 1e5
+    with pytest.raises(RequestError, match=r"model\.embed_tokens\.weight holds 100000, the most that float16 holds is 65504"):
+        save(model, tmp_path / "o", dtype="float16")
+    assert not (tmp_path / "o").exists()
+
+
 def test_half_the_bits_are_half_the_bytes(tmp_path: Path) -> None:
     model = tiny_model()
     sizes = [

@@ -17,6 +17,7 @@ from tokenizers import AddedToken
 from ossicle.audio.clip import Clip
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import CheckpointError, ConfigError
+from ossicle.hub.strict import as_stored
 from ossicle.models.audio_lm import AudioLM
 
 
@@ -60,8 +61,12 @@ def audio_config(sizes: WhisperSettings, model_type: str) -> dict[str, Any]:
 
 
 def cast(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Tensors of their own on the CPU, in a dtype."""
-    return {name: value.detach().to("cpu", dtype).clone().contiguous() for name, value in tensors.items()}
+    """Tensors of their own on the CPU, in a dtype.
+
+    Raises:
+        RequestError: as `strict.as_stored`.
+    """
+    return {name: as_stored(name, value, dtype).clone() for name, value in tensors.items()}
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:

@@ -5,7 +5,7 @@ output head is stored once. Nothing that is on disk is ever unpickled.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +39,7 @@ from ossicle.hub.parts import build_bridge, build_encoder, describe
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
 from ossicle.hub.qwen2_audio import load_qwen2_audio
-from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse
+from ossicle.hub.strict import Tensors, as_stored, check_keys, exact_dtype, read_tensors, refuse
 from ossicle.hub.ultravox import MODEL_TYPE as ULTRAVOX
 from ossicle.hub.ultravox import load_ultravox
 from ossicle.hub.whole import whole_folder
@@ -48,6 +48,7 @@ from ossicle.models.lora import adapter_settings, adapter_tensors, has_lora, rea
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PARTS = ("encoder", "bridge", "llm")
 
 
 def save(
@@ -57,6 +58,7 @@ def save(
     card: str | None = None,
     origin: Mapping[str, Any] | None = None,
     dtype: str | None = None,
+    exact: Collection[str] = (),
     llm: Reference | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -68,6 +70,8 @@ def save(
         card: text of ``card.md``; a short description by default.
         origin: what ``origin.json`` tells of where the model comes from; the versions of the packages are added.
         dtype: "float32", "bfloat16" or "float16" for all weights on disk; as they are by default.
+        exact: of "encoder", "bridge" and "llm" those whose numbers must stay bit for bit: where ``dtype`` would change
+            one, the part is stored in bfloat16, or as it is.
         llm: where the LLM's weights can be found instead of being written once more; only for an LLM whose own weights
             are unchanged, which is pattern "frozen" or a LoRA that is not merged.
         overwrite: replace the model folder that stands there.
@@ -77,11 +81,14 @@ def save(
 
     Raises:
         StorageError: the folder stands in the way or cannot be written.
-        RequestError: an unknown ``dtype``, a reference for an LLM that was trained, or none for one in 4 bits.
+        RequestError: an unknown ``dtype`` or one that has no room for a weight, an unknown name in ``exact``, a reference
+            for an LLM that was trained, or none for one in 4 bits.
         ConfigError: a part that files know nothing of.
     """
     if dtype is not None and dtype not in DTYPES:
         raise RequestError(f"dtype {dtype!r} is not known: choose one of {', '.join(DTYPES)}")
+    if not {*exact} <= {*PARTS}:
+        raise RequestError(f"exact names of {', '.join(PARTS)}, got {', '.join(map(repr, exact))}")
     if llm is not None and not (model.pattern == "frozen" or has_lora(model.llm)):
         raise RequestError(
             f"the LLM was trained (pattern {model.pattern!r}): its weights must be saved, not referred to"
@@ -108,9 +115,11 @@ def save(
     with whole_folder(target, replaces=replaces, instead="choose another name, or say overwrite=True") as draft:
         stored = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
-            save_file(_stored(part.state_dict(), stored), draft / f"{name}.safetensors", {"format": "pt"})
+            tensors = part.state_dict()
+            kind = exact_dtype(tensors.values(), stored) if name in exact else stored
+            save_file(_stored(tensors, kind), draft / f"{name}.safetensors", {"format": "pt"})
         if llm is None:
-            _save_llm(model.llm, draft / "llm", stored)
+            _save_llm(model.llm, draft / "llm", stored, exact="llm" in exact)
         if about.adapter is not None:
             _save_adapter(model.llm, draft / about.adapter, stored)
         model.tokenizer.save_pretrained(draft)
@@ -290,18 +299,18 @@ def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> T
     for name, tensor in tensors.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key not in seen:
-            cast = dtype if tensor.is_floating_point() else None
-            seen[key] = tensor.detach().to("cpu", cast).contiguous()
+            seen[key] = as_stored(name, tensor, dtype)
         stored[name] = seen[key]
     return stored
 
 
-def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
+def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None, *, exact: bool) -> None:
     """The LLM's own weights, without a LoRA, as `transformers` writes them."""
     own = llm.get_base_model() if has_lora(llm) else llm
     tensors = {
         name.replace(".base_layer.", "."): tensor for name, tensor in own.state_dict().items() if "lora_" not in name
     }
+    dtype = exact_dtype(tensors.values(), dtype) if exact else dtype
     with quiet():
         own.save_pretrained(folder, state_dict=_stored(tensors, dtype))
     if dtype is not None:
