@@ -86,7 +86,7 @@ class Heard:
         n_frames: encoder frames that were computed.
         seconds_given: seconds of the clip.
         seconds_heard: seconds that the spans cover.
-        tail_s: seconds that the bridge dropped.
+        tail_s: seconds at the end that encoder and bridge dropped.
     """
 
     values: torch.Tensor
@@ -283,7 +283,8 @@ class AudioLM(nn.Module):
         heard = []
         for row, clip in enumerate(clips):
             n = int(tokens.lengths[row])
-            spans, tail_s = tokens.spans_s[row, :n], float(tokens.tail_s[row])
+            unframed_s = max(0.0, float(features.durations_s[row]) - float(frames.durations_s[row]))
+            spans, tail_s = tokens.spans_s[row, :n], float(tokens.tail_s[row]) + unframed_s
             seconds = float((spans[:, 1] - spans[:, 0]).sum())
             heard.append(
                 Heard(tokens.values[row, :n], spans, int(frames.lengths[row]), clip.duration_s, seconds, tail_s)
