@@ -94,12 +94,16 @@ def test_parts_that_must_stay_are_stored_in_a_dtype_that_holds_them(tmp_path: Pa
         assert {t.dtype for t in load_file(tmp_path / "m" / "encoder.safetensors").values()} == {torch.float16}
     assert save(model, tmp_path / "n", dtype="float16", exact=["encoder", "llm"])
     assert json.loads((tmp_path / "n" / "llm" / "config.json").read_text())["dtype"] == "bfloat16"
-    assert torch.equal(load_file(tmp_path / "n" / "encoder.safetensors")["tower.conv1.bias"], model.encoder.tower.conv1.bias)
+    assert torch.equal(
+        load_file(tmp_path / "n" / "encoder.safetensors")["tower.conv1.bias"], model.encoder.tower.conv1.bias
+    )
     with pytest.raises(RequestError, match="exact names of encoder, bridge, llm, got 'lm'"):
         save(model, tmp_path / "o", exact=["lm"])
     with torch.no_grad():
         model.table.weight[5, 5] = 1e5
-    with pytest.raises(RequestError, match=r"model\.embed_tokens\.weight holds 100000, the most that float16 holds is 65504"):
+    with pytest.raises(
+        RequestError, match=r"model\.embed_tokens\.weight holds 100000, the most that float16 holds is 65504"
+    ):
         save(model, tmp_path / "o", dtype="float16")
     assert not (tmp_path / "o").exists()
 
@@ -405,6 +409,15 @@ def test_loading_imports_no_training_package_of_its_own(folder: Path) -> None:
         "if x in sys.modules and x not in before])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("changes", [{"num_attention_heads": 0}, {"hidden_size": "abc"}, {"layer_types": ["x", "y"]}])
+def test_settings_of_which_no_llm_is_made_are_refused(folder: Path, changes: dict[str, Any]) -> None:
+    path = folder / "llm" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    relist(folder, "llm/config.json")
+    with pytest.raises(CheckpointError, match="the LLM in the folder cannot be read"):
+        load(folder)
 
 
 @pytest.mark.parametrize(

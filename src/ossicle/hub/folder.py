@@ -36,6 +36,7 @@ from ossicle.hub.description import (
 )
 from ossicle.hub.own import OWN, own_part
 from ossicle.hub.parts import build_bridge, build_encoder, describe
+from ossicle.hub.published import FAULTS
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
 from ossicle.hub.qwen2_audio import load_qwen2_audio
@@ -81,8 +82,8 @@ def save(
 
     Raises:
         StorageError: the folder stands in the way or cannot be written.
-        RequestError: an unknown ``dtype`` or one that has no room for a weight, an unknown name in ``exact``, a reference
-            for an LLM that was trained, or none for one in 4 bits.
+        RequestError: an unknown ``dtype``, or one that has no room for a weight; an unknown name in ``exact``; a
+            reference for an LLM that was trained, or none for one in 4 bits.
         ConfigError: a part that files know nothing of.
     """
     if dtype is not None and dtype not in DTYPES:
@@ -182,7 +183,7 @@ def load(
     try:
         encoder = own["encoder"] if "encoder" in own else build_encoder(about.encoder.kind, about.encoder.config)
         bridge = own["bridge"] if "bridge" in own else build_bridge(about.bridge.kind, about.bridge.config)
-    except (ConfigError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # torch's, for absurd sizes
+    except (ConfigError, *FAULTS) as error:
         raise CheckpointError(f"{folder}: no part can be made as {CONFIG} says: {error}", code="bad_format") from error
     for part, said in ((encoder, about.encoder), (bridge, about.bridge)):
         _load_part(part, folder, said.weights)
@@ -346,13 +347,13 @@ def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any
             llm, found = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
     except SafetensorError as error:
         raise CheckpointError("the LLM's weights are damaged: they are not safetensors", code="bad_format") from error
-    except (OSError, ValueError, KeyError) as error:
+    except RuntimeError as error:
+        raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
+    except FAULTS as error:
         what = f"referred to as {weights.repo!r}" if isinstance(weights, Reference) else "in the folder"
         raise CheckpointError(
             f"the LLM {what} cannot be read: is it there, and of a kind that transformers knows?"
         ) from error
-    except RuntimeError as error:
-        raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
     refuse("llm", sorted(found["missing_keys"]), sorted(found["unexpected_keys"]), [])
     for weight in llm.parameters():
         weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
