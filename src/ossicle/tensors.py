@@ -39,8 +39,8 @@ class Frames:
         values: (B, T, D) float; rows past ``lengths`` hold anything and must be masked by the reader.
         lengths: (B,) int64 on the CPU, valid frames.
         rate_hz: frames per second.
-        durations_s: (B,) float64 on the CPU, seconds of each clip that lie in its frames: all, or less where a published
-            encoder drops what fills no whole frame.
+        durations_s: (B,) float64 on the CPU, seconds of each clip that lie in its frames: all, or less where an encoder
+            drops what fills no whole frame, as published.
     """
 
     values: torch.Tensor

@@ -155,7 +155,10 @@ def test_a_file_that_changed_is_refused_before_it_is_run(made: tuple[AudioLM, Pa
         ({"encoder": "a.py:B", "bridge": None}, "the encoder of this model is one of ossicle's"),
         ({"bridge": None}, r"mine\.py:Twice, and a model folder never brings code.*--part bridge=mine\.py:Twice"),
         ({"bridge": "what"}, "named as FILE.py:CLASS, got 'what'"),
-        ({"bridge": MeanPool}, r"parts\['bridge'\] is the class MeanPool: give FILE\.py:CLASS, or a part that is built"),
+        (
+            {"bridge": MeanPool},
+            r"parts\['bridge'\] is the class MeanPool: give FILE\.py:CLASS, or a part that is built",
+        ),
         ({"bridge": 7}, r"parts\['bridge'\] is 7: give FILE\.py:CLASS, or a part that is built"),
     ],
 )

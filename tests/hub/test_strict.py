@@ -41,7 +41,9 @@ def test_of_many_names_eight_are_told() -> None:
 
 def test_a_number_for_which_the_dtype_has_no_room_is_named() -> None:
     large = torch.tensor([1.0, -1e5, float("nan")])
-    with pytest.raises(RequestError, match=r"it\.weight holds 100000, the most that float16 holds is 65504: store it as"):
+    with pytest.raises(
+        RequestError, match=r"it\.weight holds 100000, the most that float16 holds is 65504: store it as"
+    ):
         as_stored("it.weight", large, torch.float16)
     assert torch.equal(as_stored("it", large[:2], torch.bfloat16), large[:2].bfloat16())
     assert as_stored("it", torch.tensor([float("inf")]), torch.float16).isinf().all()  # it was none before

@@ -45,7 +45,7 @@ def test_what_stands_there_is_replaced_if_it_may(tmp_path: Path) -> None:
         whole_folder(tmp_path / "b", replaces=lambda path: (path / "old").is_file()),
     ):
         pass
-    with pytest.raises(StorageError, match="exists: choose another name$"), whole_folder(tmp_path / "b"):
+    with pytest.raises(StorageError, match=r"exists: choose another name$"), whole_folder(tmp_path / "b"):
         pass
     assert names(tmp_path) == ["b"]
 
@@ -59,7 +59,7 @@ def test_an_empty_folder_is_not_in_the_way(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("mine")
-    with pytest.raises(StorageError, match="exists: choose another name$"), whole_folder(tmp_path / "b"):
+    with pytest.raises(StorageError, match=r"exists: choose another name$"), whole_folder(tmp_path / "b"):
         pass
 
 

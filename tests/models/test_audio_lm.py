@@ -255,7 +255,7 @@ SMALL = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 1}
 FORGETFUL = {
     "Mamba": lambda: MambaForCausalLM(MambaConfig(**SMALL, state_size=4)),
     "Mamba2": lambda: Mamba2ForCausalLM(Mamba2Config(**SMALL, state_size=4, num_heads=8, head_dim=8, n_groups=1)),
-    "Rwkv": lambda: RwkvForCausalLM(RwkvConfig(**SMALL)),
+    "Rwkv": lambda: RwkvForCausalLM(RwkvConfig(**{**SMALL, "num_hidden_layers": 2})),
     "Bart": lambda: BartForCausalLM(
         BartConfig(vocab_size=320, d_model=32, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=32)
     ),

@@ -238,7 +238,7 @@ def test_of_several_chat_templates_the_default_is_used() -> None:
 
 
 def test_a_tokenizer_that_tells_no_places_is_refused() -> None:
-    with pytest.raises(RequestError, match="a ByT5Tokenizer does not tell which characters .*: a fast one is needed"):
+    with pytest.raises(RequestError, match=r"a ByT5Tokenizer does not tell which characters .*: a fast one is needed"):
         render(ask(CLIP, "x"), [2], ByT5Tokenizer(extra_ids=0), pad_id=0)
 
 

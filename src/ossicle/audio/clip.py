@@ -5,7 +5,6 @@ goes through here, so that two places never round differently.
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import soxr
@@ -67,7 +66,7 @@ class Clip:
                 f"a clip holds one axis of float32 samples, got {_kind(self.samples)}: "
                 "use read_clip to make one from an array"
             )
-        if not isinstance(self.rate, Integral) or not MIN_RATE <= self.rate <= MAX_RATE:
+        if not isinstance(self.rate, int | np.integer) or not MIN_RATE <= self.rate <= MAX_RATE:
             raise AudioInputError(
                 f"the sample rate is {self.rate!r} Hz, allowed are {MIN_RATE}-{MAX_RATE} Hz", code="bad_sample_rate"
             )

@@ -67,7 +67,7 @@ def fitted(wave: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 def heard_s(encoder: Any, features: Features, field: int) -> torch.Tensor:
-    """Seconds (B,) of each clip that lie in some frame of ``field`` samples: all but what the tail "drop" leaves out."""
+    """Seconds (B,) of each clip that lie in some frame of ``field`` samples: all but what tail "drop" leaves out."""
     if encoder.tail != "drop":
         return features.durations_s
     last = [wave_samples(encoder.n_frames(n), field) for n in features.n_samples.tolist()]

@@ -39,9 +39,10 @@ def as_stored(name: str, tensor: torch.Tensor, dtype: torch.dtype | None) -> tor
     got = whole.to(dtype if whole.is_floating_point() else None).contiguous()
     lost = whole.isfinite() & ~got.isfinite() if got.dtype != whole.dtype else None
     if lost is not None and lost.any():
+        most, kind = float(whole[lost].abs().max()), str(got.dtype).removeprefix("torch.")
         raise RequestError(
-            f"{name} holds {float(whole[lost].abs().max()):g}, the most that {str(got.dtype).removeprefix('torch.')} holds is "
-            f"{torch.finfo(got.dtype).max:g}: store it as bfloat16 or float32"
+            f"{name} holds {most:g}, the most that {kind} holds is {torch.finfo(got.dtype).max:g}: store it as "
+            "bfloat16 or float32"
         )
     return got
 

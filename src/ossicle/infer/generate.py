@@ -151,8 +151,8 @@ def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator)
     likeliest = int(logits.argmax())  # NaN counts as the largest
     if not math.isfinite(logits[likeliest]):
         raise CheckpointError(
-            "the model gives logits that are no finite numbers: its weights are damaged, or too large for the dtype that "
-            "it computes in",
+            "the model gives logits that are no finite numbers: its weights are damaged, or too large for the dtype "
+            "that it computes in",
             code="bad_format",
         )
     if sampling.temperature == 0:
