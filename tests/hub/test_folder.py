@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from ossicle.bridge.stacking import StackMLP
 from ossicle.errors import CheckpointError, ConfigError, NotFoundError, RequestError, StorageError
 from ossicle.hub.description import Reference, digest
-from ossicle.hub.folder import DTYPES, find, load, save, shipped, verify
+from ossicle.hub.folder import DTYPES, find, load, refer, save, shipped, verify
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora, has_lora, merge_lora
 
@@ -187,6 +187,34 @@ def test_a_frozen_llm_can_be_referred_to(tmp_path: Path) -> None:
         verify(small)
     with pytest.raises(CheckpointError, match=r"the LLM referred to as .* cannot be read"):
         load(small)
+
+
+def test_a_reference_tells_the_hash_of_shards_and_the_revision_of_a_hub_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, revision = tiny_model(), "0" * 40
+    place = tmp_path / "models--some--llm" / "snapshots" / revision
+    (tmp_path / "models--some--llm" / "refs").mkdir(parents=True)
+    (tmp_path / "models--some--llm" / "refs" / "main").write_text(revision)
+    model.llm.save_pretrained(place, max_shard_size="50KB")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub, folder = refer("some/llm"), refer(str(place))
+    assert (hub.repo, hub.revision, hub.sha256) == ("some/llm", revision, folder.sha256)
+    assert (folder.repo, folder.revision) == (str(place), None) and len(str(folder.sha256)) == 64
+    for reference in (hub, folder):
+        saved = save(model, tmp_path / "m", llm=reference, overwrite=True)
+        assert torch.equal(answers(load(saved)), answers(model))
+        assert verify(saved) > 5
+        (shard, *_) = sorted(place.glob("model-*.safetensors"))
+        before = shard.read_bytes()
+        shard.write_bytes(before[:-1] + b"\x07")
+        with pytest.raises(CheckpointError, match="is not the file that was saved: its hash differs"):
+            verify(saved)
+        shard.write_bytes(before)
+    (place / "model.safetensors.index.json").unlink()
+    assert refer(str(place)) == Reference(str(place))  # nothing that could be hashed
+    assert refer("/no/such/place") == Reference("/no/such/place")
 
 
 def test_a_reference_to_a_repository_that_is_not_here_is_an_error(folder: Path) -> None:

@@ -4,9 +4,11 @@ Knows what a folder holds and how each part is read and written; does not know t
 output head is stored once. Nothing that is on disk is ever unpickled.
 """
 
+import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ from ossicle.hub.published import FAULTS
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
 from ossicle.hub.qwen2_audio import load_qwen2_audio
-from ossicle.hub.strict import Tensors, as_stored, check_keys, exact_dtype, read_tensors, refuse
+from ossicle.hub.strict import WEIGHTS, Tensors, as_stored, check_keys, exact_dtype, read_tensors, refuse, weight_files
 from ossicle.hub.ultravox import MODEL_TYPE as ULTRAVOX
 from ossicle.hub.ultravox import load_ultravox
 from ossicle.hub.whole import whole_folder
@@ -236,17 +238,34 @@ def verify(model: str | Path) -> int:
     """
     folder = find(model)
     about = read_description(folder)
-    pairs = [(name, inside(folder, name), record.sha256) for name, record in about.files.items()]
-    if isinstance(about.llm.weights, Reference) and about.llm.weights.sha256 is not None:
-        pairs.append((about.llm.weights.repo, _referred(about.llm.weights), about.llm.weights.sha256))
-    for name, path, wanted in pairs:
+    checks: list[tuple[str, Callable[[], str], str]] = [
+        (name, partial(digest, inside(folder, name)), record.sha256) for name, record in about.files.items()
+    ]
+    referred = about.llm.weights
+    if isinstance(referred, Reference) and referred.sha256 is not None:
+        checks.append((referred.repo, partial(_referred_hash, referred), referred.sha256))
+    for name, found, wanted in checks:
         try:
-            same = digest(path) == wanted
+            same = found() == wanted
         except OSError as error:
             raise CheckpointError(f"{name} cannot be read: {error.strerror}") from error
         if not same:
             raise CheckpointError(f"{name} is not the file that was saved: its hash differs", code="hash_mismatch")
-    return len(pairs)
+    return len(checks)
+
+
+def refer(source: str) -> Reference:
+    """Where the weights of a published LLM lie: a folder, or a hub id with the revision that is on this machine; with
+    their hash, where they are safetensors."""
+    if Path(source).is_dir():
+        found = Reference(str(Path(source).resolve()))
+    else:
+        held = _cached(source, None)
+        found = Reference(source, revision=None if held is None else held.name)
+    try:
+        return replace(found, sha256=_referred_hash(found))
+    except CheckpointError:
+        return found
 
 
 def shipped() -> list[str]:
@@ -378,14 +397,33 @@ def _load_adapter(model: AudioLM, folder: Path) -> None:
     set_adapter_tensors(model.llm, tensors)
 
 
-def _referred(weights: Reference) -> Path:
-    """The file with an LLM's weights that a reference means, if it is on this machine."""
-    path: Any = Path(weights.repo) / "model.safetensors"
-    if not path.is_file() and not Path(weights.repo).is_dir():
-        path = try_to_load_from_cache(weights.repo, "model.safetensors", revision=weights.revision)
-    if not isinstance(path, str | Path) or not Path(path).is_file():
-        raise CheckpointError(f"model.safetensors of {weights.repo!r} is not on this machine, so nothing was compared")
-    return Path(path)
+def _referred_hash(weights: Reference) -> str:
+    """Hash of the weights that a reference means: of their one file, or of the names and hashes of several.
+
+    Raises:
+        CheckpointError: they are not on this machine.
+    """
+    folder = Path(weights.repo)
+    if not folder.is_dir():
+        folder = _cached(weights.repo, weights.revision) or folder
+    try:
+        if (folder / WEIGHTS).is_file():
+            return digest(folder / WEIGHTS)
+        told = "".join(f"{name} {digest(folder / name)}\n" for name in weight_files(folder))
+    except OSError as error:
+        raise CheckpointError(
+            f"{WEIGHTS} of {weights.repo!r} is not on this machine, so nothing was compared"
+        ) from error
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _cached(repo: str, revision: str | None) -> Path | None:
+    """The folder of a hub id in the cache of this machine, which is named after its revision."""
+    try:
+        path = try_to_load_from_cache(repo, CONFIG, revision=revision)
+    except ValueError:  # no hub id, such as a folder that is gone
+        return None
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def _card(model: AudioLM) -> str:

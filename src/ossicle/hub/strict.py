@@ -3,6 +3,7 @@
 Knows safetensors and names; does not know what the tensors are for.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from safetensors.torch import load_file
 from ossicle.errors import CheckpointError, RequestError
 
 Tensors = dict[str, torch.Tensor]
+WEIGHTS = "model.safetensors"
+"""The file with a published model's weights, where they are not many."""
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -27,6 +30,21 @@ def read_tensors(path: Path) -> Tensors:
         raise CheckpointError(f"{path.name} cannot be read: is it there, and may you?") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path.name} is damaged: it is not safetensors", code="bad_format") from error
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Names of the files with a folder's weights: one, or all that an index names.
+
+    Raises:
+        CheckpointError: an index that cannot be read.
+    """
+    index = folder / f"{WEIGHTS}.index.json"
+    if not index.is_file():
+        return [WEIGHTS]
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index} cannot be read: does it map names to files?", code="bad_format") from error
 
 
 def as_stored(name: str, tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:

@@ -29,7 +29,7 @@ from ossicle.errors import CheckpointError, ConfigError, EncoderError
 from ossicle.hub.description import CONFIG, inside
 from ossicle.hub.published import BESIDE, config_of, context_of, made_of, tokenizer_of, weights_of, whisper_settings
 from ossicle.hub.quiet import quiet
-from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse
+from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse, weight_files
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, clip_marks, template_of
 
@@ -117,12 +117,7 @@ def _said(folder: Path) -> Said:
 
 def _weights(folder: Path) -> Tensors:
     """Every tensor of a folder, from one file or several."""
-    index, names = folder / "model.safetensors.index.json", ["model.safetensors"]
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{index} cannot be read: does it map names to files?", code="bad_format") from error
+    names = weight_files(folder)
     return {key: value for name in names for key, value in read_tensors(inside(folder, name)).items()}
 
 
