@@ -138,9 +138,7 @@ def edit(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-UNMADE = (
-    "no model can be made as config.json says|no config that transformers can read|no safetensors weights that can be"
-)
+UNMADE = "no model can be made as config.json says|a config that transformers cannot use|no safetensors weights that"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +191,9 @@ def test_a_wave_encoder_without_heads_is_told(tmp_path: Path) -> None:
 def test_a_config_that_is_no_object_is_told(tmp_path: Path) -> None:
     for text in ("[]", "{", "3"):
         (tmp_path / "config.json").write_text(text)
-        with pytest.raises(CheckpointError, match="no config that transformers can read"):
+        with pytest.raises(
+            CheckpointError, match=r"no config that transformers can read|a config that transformers cannot"
+        ):
             published_encoder(tmp_path)
 
 

@@ -162,8 +162,12 @@ def config_of(source: str | Path) -> Any:
     try:
         with quiet():
             return AutoConfig.from_pretrained(source, **LOCAL_CODE)
-    except FAULTS as error:
+    except OSError as error:
         raise CheckpointError(f"{source} has no config that transformers can read: is it there?") from error
+    except FAULTS as error:
+        raise CheckpointError(
+            f"{source} has a config that transformers cannot use: {error}", code="bad_format"
+        ) from error
 
 
 def _said(config: Any) -> Mapping[str, Any]:
