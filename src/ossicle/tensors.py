@@ -39,7 +39,8 @@ class Frames:
         values: (B, T, D) float; rows past ``lengths`` hold anything and must be masked by the reader.
         lengths: (B,) int64 on the CPU, valid frames.
         rate_hz: frames per second.
-        durations_s: (B,) float64 on the CPU, seconds of each clip.
+        durations_s: (B,) float64 on the CPU, seconds of each clip that lie in its frames: all, or less where an encoder
+            drops what fills no whole frame, as published.
     """
 
     values: torch.Tensor
@@ -56,7 +57,7 @@ class AudioTokens:
         values: (B, N, E) float; rows past ``lengths`` are zero.
         lengths: (B,) int64 on the CPU, valid tokens.
         spans_s: (B, N, 2) float64 on the CPU, start and end second of each token; the valid ones cover the clip from 0
-            to its duration without a hole, except for what ``tail_s`` says was dropped.
+            to the frames' duration without a hole, except for what ``tail_s`` says was dropped.
         tail_s: (B,) float64 on the CPU, seconds at the end of each clip that no token holds (a published layout's
         drop).
     """

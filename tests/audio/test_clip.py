@@ -29,9 +29,14 @@ def test_samples_of_another_shape_or_type_are_refused(samples):
     assert caught.value.code == "audio_undecodable"
 
 
-@pytest.mark.parametrize("rate", [-1, 0, 3_999, 192_001])
+def test_samples_that_are_no_array_are_refused():
+    with pytest.raises(AudioInputError, match="one axis of float32 samples, got a list: use read_clip"):
+        Clip([0.0] * 16_000, 16_000)
+
+
+@pytest.mark.parametrize("rate", [-1, 0, 3_999, 192_001, 16_000.5, "16000"])
 def test_rates_out_of_range_are_refused(rate):
-    with pytest.raises(AudioInputError, match=f"{rate} Hz, allowed are 4000-192000 Hz") as caught:
+    with pytest.raises(AudioInputError, match=f"{rate!r} Hz, allowed are 4000-192000 Hz") as caught:
         Clip(np.zeros(1, np.float32), rate)
     assert caught.value.code == "bad_sample_rate"
 

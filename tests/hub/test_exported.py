@@ -9,8 +9,19 @@ from models.tiny import tiny_llm, tiny_model
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, WhisperFeatureExtractor
 
-from ossicle.errors import CheckpointError, ConfigError
-from ossicle.hub.exported import cast, check_logits, llm_config, with_audio_token, write_settings, write_tensors
+from ossicle.audio.lengths import whisper_frames
+from ossicle.errors import CheckpointError, ConfigError, RequestError
+from ossicle.hub.exported import (
+    cast,
+    check_logits,
+    check_weights,
+    llm_config,
+    trial_clips,
+    unthinking,
+    with_audio_token,
+    write_settings,
+    write_tensors,
+)
 
 
 def test_the_audio_token_is_added_once_and_needs_a_row() -> None:
@@ -29,6 +40,8 @@ def test_tensors_of_their_own_in_one_file(tmp_path: Path) -> None:
     one = torch.arange(6.0).view(2, 3)
     made = cast({"a": one, "b": one.T}, torch.float16)
     assert made["a"].data_ptr() != one.data_ptr() and made["b"].is_contiguous()
+    with pytest.raises(RequestError, match="b holds 500000, the most that float16 holds is 65504"):
+        cast({"b": 1e5 * one}, torch.float16)
     write_tensors(made, tmp_path)
     (path,) = tmp_path.iterdir()
     assert path.stat().st_mode & 0o777 == 0o644
@@ -59,3 +72,30 @@ def test_settings_beside_the_weights(tmp_path: Path) -> None:
     assert (said["feature_size"], said["processor_class"]) == (128, "SomeProcessor")
     ends = json.loads((tmp_path / "generation_config.json").read_text())
     assert ends == {"eos_token_id": sorted(model.end_ids), "pad_token_id": model.pad_id, "do_sample": False}
+
+
+def test_a_template_is_told_once_not_to_let_the_llm_think() -> None:
+    plain, thinking = "{{ messages }}", "{% if enable_thinking is false %}no{% endif %}"
+    assert unthinking(plain) == plain
+    assert unthinking(thinking) == "{% set enable_thinking = false %}" + thinking == unthinking(unthinking(thinking))
+
+
+def test_weights_are_compared_in_the_dtype_on_disk() -> None:
+    ours, theirs = {"a": torch.tensor([0.1, 1.0])}, {"a": torch.tensor([0.1, 1.0]).half().float()}
+    check_weights(ours, theirs, torch.float16)
+    with pytest.raises(CheckpointError, match="the exported weights are others than ours: a"):
+        check_weights(ours, theirs, torch.float32)
+    with pytest.raises(CheckpointError, match="the exported folder does not match its description: missing a"):
+        check_weights(ours, {}, torch.float32)
+
+
+def test_a_model_is_tried_on_whole_and_on_broken_frames() -> None:
+    whole, broken = trial_clips(16_000)
+    assert (whole.n_samples, whisper_frames(whole.n_samples) % 2) == (16_000, 0)
+    assert broken.n_samples % 160 and whisper_frames(broken.n_samples) % 2 == 1
+
+
+def test_the_tokenizer_keeps_the_context() -> None:
+    model = tiny_model()
+    assert with_audio_token(model, "<|sound|>")[0].model_max_length == model.context == 400
+    assert model.tokenizer.model_max_length > 10**6

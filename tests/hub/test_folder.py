@@ -1,6 +1,7 @@
 """Model folders: bit-equal round trips, strict refusals, nothing half-written, nothing outside."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from ossicle.bridge.stacking import StackMLP
 from ossicle.errors import CheckpointError, ConfigError, NotFoundError, RequestError, StorageError
 from ossicle.hub.description import Reference, digest
-from ossicle.hub.folder import DTYPES, find, load, save, shipped, verify
+from ossicle.hub.folder import DTYPES, find, load, refer, save, shipped, verify
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora, has_lora, merge_lora
 
@@ -78,6 +79,33 @@ def test_what_is_stored_in_a_dtype_comes_back_in_its_values(tmp_path: Path, dtyp
         assert {tensor.dtype for tensor in stored.values()} == {DTYPES[dtype]}
         assert digest(tmp_path / "a" / name) == digest(tmp_path / "b" / name)
     assert json.loads((tmp_path / "a" / "llm" / "config.json").read_text())["dtype"] == dtype
+
+
+def test_parts_that_must_stay_are_stored_in_a_dtype_that_holds_them(tmp_path: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        for weight in model.llm.parameters():
+            weight.copy_(weight.bfloat16())
+        model.table.weight[5] = 2.0**-40
+    for exact in (("llm",), ()):
+        again = load(save(model, tmp_path / "m", dtype="float16", exact=exact, overwrite=True))
+        same = [torch.equal(a, b) for a, b in zip(model.llm.parameters(), again.llm.parameters(), strict=True)]
+        assert all(same) == bool(exact)
+        assert {t.dtype for t in load_file(tmp_path / "m" / "encoder.safetensors").values()} == {torch.float16}
+    assert save(model, tmp_path / "n", dtype="float16", exact=["encoder", "llm"])
+    assert json.loads((tmp_path / "n" / "llm" / "config.json").read_text())["dtype"] == "bfloat16"
+    assert torch.equal(
+        load_file(tmp_path / "n" / "encoder.safetensors")["tower.conv1.bias"], model.encoder.tower.conv1.bias
+    )
+    with pytest.raises(RequestError, match="exact names of encoder, bridge, llm, got 'lm'"):
+        save(model, tmp_path / "o", exact=["lm"])
+    with torch.no_grad():
+        model.table.weight[5, 5] = 1e5
+    with pytest.raises(
+        RequestError, match=r"model\.embed_tokens\.weight holds 100000, the most that float16 holds is 65504"
+    ):
+        save(model, tmp_path / "o", dtype="float16")
+    assert not (tmp_path / "o").exists()
 
 
 def test_half_the_bits_are_half_the_bytes(tmp_path: Path) -> None:
@@ -159,6 +187,34 @@ def test_a_frozen_llm_can_be_referred_to(tmp_path: Path) -> None:
         verify(small)
     with pytest.raises(CheckpointError, match=r"the LLM referred to as .* cannot be read"):
         load(small)
+
+
+def test_a_reference_tells_the_hash_of_shards_and_the_revision_of_a_hub_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, revision = tiny_model(), "0" * 40
+    place = tmp_path / "models--some--llm" / "snapshots" / revision
+    (tmp_path / "models--some--llm" / "refs").mkdir(parents=True)
+    (tmp_path / "models--some--llm" / "refs" / "main").write_text(revision)
+    model.llm.save_pretrained(place, max_shard_size="50KB")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub, folder = refer("some/llm"), refer(str(place))
+    assert (hub.repo, hub.revision, hub.sha256) == ("some/llm", revision, folder.sha256)
+    assert (folder.repo, folder.revision) == (str(place), None) and len(str(folder.sha256)) == 64
+    for reference in (hub, folder):
+        saved = save(model, tmp_path / "m", llm=reference, overwrite=True)
+        assert torch.equal(answers(load(saved)), answers(model))
+        assert verify(saved) > 5
+        (shard, *_) = sorted(place.glob("model-*.safetensors"))
+        before = shard.read_bytes()
+        shard.write_bytes(before[:-1] + b"\x07")
+        with pytest.raises(CheckpointError, match="is not the file that was saved: its hash differs"):
+            verify(saved)
+        shard.write_bytes(before)
+    (place / "model.safetensors.index.json").unlink()
+    assert refer(str(place)) == Reference(str(place))  # nothing that could be hashed
+    assert refer("/no/such/place") == Reference("/no/such/place")
 
 
 def test_a_reference_to_a_repository_that_is_not_here_is_an_error(folder: Path) -> None:
@@ -326,7 +382,7 @@ def test_an_unknown_part_cannot_be_saved(tmp_path: Path) -> None:
 
 def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_model(tmp_path: Path) -> None:
     folder = save(tiny_model(), tmp_path / "m")
-    with pytest.raises(StorageError, match="exists: choose another name, or say that it may be overwritten"):
+    with pytest.raises(StorageError, match="exists: choose another name, or say overwrite=True"):
         save(tiny_model(), folder)
     torch.manual_seed(5)
     other = tiny_model("llama")
@@ -337,6 +393,17 @@ def test_an_existing_folder_is_replaced_only_when_asked_and_only_if_it_is_a_mode
     with pytest.raises(StorageError, match="is not a model folder, so it is not overwritten"):
         save(tiny_model(), tmp_path / "diary", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["diary", "m"]
+
+
+def test_a_file_that_grows_too_large_is_a_storage_error(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="m cannot be written: File too large") as caught:
+            save(tiny_model(), tmp_path / "m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.code == "no_space" and not list(tmp_path.iterdir())
 
 
 def test_a_save_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -370,6 +437,15 @@ def test_loading_imports_no_training_package_of_its_own(folder: Path) -> None:
         "if x in sys.modules and x not in before])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("changes", [{"num_attention_heads": 0}, {"hidden_size": "abc"}, {"layer_types": ["x", "y"]}])
+def test_settings_of_which_no_llm_is_made_are_refused(folder: Path, changes: dict[str, Any]) -> None:
+    path = folder / "llm" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    relist(folder, "llm/config.json")
+    with pytest.raises(CheckpointError, match="the LLM in the folder cannot be read"):
+        load(folder)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from transformers import (
     Wav2Vec2BertModel,
     Wav2Vec2Config,
     Wav2Vec2ForCTC,
+    Wav2Vec2Model,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -123,3 +124,87 @@ def test_an_llm_without_its_head_or_tokenizer_is_told(tmp_path: Path) -> None:
     save_file({key: value for key, value in load_file(path).items() if key != "lm_head.weight"}, path, {"format": "pt"})
     with pytest.raises(CheckpointError, match=r"lacks 1 weights, such as lm_head\.weight"):
         published_llm(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "llama"])
+def test_an_llm_without_a_tokenizer_is_told_and_not_given_an_empty_one(tmp_path: Path, family: str) -> None:
+    tiny_llm(family).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"holds no tokenizer, or one without a word|the tokenizer of .* cannot"):
+        published_llm(tmp_path)
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+UNMADE = "no model can be made as config.json says|a config that transformers cannot use|no safetensors weights that"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_attention_heads": 0},
+        {"hidden_size": "abc"},
+        {"layer_types": ["x", "y"]},
+        {"num_hidden_layers": -1},
+        {"hidden_act": "nope"},
+    ],
+)
+def test_an_llm_of_which_nothing_is_made_is_told(tmp_path: Path, changes: dict[str, Any]) -> None:
+    tiny_llm("qwen2").save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    edit(tmp_path, **changes)
+    with pytest.raises(CheckpointError, match=f"{UNMADE}|of another shape than its config says|lacks"):
+        published_llm(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder_attention_heads": 0}, "no model can be made as config.json says: .*modulo"),
+        ({"encoder_attention_heads": 3}, "width 32 is not a multiple of 3 heads"),
+        ({"d_model": "abc"}, UNMADE),
+        ({"activation_function": "relu"}, "the activation is 'relu', that of a Whisper encoder is 'gelu'"),
+    ],
+)
+def test_an_encoder_of_which_nothing_of_ours_is_made_is_told(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    whisper(tmp_path)
+    edit(tmp_path, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        published_encoder(tmp_path)
+
+
+def test_a_wave_encoder_without_heads_is_told(tmp_path: Path) -> None:
+    for model in (
+        Wav2Vec2BertModel(Wav2Vec2BertConfig(**SMALL)),
+        Wav2Vec2Model(Wav2Vec2Config(**SMALL, **CONVOLUTIONS)),
+    ):
+        model.save_pretrained(tmp_path)
+        edit(tmp_path, num_attention_heads=0)
+        with pytest.raises(CheckpointError, match=r"no model can be made as config\.json says: .*modulo"):
+            published_encoder(tmp_path)
+
+
+def test_a_config_that_is_no_object_is_told(tmp_path: Path) -> None:
+    for text in ("[]", "{", "3"):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(
+            CheckpointError, match=r"no config that transformers can read|a config that transformers cannot"
+        ):
+            published_encoder(tmp_path)
+
+
+def test_the_extractor_of_a_hub_id_counts_as_that_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "models--some--ear" / "snapshots" / ("0" * 40)
+    (tmp_path / "models--some--ear" / "refs").mkdir(parents=True)
+    (tmp_path / "models--some--ear" / "refs" / "main").write_text("0" * 40)
+    Wav2Vec2Model(Wav2Vec2Config(**SMALL, **CONVOLUTIONS)).save_pretrained(folder)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for said, normalizes in ((None, True), ({"do_normalize": False}, False), ({}, True)):
+        if said is not None:
+            (folder / "preprocessor_config.json").write_text(json.dumps(said))
+        assert published_encoder("some/ear").normalize == normalizes

@@ -10,6 +10,7 @@ import pytest
 import torch
 from models.tiny import ENCODER, asked, noise, tiny_llm, tiny_model
 from models.ultravox import TOKENIZER, Published
+from prompt.families import family_tokenizer
 from prompt.vocabularies import byte_level
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, WhisperFeatureExtractor
@@ -128,6 +129,20 @@ def test_a_model_of_our_own_folder_is_exported_by_the_command_line(
     assert run(["export", "mini", str(tmp_path / "mini"), "--format", "ultravox"]) == 2
     assert "the Ultravox layout holds a model only if its encoder is" in capsys.readouterr().err
     assert not (tmp_path / "mini").exists()
+
+
+def test_what_thinks_first_and_has_several_templates_comes_back_as_it_was(tmp_path: Path) -> None:
+    thinking = family_tokenizer("qwen3")
+    thinking.chat_template = {"default": thinking.chat_template, "tool_use": "tools"}
+    model = own_model(tokenizer=thinking)
+    folder = export_ultravox(model, tmp_path / "out")
+    again = load(folder, device="cpu")
+    assert torch.equal(logits(again), logits(model)) and again.context == model.context == 400
+    told = [{"role": "user", "content": "Why?"}]
+    asked = again.tokenizer.apply_chat_template(told, add_generation_prompt=True, tokenize=False, enable_thinking=True)
+    assert asked.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    twice = load(export_ultravox(again, tmp_path / "twice"), device="cpu")
+    assert twice.tokenizer.chat_template == again.tokenizer.chat_template
 
 
 def test_every_reason_against_an_export_is_told(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Folders that are written whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from ossicle.errors import StorageError
-from ossicle.hub.whole import _swap, whole_folder
+from ossicle.hub.whole import _swap, fault_number, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -43,7 +45,7 @@ def test_what_stands_there_is_replaced_if_it_may(tmp_path: Path) -> None:
         whole_folder(tmp_path / "b", replaces=lambda path: (path / "old").is_file()),
     ):
         pass
-    with pytest.raises(StorageError, match="exists: choose another name"), whole_folder(tmp_path / "b"):
+    with pytest.raises(StorageError, match=r"exists: choose another name$"), whole_folder(tmp_path / "b"):
         pass
     assert names(tmp_path) == ["b"]
 
@@ -57,7 +59,7 @@ def test_an_empty_folder_is_not_in_the_way(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("mine")
-    with pytest.raises(StorageError, match="exists: choose another name"), whole_folder(tmp_path / "b"):
+    with pytest.raises(StorageError, match=r"exists: choose another name$"), whole_folder(tmp_path / "b"):
         pass
 
 
@@ -85,3 +87,49 @@ def test_if_the_last_rename_fails_the_old_folder_is_back(tmp_path: Path) -> None
         _swap(tmp_path / "no draft", tmp_path / "b")
     assert names(tmp_path) == ["b"]
     assert names(tmp_path / "b") == ["old"]
+
+
+def test_the_folder_that_this_runs_in_is_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    for target in (Path("."), Path(".."), tmp_path / "here"):
+        with pytest.raises(StorageError, match="is the folder that this runs in, or holds it"), whole_folder(target):
+            pass
+    assert names(tmp_path) == ["here"] and names(tmp_path / "here") == ["below"]
+    with whole_folder(Path("../other/.././c")) as draft:
+        (draft / "x").write_text("1")
+    assert names(tmp_path / "here") == ["below", "c"] and names(tmp_path / "here" / "c") == ["x"]
+
+
+def test_what_a_killed_process_left_is_swept_and_what_another_writes_is_not(tmp_path: Path) -> None:
+    for name in (".b.draft-1", ".b.old-1", ".c.draft-1", "b"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    with whole_folder(tmp_path / "b", replaces=lambda _: True):
+        with whole_folder(tmp_path / "b", replaces=lambda _: True) as draft:
+            (draft / "x").write_text("1")
+        assert len(list(tmp_path.glob(".b.draft-*"))) == 1  # the outer one
+    assert names(tmp_path) == [".c.draft-1", "b"]
+
+
+def test_what_was_moved_aside_stays_where_nothing_took_its_place(tmp_path: Path) -> None:
+    (tmp_path / ".b.old-1").mkdir()
+    (tmp_path / ".b.old-1" / "x").write_text("1")
+    with pytest.raises(RuntimeError, match="half way"), whole_folder(tmp_path / "b"):
+        raise RuntimeError("half way")
+    assert names(tmp_path) == [".b.old-1"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [
+        (OSError(errno.EFBIG, "x"), errno.EFBIG),
+        (OSError("no number"), errno.EIO),
+        (SafetensorError('IoError(Os { .. }): "File too large (os error 27)"'), 27),
+        (SafetensorError("header"), errno.EIO),
+        (Exception("No space left on device (os error 28)"), 28),
+        (Exception("a key"), None),
+        (RuntimeError("(os error 28)"), None),
+    ],
+)
+def test_the_number_of_a_fault_is_told_in_words_too(fault: Exception, number: int | None) -> None:
+    assert fault_number(fault) == number

@@ -174,9 +174,16 @@ def test_bytes_of_any_kind_are_one_source(model, kind):
     assert ask(model, kind(data.getvalue()), max_tokens=1).ledger.seconds_given == 0.5
 
 
-def test_history_is_made_of_messages(model):
+@pytest.mark.parametrize("history", [[("user", "x")], Message("user", ("x",)), None])
+def test_history_is_made_of_messages(model, history):
     with pytest.raises(RequestError, match="history holds Message objects"):
-        ask(model, noise(0.3), history=[("user", "x")])
+        ask(model, noise(0.3), history=history)
+
+
+def test_one_stop_string_alone_is_not_read_as_its_letters(model):
+    for call in (ask, stream):
+        with pytest.raises(RequestError, match="stop is 'aei ', wanted are strings in a list"):
+            call(model, noise(0.3), stop="aei ")
 
 
 def test_a_clip_of_the_length_that_the_error_names_is_heard(model):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.tiny import TOKENIZER, asked, tiny_model
 
-from ossicle.errors import RequestError
+from ossicle.errors import CheckpointError, RequestError
 from ossicle.infer.generate import Sampling, Step, TextStream, choose, generate
 from ossicle.prompt.chat import Prompt
 from ossicle.train.parts import letter_tokenizer
@@ -149,6 +149,14 @@ def test_bytes_that_never_become_a_character_are_told_at_the_end():
         ({"stop": ("",)}, "stop holds at most 4 strings of 1 to 256 characters each"),
         ({"stop": ("x" * 257,)}, "stop holds at most 4"),
         ({"stop": tuple("abcde")}, "stop holds at most 4"),
+        ({"stop": "aei "}, r"stop is 'aei ', wanted are strings in a list, such as \['\.'\]"),
+        ({"stop": 3}, "stop is 3, wanted are strings"),
+        ({"stop": b"ab"}, "stop is b'ab', wanted are strings"),
+        ({"max_tokens": 2.5}, "max_tokens is 2.5, wanted is a whole number"),
+        ({"max_tokens": "5"}, "max_tokens is '5', wanted is a whole number"),
+        ({"temperature": "hot"}, "temperature is 'hot', wanted is a number"),
+        ({"top_p": None}, "top_p is None, wanted is a number"),
+        ({"seed": 0.5}, "seed is 0.5, wanted is a whole number"),
         ({"seed": 2**63}, "seed is 9223372036854775808, allowed are signed 64-bit integers"),
     ],
 )
@@ -161,6 +169,15 @@ def test_settings_out_of_range_are_named(arguments, message):
 def test_greedy_takes_the_likeliest_and_the_lowest_among_equals():
     logits = torch.tensor([0.0, 3.0, 3.0, 1.0])
     assert choose(logits, Sampling(), torch.Generator()) == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_draw_nothing(temperature, bad):
+    with pytest.raises(CheckpointError, match="gives logits that are no finite numbers: its weights are damaged"):
+        choose(torch.tensor([0.0, bad, 1.0]), Sampling(temperature=temperature), torch.Generator())
+    never = torch.tensor([-float("inf"), 1.0])
+    assert choose(never, Sampling(temperature=temperature), torch.Generator()) == 1
 
 
 def draws(logits, sampling, n=4000):

@@ -4,6 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import (
+    BartConfig,
+    BartForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
+)
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.lengths import ceil_div, chunk_frames
@@ -253,3 +263,33 @@ def test_an_llm_in_few_bits_cannot_be_trained_in_full() -> None:
     ):
         AudioLM(*parts, context=100, pattern="full")
     assert AudioLM(*parts, context=100).quantized and not MODEL.quantized
+
+
+SMALL = {"vocab_size": 320, "hidden_size": 32, "num_hidden_layers": 1}
+FORGETFUL = {
+    "Mamba": lambda: MambaForCausalLM(MambaConfig(**SMALL, state_size=4)),
+    "Mamba2": lambda: Mamba2ForCausalLM(Mamba2Config(**SMALL, state_size=4, num_heads=8, head_dim=8, n_groups=1)),
+    "Rwkv": lambda: RwkvForCausalLM(RwkvConfig(**{**SMALL, "num_hidden_layers": 2})),
+    "Bart": lambda: BartForCausalLM(
+        BartConfig(vocab_size=320, d_model=32, decoder_layers=1, decoder_attention_heads=2, decoder_ffn_dim=32)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_an_llm_that_would_forget_its_prompt_or_its_places_is_refused(name: str) -> None:
+    lacks = "position_ids" if name == "Bart" else "past_key_values, position_ids"
+    with pytest.raises(ConfigError, match=f"the forward of {name}ForCausalLM takes no {lacks}: choose an LLM"):
+        AudioLM(WhisperEncoder(ENCODER), MeanPool(32, 32), FORGETFUL[name](), TOKENIZER, context=100)
+
+
+def test_an_llm_that_peft_has_wrapped_is_judged_by_its_own_forward() -> None:
+    peft = pytest.importorskip("peft")
+    for llm, layer in ((tiny_llm(), "q_proj"), (FORGETFUL["Mamba"](), "in_proj")):
+        wrapped = peft.get_peft_model(llm, peft.LoraConfig(r=2, target_modules=[layer], task_type="CAUSAL_LM"))
+        parts = (WhisperEncoder(ENCODER), MeanPool(32, 32), wrapped, TOKENIZER)
+        if layer == "q_proj":
+            assert AudioLM(*parts, context=100, pattern="lora").llm is wrapped
+            continue
+        with pytest.raises(ConfigError, match="the forward of MambaForCausalLM takes no past_key_values"):
+            AudioLM(*parts, context=100, pattern="lora")

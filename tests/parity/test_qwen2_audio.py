@@ -1,12 +1,16 @@
 """Qwen2-Audio folders: the same token counts, logits and greedy answers as the published class and processor."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from models.tiny import noise, tiny_model
+from models.tiny import ENCODER, FAMILIES, noise, tiny_model
+from prompt.families import family_tokenizer
+from prompt.vocabularies import byte_level
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -33,7 +37,7 @@ from ossicle.hub.qwen2_audio import export_qwen2_audio, load_qwen2_audio, named
 from ossicle.infer.ask import Request, ask_batch, prepare
 from ossicle.infer.generate import Sampling
 from ossicle.models.audio_lm import AudioLM
-from ossicle.prompt.chat import ClipText, Message
+from ossicle.prompt.chat import CHATML, ClipText, Message
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
 QUESTION = "What is said?"
@@ -221,7 +225,7 @@ def test_a_head_that_is_there_counts_and_one_that_lacks_is_tied(tmp_path: Path) 
 def test_a_template_that_writes_no_clip_is_refused(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
-    with pytest.raises(CheckpointError, match="writes 0 audio tokens for 2 clips"):
+    with pytest.raises(CheckpointError, match=r"writes <\|audio_bos\|><\|AUDIO\|><\|audio_eos\|> 0 times for 2 clips"):
         load_qwen2_audio(tmp_path)
 
 
@@ -260,7 +264,7 @@ def test_there_and_back_again_is_the_same_model(pair: tuple[AudioLM, Theirs], tm
 
 def test_what_the_layout_cannot_hold_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     model = tiny_model(bridge=StackMLP(32, 32, k=2, hidden=16))
-    with pytest.raises(ConfigError, match=r"without final_norm .*; its bridge is mean_pool with k 2"):
+    with pytest.raises(ConfigError, match=r"without final_norm, window and chunks; its bridge is mean_pool with k 2"):
         export_qwen2_audio(model, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -286,4 +290,98 @@ def test_a_tokenizer_without_the_audio_token_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(path.read_text().replace("<|AUDIO|>", "<|sound|>"))
     with pytest.raises(CheckpointError, match=r"the tokenizer lacks <\|AUDIO\|>"):
+        load_qwen2_audio(tmp_path)
+
+
+def own_model(family: str = "qwen2", **arguments: Any) -> AudioLM:
+    """A model of our own parts that fits the layout; its bridge keeps the odd frame that the layout drops."""
+    encoder = WhisperEncoder(replace(ENCODER, final_norm=False))
+    return tiny_model(family, encoder=encoder, bridge=MeanPool(32, 32), **arguments)
+
+
+def same_answers(ours: AudioLM, again: AudioLM) -> None:
+    turns = (*user(noise(1.0), QUESTION), Message("assistant", ("a dog",)), *user(noise(0.52, seed=1), "And here?"))
+    for talk in ([turns], [user(noise(0.99))]):
+        before, after = (model.prefill(*prepare(model, talk))[1] for model in (ours, again))
+        torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_comes_back_as_it_was_or_is_refused(tmp_path: Path, family: str) -> None:
+    ours = own_model(family, tokenizer=family_tokenizer(family))
+    if family == "gemma2":
+        with pytest.raises(
+            ConfigError, match=r"its LLM leaves logits as its head gives them \(without final_logit_soft"
+        ):
+            export_qwen2_audio(ours, tmp_path / "out")
+        assert list(tmp_path.iterdir()) == []
+        return
+    again = load(str(export_qwen2_audio(ours, tmp_path / "out")), device="cpu")
+    same_answers(ours, again)
+    assert (again.context, again.clip_text) == (400, ClipText())  # the LLM has 512 positions
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["model_max_length"] == 400
+
+
+def test_a_tokenizer_with_the_marks_of_a_clip_and_several_templates(tmp_path: Path) -> None:
+    several = byte_level()
+    several.chat_template = {"default": CHATML, "tool_use": "tools"}
+    ours = own_model(tokenizer=several, clip_text=ClipText("Audio {n}: ", "\n"))
+    again = load(str(export_qwen2_audio(ours, tmp_path / "out")), device="cpu")
+    same_answers(ours, again)
+    assert again.clip_text == ours.clip_text and isinstance(again.tokenizer.chat_template, str)
+
+
+@pytest.mark.parametrize("change", [{"chunks": True}, {"window": True}, {"final_norm": True}])
+def test_an_encoder_that_hears_otherwise_is_refused(tmp_path: Path, change: dict[str, bool]) -> None:
+    model = own_model()
+    model.encoder = WhisperEncoder(replace(model.encoder.settings, **change))
+    with pytest.raises(
+        ConfigError, match="only if its encoder is a Whisper encoder without final_norm, window and chunks"
+    ):
+        export_qwen2_audio(model, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier"])
+def test_an_llm_that_scales_its_logits_is_refused(tmp_path: Path, name: str) -> None:
+    model = own_model()
+    setattr(model.llm.config, name, 0.5)
+    with pytest.raises(ConfigError, match=rf"its LLM leaves logits as its head gives them \(without {name}\)"):
+        export_qwen2_audio(model, tmp_path / "out")
+
+
+def test_a_weight_that_no_question_needs_is_compared_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = qwen2_audio._tensors
+    row = "language_model.model.embed_tokens.weight"
+
+    def damaged(model: AudioLM, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        made = tensors(model, dtype)
+        made[row][-1] += 1
+        return made
+
+    monkeypatch.setattr(qwen2_audio, "_tensors", damaged)
+    with pytest.raises(CheckpointError, match=rf"the exported weights are others than ours: {row}"):
+        export_qwen2_audio(own_model(tied=False), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exported_folder_is_read_as_a_user_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings = qwen2_audio.write_settings
+
+    def damaged(model: AudioLM, extractor: Any, folder: Path, *, processor: str) -> None:
+        write_settings(model, extractor, folder, processor=processor)
+        path = folder / "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 300}))
+
+    monkeypatch.setattr(qwen2_audio, "write_settings", damaged)
+    with pytest.raises(CheckpointError, match=r"the exported prompt is read as another than ours: .*, context 300"):
+        export_qwen2_audio(own_model(), tmp_path / "out")
+
+
+def test_an_encoder_of_another_activation_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "config.json"
+    said = json.loads(path.read_text())
+    said["audio_config"]["activation_function"] = "relu"
+    path.write_text(json.dumps(said))
+    with pytest.raises(CheckpointError, match="the activation is 'relu', that of a Whisper encoder is 'gelu'"):
         load_qwen2_audio(tmp_path)

@@ -5,9 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models.tiny import tiny_model
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
 
 from ossicle.audio.clip import Clip
+from ossicle.bridge.pooling import MeanPool
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.errors import EncoderError
@@ -94,3 +98,33 @@ def test_no_clip_and_one_that_is_too_long_are_refused() -> None:
         encoder.features([])
     with pytest.raises(EncoderError, match=r"1\.50 s is longer than the 1 s"):
         encoder.features([Clip(noise(24_000), 16_000)])
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=st.integers(1, 6_000) | st.sampled_from([399, 400, 719, 720, 16_319]))
+def test_a_dropped_tail_is_what_no_frame_sees(n: int) -> None:
+    torch.manual_seed(0)
+    encoder = Wav2Vec2Encoder({**SMALL, **CONVOLUTIONS, **LARGE}, normalize=False, tail="drop")
+    heard = ours(encoder, noise(n))
+    n_heard = round(16_000 * heard.durations_s.item())
+    assert n_heard == min(n, 400 + 320 * (heard.lengths.item() - 1)) and n - n_heard < 320
+    for at in {n_heard - 1, n_heard, n - 1} - {n}:
+        other = noise(n)
+        other[at] += 1
+        assert torch.equal(heard.values, ours(encoder, other).values) == (at >= n_heard)
+
+
+@pytest.mark.parametrize(
+    ("make", "whole_s"),
+    [
+        (lambda tail: Wav2Vec2Encoder({**SMALL, **CONVOLUTIONS}, tail=tail), 1.005),
+        (lambda tail: W2vBertEncoder(SMALL, tail=tail), 1.015),
+    ],
+)
+def test_the_ledger_tells_what_the_encoder_dropped(make: Any, whole_s: float) -> None:
+    for tail, heard_s in (("pad", 16_319 / 16_000), ("drop", whole_s)):
+        model = tiny_model(encoder=make(tail).eval(), bridge=MeanPool(32, 32, k=2))
+        (heard,) = model.hear([Clip(noise(16_319), 16_000)])
+        assert heard.seconds_given == 16_319 / 16_000
+        assert heard.seconds_heard == pytest.approx(heard_s) == float(heard.spans_s[-1, 1])
+        assert heard.tail_s == pytest.approx(heard.seconds_given - heard_s)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken
-from transformers import PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
@@ -226,6 +226,20 @@ def test_a_template_that_breaks_and_half_a_character_are_refused() -> None:
         render(ask(CLIP, "x"), [2], byte_level(template="{{ 1 / 0 }}"), pad_id=0)
     with pytest.raises(RequestError, match="a text holds bytes that are no Unicode"):
         render(ask(CLIP, "\udcff"), [2], byte_level(), pad_id=0)
+
+
+def test_of_several_chat_templates_the_default_is_used() -> None:
+    tokenizer, several = byte_level(), byte_level()
+    tokenizer.chat_template, several.chat_template = LLAMA_LIKE, {"default": LLAMA_LIKE, "tool_use": "tools"}
+    assert render(ask(CLIP, "x"), [2], several, pad_id=0) == render(ask(CLIP, "x"), [2], tokenizer, pad_id=0)
+    several.chat_template = {"tool_use": "tools", "rag": "r"}
+    with pytest.raises(RequestError, match="has the chat templates rag, tool_use and none named default"):
+        render(ask(CLIP, "x"), [2], several, pad_id=0)
+
+
+def test_a_tokenizer_that_tells_no_places_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"a ByT5Tokenizer does not tell which characters .*: a fast one is needed"):
+        render(ask(CLIP, "x"), [2], ByT5Tokenizer(extra_ids=0), pad_id=0)
 
 
 def test_control_words_are_the_special_tokens_that_a_text_spells():

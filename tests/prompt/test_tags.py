@@ -110,6 +110,11 @@ def test_what_is_rendered_is_parsed(languages: tuple[str, str], **slots: Any) ->
         ("<|startofanalysis|><|en|><|question|>who", "not closed"),
         ("who?", "no start and no audio_language"),
         ("<|question|>who<|answer|>", "no start and no audio_language"),
+        (
+            "<|startofanalysis|><|en|><|keywrd|><|en|><|notimestamps|>",
+            r"<\|keywrd\|> is not a tag that a request knows, and its task is still to come",
+        ),
+        ("<|startofanalysis|><|0.00|>", r"<\|0\.00\|> is not a tag .* its audio_language is still to come"),
     ],
 )
 def test_a_wrong_request_says_what_is_wrong(text: str, fault: str) -> None:
@@ -122,6 +127,8 @@ def test_a_slot_refuses_what_it_does_not_know() -> None:
         Tags("startofanalysis", "en", "sing", "en", "notimestamps")
     with pytest.raises(RequestError, match="the question holds a tag"):
         Tags("startofanalysis", "en", question="who<|answer|>me")
+    with pytest.raises(RequestError, match="the question is text, got 3"):
+        Tags("startofanalysis", "en", question=3)
     with pytest.raises(RequestError, match="takes the place of"):
         Tags("startofanalysis", "en", "caption", "en", "notimestamps", question="who?")
 
@@ -140,6 +147,9 @@ def test_words_with_times() -> None:
         ([Timed("so", 0.5, 0.2)], "before it starts"),
         ([Timed("so", 0.0, 0.5), Timed("it", 0.4, 0.6)], "'it' starts before 'so' ends"),
         ([Timed("so", 29.0, 30.1)], r"from 0\.00 to 30\.00 s \(got 30\.1\)"),
+        ([Timed("so", 0.0, float("nan"))], r"from 0\.00 to 30\.00 s \(got nan\)"),
+        ([Timed("so", 0.0, 1.0), Timed("it", float("nan"), 2.0)], r"\(got nan\)"),
+        ([Timed("so", 0.0, float("inf"))], r"\(got inf\)"),
         ([Timed("a<|1.00|>b", 0, 1)], "no word"),
     ],
 )

@@ -17,6 +17,7 @@ import soundfile
 import torch
 import yaml
 from models.tiny import TOKENIZER, tiny_llm
+from safetensors.torch import load_file
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from ossicle.cli import run as ossicle
@@ -43,7 +44,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("published")
     torch.manual_seed(0)
     Wav2Vec2BertModel(Wav2Vec2BertConfig(**SMALL)).save_pretrained(folder / "encoder")
-    tiny_llm("llama").save_pretrained(folder / "llm")
+    llm = tiny_llm("llama").bfloat16()
+    with torch.no_grad():
+        llm.model.embed_tokens.weight[7] *= 1e-9  # which bfloat16 holds, float16 does not
+    llm.save_pretrained(folder / "llm")
     TOKENIZER.save_pretrained(folder / "llm")
     return folder / "encoder", folder / "llm"
 
@@ -76,8 +80,11 @@ def test_a_bridge_between_published_parts(published: tuple[Path, Path], tmp_path
     assert scores["n"] > 0 and {"value", "silence", "swapped"} <= scores.keys()
     assert ask(made, str(tmp_path / "3.wav"), max_tokens=4).ledger.frames == -(-7_500 // 320)
     theirs = Wav2Vec2BertModel.from_pretrained(encoder).state_dict()
-    for name, value in made.encoder.tower.state_dict().items():
-        torch.testing.assert_close(value, theirs[name], atol=1e-3, rtol=1e-3)
+    assert all(torch.equal(value, theirs[name]) for name, value in made.encoder.tower.state_dict().items())
+    stored, theirs = (load_file(one / "model.safetensors") for one in (folder / "llm", llm))
+    assert stored.keys() == theirs.keys() and {value.dtype for value in stored.values()} == {torch.bfloat16}
+    assert all(torch.equal(value, theirs[name]) for name, value in stored.items())
+    assert {value.dtype for value in load_file(folder / "bridge.safetensors").values()} == {torch.float16}
 
 
 @pytest.mark.slow

@@ -37,6 +37,12 @@ def part_of(n_samples: int, rate: int, start_s: float, end_s: float | None) -> t
     return first, last
 
 
+def _kind(samples: object) -> str:
+    if isinstance(samples, np.ndarray):
+        return f"shape {samples.shape} of {samples.dtype}"
+    return f"a {type(samples).__name__}"
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """Mono audio in memory.
@@ -55,14 +61,14 @@ class Clip:
     start_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.samples.ndim != 1 or self.samples.dtype != np.float32:
+        if not isinstance(self.samples, np.ndarray) or self.samples.ndim != 1 or self.samples.dtype != np.float32:
             raise AudioInputError(
-                f"a clip holds one axis of float32 samples, got shape {self.samples.shape} of {self.samples.dtype}: "
+                f"a clip holds one axis of float32 samples, got {_kind(self.samples)}: "
                 "use read_clip to make one from an array"
             )
-        if not MIN_RATE <= self.rate <= MAX_RATE:
+        if not isinstance(self.rate, int | np.integer) or not MIN_RATE <= self.rate <= MAX_RATE:
             raise AudioInputError(
-                f"the sample rate is {self.rate} Hz, allowed are {MIN_RATE}-{MAX_RATE} Hz", code="bad_sample_rate"
+                f"the sample rate is {self.rate!r} Hz, allowed are {MIN_RATE}-{MAX_RATE} Hz", code="bad_sample_rate"
             )
 
     @property

@@ -14,7 +14,7 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.lengths import BANK_FIELD, MEL_HOP, WAVE_FIELD, WAVE_HOP, wave_frames, wave_samples
-from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask
+from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, heard_s, lengths_and_mask
 from ossicle.errors import EncoderError
 from ossicle.tensors import Features, Frames, stacked
 
@@ -143,4 +143,4 @@ class W2vBertEncoder(nn.Module):
         values = self.tower.encoder(hidden, attention_mask=mask).last_hidden_state
         if self.tower.intermediate_ffn is not None:
             values = values + 0.5 * self.tower.intermediate_ffn(values)
-        return Frames(values, lengths, self.rate_hz, features.durations_s)
+        return Frames(values, lengths, self.rate_hz, heard_s(self, features, BANK_FIELD))

@@ -15,7 +15,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.lengths import WAVE_FIELD, WAVE_HOP, wave_frames, wave_samples
-from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, lengths_and_mask
+from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, heard_s, lengths_and_mask
 from ossicle.errors import EncoderError
 from ossicle.tensors import Features, Frames, stacked
 
@@ -97,7 +97,7 @@ class Wav2Vec2Encoder(nn.Module):
             self._convolved(waves, features.n_samples)[:, : int(lengths.max())]
         )  # (B, T, D)
         values = self.tower.encoder(hidden, attention_mask=mask).last_hidden_state
-        return Frames(values, lengths, self.rate_hz, features.durations_s)
+        return Frames(values, lengths, self.rate_hz, heard_s(self, features, WAVE_FIELD))
 
     def _convolved(self, waves: torch.Tensor, n_samples: torch.Tensor) -> torch.Tensor:
         """(B, S) -> (B, T, C); frames past a clip's own hold anything."""

@@ -28,7 +28,7 @@ class Reference:
     Args:
         repo: repository id, or path of a folder.
         revision: of the repository; None for a folder.
-        sha256: of its ``model.safetensors``, checked by `verify`.
+        sha256: of its ``model.safetensors``, or of the names and hashes of its shards; checked by `verify`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

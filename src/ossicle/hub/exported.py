@@ -17,16 +17,23 @@ from tokenizers import AddedToken
 from ossicle.audio.clip import Clip
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import CheckpointError, ConfigError
+from ossicle.hub.strict import as_stored, check_keys
 from ossicle.models.audio_lm import AudioLM
+
+NOT_THINKING = "{% set enable_thinking = false %}"
 
 
 def with_audio_token(model: AudioLM, audio: str) -> tuple[Any, int]:
     """The tokenizer with the special token ``audio``, and its id, for which the LLM has a row.
 
+    It also keeps the context that the model was trained for, for which the layouts have no other place: an LLM may have
+    more positions.
+
     Raises:
         ConfigError: the LLM has no row for it.
     """
     tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.model_max_length = model.context
     if audio not in {token.content for token in tokenizer.added_tokens_decoder.values()}:
         tokenizer.add_tokens([AddedToken(audio, special=True, normalized=False)], special_tokens=True)
     token = int(tokenizer.convert_tokens_to_ids(audio))
@@ -60,8 +67,12 @@ def audio_config(sizes: WhisperSettings, model_type: str) -> dict[str, Any]:
 
 
 def cast(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Tensors of their own on the CPU, in a dtype."""
-    return {name: value.detach().to("cpu", dtype).clone().contiguous() for name, value in tensors.items()}
+    """Tensors of their own on the CPU, in a dtype.
+
+    Raises:
+        RequestError: as `strict.as_stored`.
+    """
+    return {name: as_stored(name, value, dtype).clone() for name, value in tensors.items()}
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], folder: Path) -> None:
@@ -80,13 +91,34 @@ def write_settings(model: AudioLM, extractor: Any, folder: Path, *, processor: s
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
 
 
-def one_second(rate: int) -> Clip:
-    """A second of noise, of which no layout drops a frame: what an exported model is asked about."""
-    return Clip(np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32), rate)
+def trial_clips(rate: int) -> tuple[Clip, Clip]:
+    """What an exported model is asked about: a second of noise, and less, which ends inside a frame, the odd one of a
+    pair."""
+    samples = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)
+    return Clip(samples, rate), Clip(samples[: rate - 377], rate)
+
+
+def unthinking(template: str) -> str:
+    """A chat template that never lets the LLM think first: our prompts ask it not to, a server says nothing."""
+    if "enable_thinking" not in template or NOT_THINKING in template:
+        return template
+    return NOT_THINKING + template
+
+
+def check_weights(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
+    """Refuse an exported model whose weights, as they were read back, are not ours in ``dtype``.
+
+    Raises:
+        CheckpointError: with their names.
+    """
+    check_keys(ours, theirs, "the exported folder")
+    other = [name for name in ours if not torch.equal(theirs[name].to(dtype), ours[name].detach().to("cpu", dtype))]
+    if other:
+        raise CheckpointError(f"the exported weights are others than ours: {', '.join(other)}", code="key_mismatch")
 
 
 def check_logits(ours: torch.Tensor, theirs: torch.Tensor, dtype: torch.dtype) -> None:
-    """Refuse an exported model whose logits, on what `one_second` gives, are not ours.
+    """Refuse an exported model whose logits, on what `trial_clips` gives, are not ours.
 
     Raises:
         CheckpointError: they are off by more than ``dtype`` of the weights on disk explains.

@@ -4,9 +4,11 @@ Knows what a folder holds and how each part is read and written; does not know t
 output head is stored once. Nothing that is on disk is ever unpickled.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,11 @@ from ossicle.hub.description import (
 )
 from ossicle.hub.own import OWN, own_part
 from ossicle.hub.parts import build_bridge, build_encoder, describe
+from ossicle.hub.published import FAULTS
 from ossicle.hub.quiet import quiet
 from ossicle.hub.qwen2_audio import MODEL_TYPE as QWEN2_AUDIO
 from ossicle.hub.qwen2_audio import load_qwen2_audio
-from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse
+from ossicle.hub.strict import WEIGHTS, Tensors, as_stored, check_keys, exact_dtype, read_tensors, refuse, weight_files
 from ossicle.hub.ultravox import MODEL_TYPE as ULTRAVOX
 from ossicle.hub.ultravox import load_ultravox
 from ossicle.hub.whole import whole_folder
@@ -48,6 +51,7 @@ from ossicle.models.lora import adapter_settings, adapter_tensors, has_lora, rea
 
 ASSETS = Path(__file__).parents[1] / "assets"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PARTS = ("encoder", "bridge", "llm")
 
 
 def save(
@@ -57,6 +61,7 @@ def save(
     card: str | None = None,
     origin: Mapping[str, Any] | None = None,
     dtype: str | None = None,
+    exact: Collection[str] = (),
     llm: Reference | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -68,6 +73,8 @@ def save(
         card: text of ``card.md``; a short description by default.
         origin: what ``origin.json`` tells of where the model comes from; the versions of the packages are added.
         dtype: "float32", "bfloat16" or "float16" for all weights on disk; as they are by default.
+        exact: of "encoder", "bridge" and "llm" those whose numbers must stay bit for bit: where ``dtype`` would change
+            one, the part is stored in bfloat16, or as it is.
         llm: where the LLM's weights can be found instead of being written once more; only for an LLM whose own weights
             are unchanged, which is pattern "frozen" or a LoRA that is not merged.
         overwrite: replace the model folder that stands there.
@@ -77,11 +84,14 @@ def save(
 
     Raises:
         StorageError: the folder stands in the way or cannot be written.
-        RequestError: an unknown ``dtype``, a reference for an LLM that was trained, or none for one in 4 bits.
+        RequestError: an unknown ``dtype``, or one that has no room for a weight; an unknown name in ``exact``; a
+            reference for an LLM that was trained, or none for one in 4 bits.
         ConfigError: a part that files know nothing of.
     """
     if dtype is not None and dtype not in DTYPES:
         raise RequestError(f"dtype {dtype!r} is not known: choose one of {', '.join(DTYPES)}")
+    if not {*exact} <= {*PARTS}:
+        raise RequestError(f"exact names of {', '.join(PARTS)}, got {', '.join(map(repr, exact))}")
     if llm is not None and not (model.pattern == "frozen" or has_lora(model.llm)):
         raise RequestError(
             f"the LLM was trained (pattern {model.pattern!r}): its weights must be saved, not referred to"
@@ -104,12 +114,15 @@ def save(
         clip_text=model.clip_text,
     )
     target = Path(folder)
-    with whole_folder(target, replaces=_is_model_folder if overwrite else None) as draft:
+    replaces = _is_model_folder if overwrite else None
+    with whole_folder(target, replaces=replaces, instead="choose another name, or say overwrite=True") as draft:
         stored = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
-            save_file(_stored(part.state_dict(), stored), draft / f"{name}.safetensors", {"format": "pt"})
+            tensors = part.state_dict()
+            kind = exact_dtype(tensors.values(), stored) if name in exact else stored
+            save_file(_stored(tensors, kind), draft / f"{name}.safetensors", {"format": "pt"})
         if llm is None:
-            _save_llm(model.llm, draft / "llm", stored)
+            _save_llm(model.llm, draft / "llm", stored, exact="llm" in exact)
         if about.adapter is not None:
             _save_adapter(model.llm, draft / about.adapter, stored)
         model.tokenizer.save_pretrained(draft)
@@ -172,7 +185,7 @@ def load(
     try:
         encoder = own["encoder"] if "encoder" in own else build_encoder(about.encoder.kind, about.encoder.config)
         bridge = own["bridge"] if "bridge" in own else build_bridge(about.bridge.kind, about.bridge.config)
-    except (ConfigError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # torch's, for absurd sizes
+    except (ConfigError, *FAULTS) as error:
         raise CheckpointError(f"{folder}: no part can be made as {CONFIG} says: {error}", code="bad_format") from error
     for part, said in ((encoder, about.encoder), (bridge, about.bridge)):
         _load_part(part, folder, said.weights)
@@ -225,17 +238,34 @@ def verify(model: str | Path) -> int:
     """
     folder = find(model)
     about = read_description(folder)
-    pairs = [(name, inside(folder, name), record.sha256) for name, record in about.files.items()]
-    if isinstance(about.llm.weights, Reference) and about.llm.weights.sha256 is not None:
-        pairs.append((about.llm.weights.repo, _referred(about.llm.weights), about.llm.weights.sha256))
-    for name, path, wanted in pairs:
+    checks: list[tuple[str, Callable[[], str], str]] = [
+        (name, partial(digest, inside(folder, name)), record.sha256) for name, record in about.files.items()
+    ]
+    referred = about.llm.weights
+    if isinstance(referred, Reference) and referred.sha256 is not None:
+        checks.append((referred.repo, partial(_referred_hash, referred), referred.sha256))
+    for name, found, wanted in checks:
         try:
-            same = digest(path) == wanted
+            same = found() == wanted
         except OSError as error:
             raise CheckpointError(f"{name} cannot be read: {error.strerror}") from error
         if not same:
             raise CheckpointError(f"{name} is not the file that was saved: its hash differs", code="hash_mismatch")
-    return len(pairs)
+    return len(checks)
+
+
+def refer(source: str) -> Reference:
+    """Where the weights of a published LLM lie: a folder, or a hub id with the revision that is on this machine; with
+    their hash, where they are safetensors."""
+    if Path(source).is_dir():
+        found = Reference(str(Path(source).resolve()))
+    else:
+        held = _cached(source, None)
+        found = Reference(source, revision=None if held is None else held.name)
+    try:
+        return replace(found, sha256=_referred_hash(found))
+    except CheckpointError:
+        return found
 
 
 def shipped() -> list[str]:
@@ -289,18 +319,18 @@ def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> T
     for name, tensor in tensors.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key not in seen:
-            cast = dtype if tensor.is_floating_point() else None
-            seen[key] = tensor.detach().to("cpu", cast).contiguous()
+            seen[key] = as_stored(name, tensor, dtype)
         stored[name] = seen[key]
     return stored
 
 
-def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
+def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None, *, exact: bool) -> None:
     """The LLM's own weights, without a LoRA, as `transformers` writes them."""
     own = llm.get_base_model() if has_lora(llm) else llm
     tensors = {
         name.replace(".base_layer.", "."): tensor for name, tensor in own.state_dict().items() if "lora_" not in name
     }
+    dtype = exact_dtype(tensors.values(), dtype) if exact else dtype
     with quiet():
         own.save_pretrained(folder, state_dict=_stored(tensors, dtype))
     if dtype is not None:
@@ -336,13 +366,13 @@ def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any
             llm, found = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
     except SafetensorError as error:
         raise CheckpointError("the LLM's weights are damaged: they are not safetensors", code="bad_format") from error
-    except (OSError, ValueError, KeyError) as error:
+    except RuntimeError as error:
+        raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
+    except FAULTS as error:
         what = f"referred to as {weights.repo!r}" if isinstance(weights, Reference) else "in the folder"
         raise CheckpointError(
             f"the LLM {what} cannot be read: is it there, and of a kind that transformers knows?"
         ) from error
-    except RuntimeError as error:
-        raise CheckpointError("llm does not match: weights of another shape", code="key_mismatch") from error
     refuse("llm", sorted(found["missing_keys"]), sorted(found["unexpected_keys"]), [])
     for weight in llm.parameters():
         weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
@@ -367,14 +397,33 @@ def _load_adapter(model: AudioLM, folder: Path) -> None:
     set_adapter_tensors(model.llm, tensors)
 
 
-def _referred(weights: Reference) -> Path:
-    """The file with an LLM's weights that a reference means, if it is on this machine."""
-    path: Any = Path(weights.repo) / "model.safetensors"
-    if not path.is_file() and not Path(weights.repo).is_dir():
-        path = try_to_load_from_cache(weights.repo, "model.safetensors", revision=weights.revision)
-    if not isinstance(path, str | Path) or not Path(path).is_file():
-        raise CheckpointError(f"model.safetensors of {weights.repo!r} is not on this machine, so nothing was compared")
-    return Path(path)
+def _referred_hash(weights: Reference) -> str:
+    """Hash of the weights that a reference means: of their one file, or of the names and hashes of several.
+
+    Raises:
+        CheckpointError: they are not on this machine.
+    """
+    folder = Path(weights.repo)
+    if not folder.is_dir():
+        folder = _cached(weights.repo, weights.revision) or folder
+    try:
+        if (folder / WEIGHTS).is_file():
+            return digest(folder / WEIGHTS)
+        told = "".join(f"{name} {digest(folder / name)}\n" for name in weight_files(folder))
+    except OSError as error:
+        raise CheckpointError(
+            f"{WEIGHTS} of {weights.repo!r} is not on this machine, so nothing was compared"
+        ) from error
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _cached(repo: str, revision: str | None) -> Path | None:
+    """The folder of a hub id in the cache of this machine, which is named after its revision."""
+    try:
+        path = try_to_load_from_cache(repo, CONFIG, revision=revision)
+    except ValueError:  # no hub id, such as a folder that is gone
+        return None
+    return Path(path).parent if isinstance(path, str) else None
 
 
 def _card(model: AudioLM) -> str:

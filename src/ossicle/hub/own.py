@@ -125,7 +125,7 @@ def own_part(which: str, said: Part, given: Any) -> Any:
     Raises:
         RequestError: nothing is given.
         CheckpointError: a description that cannot be read, or ``hash_mismatch`` for a file that changed.
-        ConfigError: as `build_own`.
+        ConfigError: as `build_own`, or something else that is given.
     """
     try:
         own = TypeAdapter(Own).validate_python(said.config)
@@ -138,9 +138,11 @@ def own_part(which: str, said: Part, given: Any) -> Any:
             f'yourself, load(..., parts={{"{which}": "{named}"}}), on the command line --part {which}={named}',
             code="missing_parameter",
         )
+    if isinstance(given, nn.Module):
+        return given  # described as what it is: it need not compute what the class of the description does
     if not isinstance(given, str):
-        given.ossicle_own = own
-        return given
+        kind = f"the class {given.__name__}" if isinstance(given, type) else repr(given)
+        raise ConfigError(f"parts[{which!r}] is {kind}: give FILE.py:CLASS, or a part that is built, a torch.nn.Module")
     if digest(file_of(given)) != own.sha256:
         raise CheckpointError(
             f"{given} is not the file that the {which} was made with, {named}: its hash differs; if its weights still "

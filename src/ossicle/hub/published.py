@@ -7,11 +7,13 @@ error, because a random layer loads without a sound.
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
@@ -23,11 +25,12 @@ from transformers import (
     Wav2Vec2Model,
     WhisperModel,
 )
+from transformers.utils import cached_file
 
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
-from ossicle.errors import CheckpointError, ConfigError, DependencyError
+from ossicle.errors import CheckpointError, ConfigError, DependencyError, EncoderError, RequestError
 from ossicle.hub.quiet import quiet
 
 ENCODERS = ("whisper", "wav2vec2", "wav2vec2-bert")
@@ -38,6 +41,14 @@ BESIDE = ("decoder.", "proj_out.", "lm_head.", "quantizer.", "project_q.", "proj
 """What a checkpoint may hold besides its encoder."""
 
 Kind = TypeVar("Kind", WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder)
+Made = TypeVar("Made")
+PROBE = "what is said?"
+"""A text that no tokenizer turns into nothing."""
+FAULTS = (
+    *(OSError, TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, ArithmeticError),
+    *(TemplateError, StrictDataclassError),
+)
+"""What torch, transformers and jinja raise for settings of which nothing can be made."""
 
 
 def published_encoder(source: str | Path) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
@@ -51,20 +62,21 @@ def published_encoder(source: str | Path) -> WhisperEncoder | Wav2Vec2Encoder | 
         hear every sample (their tails are padded instead of dropped).
 
     Raises:
-        CheckpointError: no such checkpoint, damaged weights, or weights that are missing.
+        CheckpointError: no such checkpoint, settings of which no encoder is made, weights that are damaged or missing.
         ConfigError: a checkpoint of another kind.
     """
     config = config_of(source)
     match config.model_type:
         case "whisper":
-            made = WhisperEncoder(whisper_settings(config, window=True))
+            made = made_of(source, lambda: WhisperEncoder(whisper_settings(config, window=True)))
             return _filled(made, weights_of(WhisperModel, source, config, may_lack=BESIDE)[0].encoder)
         case "wav2vec2":
-            heard = Wav2Vec2Encoder(_said(config), normalize=_normalizes(source))
+            normalize = _normalizes(source)
+            heard = made_of(source, lambda: Wav2Vec2Encoder(_said(config), normalize=normalize))
             return _filled(heard, weights_of(Wav2Vec2Model, source, config, may_lack=BESIDE)[0])
         case "wav2vec2-bert":
-            theirs, _ = weights_of(Wav2Vec2BertModel, source, config, may_lack=BESIDE)
-            return _filled(W2vBertEncoder(_said(config)), theirs)
+            bert = made_of(source, lambda: W2vBertEncoder(_said(config)))
+            return _filled(bert, weights_of(Wav2Vec2BertModel, source, config, may_lack=BESIDE)[0])
     raise ConfigError(
         f"{source} is a {config.model_type!r}, from which no encoder is made: supported are {', '.join(ENCODERS)}"
     )
@@ -105,7 +117,13 @@ def four_bits() -> BitsAndBytesConfig:
 
 
 def whisper_settings(config: Any, *, final_norm: bool = True, window: bool = False) -> WhisperSettings:
-    """The sizes that a published config of a Whisper-shaped encoder says."""
+    """The sizes that a published config of a Whisper-shaped encoder says.
+
+    Raises:
+        EncoderError: another activation than that of Whisper.
+    """
+    if config.activation_function != "gelu":
+        raise EncoderError(f"the activation is {config.activation_function!r}, that of a Whisper encoder is 'gelu'")
     return WhisperSettings(
         width=config.d_model,
         layers=config.encoder_layers,
@@ -122,13 +140,17 @@ def tokenizer_of(source: str | Path) -> Any:
     """A published tokenizer.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: it cannot be read, or has no vocabulary.
     """
     try:
         with quiet():
-            return AutoTokenizer.from_pretrained(source, **LOCAL_CODE)
+            tokenizer = AutoTokenizer.from_pretrained(source, **LOCAL_CODE)
+            empty = not tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     except Exception as error:  # `tokenizers` raises nothing more special
         raise CheckpointError(f"the tokenizer of {source} cannot be read: {error}", code="bad_format") from error
+    if empty:  # where there is no file, `transformers` makes one of nothing
+        raise CheckpointError(f"{source} holds no tokenizer, or one without a word: is tokenizer.json there?")
+    return tokenizer
 
 
 def config_of(source: str | Path) -> Any:
@@ -140,8 +162,12 @@ def config_of(source: str | Path) -> Any:
     try:
         with quiet():
             return AutoConfig.from_pretrained(source, **LOCAL_CODE)
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
         raise CheckpointError(f"{source} has no config that transformers can read: is it there?") from error
+    except FAULTS as error:
+        raise CheckpointError(
+            f"{source} has a config that transformers cannot use: {error}", code="bad_format"
+        ) from error
 
 
 def _said(config: Any) -> Mapping[str, Any]:
@@ -153,13 +179,17 @@ def _said(config: Any) -> Mapping[str, Any]:
 
 
 def _normalizes(source: str | Path) -> bool:
-    path = Path(source) / "preprocessor_config.json"
-    if not path.is_file():
+    """What a checkpoint's own extractor does to a waveform; without a file of its settings, the usual."""
+    name = "preprocessor_config.json"
+    path = cached_file(
+        source, name, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+    )
+    if path is None:
         return True
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8")).get("do_normalize", True))
+        return bool(json.loads(Path(path).read_text(encoding="utf-8")).get("do_normalize", True))
     except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} cannot be read: is it a JSON object?", code="bad_format") from error
+        raise CheckpointError(f"{name} of {source} cannot be read: is it a JSON object?", code="bad_format") from error
 
 
 def weights_of(
@@ -200,6 +230,8 @@ def weights_of(
         raise CheckpointError(
             f"{source}: weights of another shape than its config says", code="key_mismatch"
         ) from error
+    except FAULTS as error:
+        raise _unmade(source, error) from error
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(may_lack))
     if missing:
         raise CheckpointError(
@@ -208,6 +240,28 @@ def weights_of(
     for weight in model.parameters() if few is None else ():
         weight.data = weight.data.clone()  # out of the mapped file into aligned memory, where sums round as before
     return model, frozenset(found["missing_keys"])
+
+
+def made_of(source: str | Path, make: Callable[[], Made]) -> Made:
+    """What is made of a checkpoint's settings.
+
+    Raises:
+        CheckpointError: nothing can be.
+    """
+    try:
+        return make()
+    except (ConfigError, RequestError, *FAULTS) as error:
+        raise _unmade(source, error) from error
+
+
+def _unmade(source: str | Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{source}: no model can be made as config.json says: {error}", code="bad_format")
+
+
+def context_of(llm: Any, tokenizer: Any) -> int:
+    """Tokens that a published model reads: its positions, or fewer where its tokenizer says so."""
+    most = int(tokenizer.model_max_length)
+    return min(getattr(llm.config, "max_position_embeddings", most), most)
 
 
 def _filled(encoder: Kind, published: nn.Module) -> Kind:

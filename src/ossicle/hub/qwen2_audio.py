@@ -7,6 +7,7 @@ encoder over 30 s with the padding masked; ours computes only the frames that ho
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from ossicle.audio.clip import Clip
 from ossicle.bridge.pooling import MeanPool
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError
@@ -25,18 +27,20 @@ from ossicle.hub.exported import (
     audio_config,
     cast,
     check_logits,
+    check_weights,
     llm_config,
-    one_second,
+    trial_clips,
+    unthinking,
     with_audio_token,
     write_settings,
     write_tensors,
 )
-from ossicle.hub.published import config_of, tokenizer_of, weights_of, whisper_settings
+from ossicle.hub.published import config_of, context_of, made_of, tokenizer_of, weights_of, whisper_settings
 from ossicle.hub.quiet import quiet
 from ossicle.hub.whole import whole_folder
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import has_lora
-from ossicle.prompt.chat import AUDIO_BEGIN, AUDIO_END, CHATML, ClipText, Message, render
+from ossicle.prompt.chat import ClipText, Message, clip_marks, render, template_of
 
 MODEL_TYPE = "qwen2_audio"
 AUDIO = "<|AUDIO|>"
@@ -55,6 +59,8 @@ TEMPLATE = (
 )
 """What the released checkpoints are prompted with: for folders that bring no template of their own."""
 HEAD = "lm_head.weight"
+LOST = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
+"""What LLMs do to the logits behind their head, which the published class does not; Gemma 2, Cohere, Granite."""
 
 
 def load_qwen2_audio(folder: str | Path) -> AudioLM:
@@ -67,30 +73,33 @@ def load_qwen2_audio(folder: str | Path) -> AudioLM:
         The model, in evaluation mode, pattern "full": its LLM was tuned.
 
     Raises:
-        CheckpointError: no such checkpoint, a weight that is missing, an audio token that the tokenizer lacks.
+        CheckpointError: no such checkpoint, settings of which no model is made, a weight that is missing, an audio
+            token that the tokenizer lacks.
     """
     config = config_of(folder)
     may_tie = bool(getattr(config.text_config, "tie_word_embeddings", False))
     heads = (HEAD, f"language_model.{HEAD}")
     theirs, lacks = weights_of(Qwen2AudioForConditionalGeneration, folder, config, may_lack=heads if may_tie else ())
     tokenizer = tokenizer_of(folder)
-    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
-    lacking = [token for token in (AUDIO, AUDIO_BEGIN, AUDIO_END) if token not in known]
-    if lacking:
-        raise CheckpointError(f"{folder}: the tokenizer lacks {', '.join(lacking)}", code="bad_format")
+    if AUDIO not in {token.content for token in tokenizer.added_tokens_decoder.values()}:
+        raise CheckpointError(f"{folder}: the tokenizer lacks {AUDIO}", code="bad_format")
     tokenizer.chat_template = _own_template(folder) or tokenizer.chat_template or TEMPLATE
-    llm = _llm(theirs, config, tied=not lacks.isdisjoint(heads))
-    model = AudioLM(
+    tied = not lacks.isdisjoint(heads)
+    return made_of(folder, lambda: _model(theirs, config, tokenizer, tied=tied, name=Path(folder).name)).eval()
+
+
+def _model(theirs: Any, config: Any, tokenizer: Any, *, tied: bool, name: str) -> AudioLM:
+    llm = _llm(theirs, config, tied=tied)
+    return AudioLM(
         _encoder(theirs.model.audio_tower, config.audio_config),
         _bridge(theirs.model, config.audio_config.d_model, llm.get_input_embeddings().weight.shape[1]),
         llm,
         tokenizer,
-        context=llm.config.max_position_embeddings,
+        context=context_of(llm, tokenizer),
         pattern="full",
-        name=Path(folder).name,
+        name=name,
         clip_text=_clip_text(tokenizer),
     )
-    return model.eval()
 
 
 def _own_template(folder: str | Path) -> str | None:
@@ -107,18 +116,22 @@ def _clip_text(tokenizer: Any) -> ClipText:
     """What a template writes around a clip, found by rendering one with two clips.
 
     Raises:
-        CheckpointError: the template writes no audio token for a clip.
+        CheckpointError: the template does not write for a clip what every prompt of ours does.
     """
     clip, mark = {"type": "audio", "audio_url": "clip"}, "ossiclemark"
 
     def rendered(content: Any) -> str:
-        return str(tokenizer.apply_chat_template([{"role": "user", "content": content}], tokenize=False))
+        turns, template = [{"role": "user", "content": content}], template_of(tokenizer)
+        return str(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False))
 
     head = rendered(mark).partition(mark)[0]
     told = rendered([clip, clip, {"type": "text", "text": mark}]).removeprefix(head).partition(mark)[0]
-    pieces = told.replace(AUDIO_BEGIN, "").replace(AUDIO_END, "").split(AUDIO)
+    begin, end = clip_marks(tokenizer)
+    pieces = told.split(begin + AUDIO + end)
     if len(pieces) != 3:
-        raise CheckpointError(f"the chat template writes {len(pieces) - 1} audio tokens for 2 clips", code="bad_format")
+        raise CheckpointError(
+            f"the chat template writes {begin + AUDIO + end} {len(pieces) - 1} times for 2 clips", code="bad_format"
+        )
     first, between, after = pieces
     second = between.removeprefix(after)
     before = first.replace("1", "{n}", 1) if second == first.replace("1", "2", 1) else first
@@ -172,11 +185,13 @@ def export_qwen2_audio(model: AudioLM, folder: str | Path, *, dtype: torch.dtype
 
     Raises:
         ConfigError: the layout cannot hold the model.
+        RequestError: ``dtype`` has no room for a weight.
         StorageError: the folder cannot be written.
         CheckpointError: what was read back is not the model.
     """
     _check_exportable(model)
     tokenizer, token = with_audio_token(model, AUDIO)
+    tokenizer.chat_template = _template(model)
     target = Path(folder)
     with whole_folder(target) as draft:
         config = _config(model, token, dtype)
@@ -186,23 +201,27 @@ def export_qwen2_audio(model: AudioLM, folder: str | Path, *, dtype: torch.dtype
         extractor = WhisperFeatureExtractor(
             feature_size=config["audio_config"]["num_mel_bins"], chunk_length=seconds, return_attention_mask=True
         )
-        processor = Qwen2AudioProcessor(extractor, tokenizer, chat_template=_template(model))
+        processor = Qwen2AudioProcessor(extractor, tokenizer, chat_template=tokenizer.chat_template)
         with quiet():
             processor.save_pretrained(draft)
         write_settings(model, extractor, draft, processor="Qwen2AudioProcessor")
-        _compare(model, draft, dtype)
+        _compare(model, draft, token, dtype)
     return target
 
 
 def _check_exportable(model: AudioLM) -> None:
     encoder, bridge = model.encoder, model.bridge
     faults = []
-    if not isinstance(encoder, WhisperEncoder) or encoder.settings.final_norm or encoder.settings.window:
-        faults.append("its encoder is a Whisper encoder without final_norm and without window")
+    settings = encoder.settings if isinstance(encoder, WhisperEncoder) else None
+    if settings is None or settings.final_norm or settings.window or settings.chunks:
+        faults.append("its encoder is a Whisper encoder without final_norm, window and chunks")
     if not isinstance(bridge, MeanPool) or bridge.k != 2 or bridge.norm_in is None or bridge.output_norm != "none":
         faults.append("its bridge is mean_pool with k 2, norm_in true, output_norm none")
     if has_lora(model.llm):
         faults.append("its LoRA is merged")
+    changed = [name for name in LOST if getattr(model.llm.config, name, None) not in (None, 1.0)]
+    if changed:
+        faults.append(f"its LLM leaves logits as its head gives them (without {', '.join(changed)})")
     if encoder.max_samples % encoder.sample_rate:
         faults.append("its encoder reads whole seconds")
     if faults:
@@ -244,12 +263,11 @@ def _tensors(model: AudioLM, dtype: torch.dtype) -> dict[str, torch.Tensor]:
 
 def _template(model: AudioLM) -> str:
     """The LLM's own template behind a first part that turns lists of parts into text, clips into their tokens."""
-    known = {token.content for token in model.tokenizer.added_tokens_decoder.values()}
-    begin, end = (token if token in known else "" for token in (AUDIO_BEGIN, AUDIO_END))
+    begin, end = clip_marks(model.tokenizer)
     before, number, rest = model.clip_text.before.partition("{n}")
     counted = [json.dumps(before), "count.clips | string", json.dumps(rest)] if number else [json.dumps(before)]
     clip = " ~ ".join([*counted, json.dumps(begin + AUDIO + end + model.clip_text.after)])
-    return (
+    return unthinking(
         "{%- set count = namespace(clips=0, turns=[]) -%}{%- for message in messages -%}"
         "{%- set told = namespace(text='') -%}"
         "{%- if message['content'] is string -%}{%- set told.text = message['content'] -%}{%- else -%}"
@@ -258,32 +276,47 @@ def _template(model: AudioLM) -> str:
         "{%- set count.clips = count.clips + 1 -%}{%- set told.text = told.text ~ " + clip + " -%}"
         "{%- else -%}{%- set told.text = told.text ~ part['text'] -%}{%- endif -%}{%- endfor -%}{%- endif -%}"
         "{%- set count.turns = count.turns + [{'role': message['role'], 'content': told.text}] -%}{%- endfor -%}"
-        "{%- set messages = count.turns -%}"
-    ) + (model.tokenizer.chat_template or CHATML)
+        "{%- set messages = count.turns -%}" + template_of(model.tokenizer)
+    )
 
 
-def _compare(model: AudioLM, folder: Path, dtype: torch.dtype) -> None:
-    """Ask the exported folder and the model the same.
+def _compare(model: AudioLM, folder: Path, token: int, dtype: torch.dtype) -> None:
+    """Ask the published class, the folder as we read it, and the model the same.
 
     Raises:
-        CheckpointError: the published class reads other weights, another prompt or other logits.
+        CheckpointError: the folder holds other weights, gives another prompt or other logits.
     """
     theirs = weights_of(Qwen2AudioForConditionalGeneration, folder, config_of(folder))[0].eval()
     processor = Qwen2AudioProcessor.from_pretrained(folder)
-    rate = model.encoder.sample_rate
-    clip = one_second(rate)
     told = [{"role": "user", "content": [{"type": "audio", "audio_url": "clip"}, {"type": "text", "text": "what?"}]}]
     text = processor.apply_chat_template(told, add_generation_prompt=True, tokenize=False)
-    inputs = processor(text=[text], audio=[clip.samples], sampling_rate=rate, return_tensors="pt")
-    with torch.no_grad():
-        (heard,) = model.hear([clip])
-        prompt = render(
-            [Message("user", (clip, "what?"))],
-            [len(heard.values)],
-            model.tokenizer,
-            pad_id=int(theirs.config.audio_token_id),
-            clip_text=model.clip_text,
-        )
-        if prompt.ids != inputs["input_ids"][0].tolist():
+    rate, asked = model.encoder.sample_rate, []
+    for clip in trial_clips(rate):
+        inputs = processor(text=[text], audio=[clip.samples], sampling_rate=rate, return_tensors="pt")
+        ids, logits = _asked(model, clip, token)
+        if ids != inputs["input_ids"][0].tolist():
             raise CheckpointError(f"the exported prompt is another than ours: {text!r}", code="key_mismatch")
-        check_logits(model.prefill([prompt], [[heard]])[1], theirs(**inputs).logits[:, -1], dtype)
+        with torch.no_grad():
+            check_logits(logits, theirs(**inputs).logits[:, -1], dtype)
+        asked.append((clip, ids, logits))
+    del theirs  # else three large models lie in memory at once
+    again = load_qwen2_audio(folder)
+    check_weights(named(model), named(again), dtype)
+    for clip, ids, logits in asked:
+        same, read = _asked(again, clip, token)
+        if (same, again.clip_text, again.context) != (ids, model.clip_text, model.context):
+            raise CheckpointError(
+                f"the exported prompt is read as another than ours: {again.clip_text}, context {again.context}",
+                code="key_mismatch",
+            )
+        check_logits(logits, read, dtype)
+
+
+def _asked(model: AudioLM, clip: Clip, token: int) -> tuple[list[int], torch.Tensor]:
+    """Ids of a question about a clip, and logits of what follows, without the odd last frame that the layout drops."""
+    (heard,) = model.hear([clip])
+    n = heard.n_frames // 2
+    heard = replace(heard, values=heard.values[:n], spans_s=heard.spans_s[:n])
+    told = [Message("user", (clip, "what?"))]
+    prompt = render(told, [n], model.tokenizer, pad_id=token, clip_text=model.clip_text)
+    return prompt.ids, model.prefill([prompt], [[heard]])[1]

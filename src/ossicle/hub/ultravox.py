@@ -8,14 +8,11 @@ Source: the released checkpoints (0.4.1: a norm at the end of the bridge, 0.5 on
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from jinja2 import TemplateError
 from pydantic import TypeAdapter, ValidationError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -30,11 +27,11 @@ from ossicle.bridge.gated import StackSwiGLU
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import CheckpointError, ConfigError, EncoderError
 from ossicle.hub.description import CONFIG, inside
-from ossicle.hub.published import BESIDE, config_of, tokenizer_of, weights_of, whisper_settings
+from ossicle.hub.published import BESIDE, config_of, context_of, made_of, tokenizer_of, weights_of, whisper_settings
 from ossicle.hub.quiet import quiet
-from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse
+from ossicle.hub.strict import Tensors, check_keys, read_tensors, refuse, weight_files
 from ossicle.models.audio_lm import AudioLM
-from ossicle.prompt.chat import AUDIO_BEGIN, AUDIO_END, CHATML, ClipText
+from ossicle.prompt.chat import ClipText, clip_marks, template_of
 
 MODEL_TYPE = "ultravox"
 AUDIO = "<|audio|>"
@@ -42,9 +39,6 @@ TOWER, BRIDGE, LLM = "audio_tower.", "multi_modal_projector.", "language_model."
 WHOLE_WHISPER = "model.encoder."
 """What stands before the tower's names in folders that were filled from a whole Whisper."""
 MARK = "ossiclemark"
-FAULTS = (OSError, TypeError, ValueError, KeyError, RuntimeError, ArithmeticError, TemplateError, StrictDataclassError)
-"""What torch, transformers and jinja raise for settings of which nothing can be made."""
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -80,37 +74,25 @@ def load_ultravox(folder: str | Path) -> AudioLM:
     folder = Path(folder)
     said, tensors = _said(folder), _weights(folder)
     refuse(str(folder), [], [name for name in tensors if not name.startswith((TOWER, BRIDGE, LLM))], [])
-    encoder = _made(folder, lambda: _encoder(said, tensors))
-    llm = _made(folder, lambda: _llm(said, tensors))
-    bridge = _made(folder, lambda: _bridge(said, tensors, encoder.width, llm.get_input_embeddings().weight.shape[1]))
+    encoder = made_of(folder, lambda: _encoder(said, tensors))
+    llm = made_of(folder, lambda: _llm(said, tensors))
+    bridge = made_of(folder, lambda: _bridge(said, tensors, encoder.width, llm.get_input_embeddings().weight.shape[1]))
     if (folder / "generation_config.json").is_file():
-        llm.generation_config = _made(folder, lambda: GenerationConfig.from_pretrained(folder))
+        llm.generation_config = made_of(folder, lambda: GenerationConfig.from_pretrained(folder))
     tokenizer = tokenizer_of(folder)
-    return _made(
+    return made_of(
         folder,
         lambda: AudioLM(
             encoder,
             bridge,
             llm,
             tokenizer,
-            context=llm.config.max_position_embeddings,
+            context=context_of(llm, tokenizer),
             pattern="full" if any(name.startswith(LLM) for name in tensors) else "frozen",
             name=folder.name,
             clip_text=_clip_text(tokenizer),
         ),
     ).eval()
-
-
-def _made(folder: Path, make: Callable[[], Made]) -> Made:
-    """What is made of a folder's settings.
-
-    Raises:
-        CheckpointError: nothing can be.
-    """
-    try:
-        return make()
-    except (ConfigError, *FAULTS) as error:
-        raise CheckpointError(f"{folder}: no model can be made as {CONFIG} says: {error}", code="bad_format") from error
 
 
 def _said(folder: Path) -> Said:
@@ -135,12 +117,7 @@ def _said(folder: Path) -> Said:
 
 def _weights(folder: Path) -> Tensors:
     """Every tensor of a folder, from one file or several."""
-    index, names = folder / "model.safetensors.index.json", ["model.safetensors"]
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{index} cannot be read: does it map names to files?", code="bad_format") from error
+    names = weight_files(folder)
     return {key: value for name in names for key, value in read_tensors(inside(folder, name)).items()}
 
 
@@ -152,8 +129,8 @@ def _encoder(said: Said, tensors: Tensors) -> WhisperEncoder:
     else:
         config = config_of(source)
     settings = replace(whisper_settings(config), chunks=True) if config.model_type == "whisper" else None
-    if settings is None or config.activation_function != "gelu" or 2 * settings.max_frames != CHUNK_FRAMES:
-        raise EncoderError(f"its encoder is no Whisper with gelu and {CHUNK_FRAMES // 2} positions")
+    if settings is None or 2 * settings.max_frames != CHUNK_FRAMES:
+        raise EncoderError(f"its encoder is no Whisper with {CHUNK_FRAMES // 2} positions")
     encoder = WhisperEncoder(settings)
     want = {TOWER + name: value for name, value in encoder.tower.state_dict().items()}
     own = [name for name in tensors if name.startswith(TOWER)]
@@ -222,7 +199,7 @@ def around(tokenizer: Any) -> tuple[str, str]:
     """
 
     def told(content: str) -> str:
-        template = tokenizer.chat_template or CHATML
+        template = template_of(tokenizer)
         return str(
             tokenizer.apply_chat_template(
                 [{"role": "user", "content": content}], chat_template=template, tokenize=False
@@ -239,14 +216,7 @@ def around(tokenizer: Any) -> tuple[str, str]:
 def _clip_text(tokenizer: Any) -> ClipText:
     """What stands around a clip beside the marks that every prompt of ours writes where the tokenizer knows them."""
     before, after = around(tokenizer)
-    begin, end = marks(tokenizer)
+    begin, end = clip_marks(tokenizer)
     if not (before.endswith(begin) and after.startswith(end)):
         raise ConfigError(f"its tokenizer knows {begin} and {end}, its chat template writes neither around a clip")
     return ClipText(before.removesuffix(begin), after.removeprefix(end))
-
-
-def marks(tokenizer: Any) -> tuple[str, str]:
-    """The tokens that every prompt of ours writes around a clip, where the tokenizer knows them, else nothing."""
-    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
-    begin, end = (mark if mark in known else "" for mark in (AUDIO_BEGIN, AUDIO_END))
-    return begin, end

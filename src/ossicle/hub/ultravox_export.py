@@ -23,19 +23,21 @@ from ossicle.hub.exported import (
     audio_config,
     cast,
     check_logits,
+    check_weights,
     llm_config,
-    one_second,
+    trial_clips,
+    unthinking,
     with_audio_token,
     write_settings,
     write_tensors,
 )
 from ossicle.hub.quiet import quiet
-from ossicle.hub.strict import Tensors, check_keys
-from ossicle.hub.ultravox import AUDIO, LLM, MODEL_TYPE, TOWER, around, bridge_tensors, load_ultravox, marks
+from ossicle.hub.strict import Tensors
+from ossicle.hub.ultravox import AUDIO, LLM, MODEL_TYPE, TOWER, around, bridge_tensors, load_ultravox
 from ossicle.hub.whole import whole_folder
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import has_lora
-from ossicle.prompt.chat import CHATML, Message, render
+from ossicle.prompt.chat import Message, clip_marks, render, template_of
 
 
 def export_ultravox(model: AudioLM, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
@@ -54,6 +56,7 @@ def export_ultravox(model: AudioLM, folder: str | Path, *, dtype: torch.dtype = 
 
     Raises:
         ConfigError: the layout cannot hold the model.
+        RequestError: ``dtype`` has no room for a weight.
         StorageError: the folder cannot be written.
         CheckpointError: what was read back is not the model.
     """
@@ -92,17 +95,17 @@ def _check_exportable(model: AudioLM) -> None:
 
 def _template(model: AudioLM) -> str:
     """The LLM's own template, behind a first part that puts around a placeholder what our prompts write there."""
-    template = model.tokenizer.chat_template or CHATML
-    begin, end = marks(model.tokenizer)
+    template = unthinking(template_of(model.tokenizer))
+    begin, end = clip_marks(model.tokenizer)
     before, after = model.clip_text.before + begin, end + model.clip_text.after
     if around(model.tokenizer) == (before, after):
-        return str(template)
+        return template
     return (
         "{%- set told = namespace(turns=[]) -%}{%- for message in messages -%}{%- set told.turns = told.turns + "
         "[{'role': message['role'], 'content': message['content'] | replace("
         f"{json.dumps(AUDIO)}, {json.dumps(before + AUDIO + after)})}}] -%}}{{%- endfor -%}}"
         "{%- set messages = told.turns -%}"
-    ) + str(template)
+    ) + template
 
 
 def _config(model: AudioLM, token: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -155,15 +158,10 @@ def _compare(model: AudioLM, folder: Path, token: int, dtype: torch.dtype) -> No
         CheckpointError: the folder holds other weights or settings, gives another prompt or other logits.
     """
     again = load_ultravox(folder)
-    ours, theirs = named(model), named(again)
-    check_keys(ours, theirs, "the exported folder")
-    other = [name for name in ours if not torch.equal(theirs[name].to(dtype), ours[name].detach().to("cpu", dtype))]
-    if other:
-        raise CheckpointError(f"the exported weights are others than ours: {', '.join(other)}", code="key_mismatch")
+    check_weights(named(model), named(again), dtype)
     if _settings(again) != _settings(model):
         raise CheckpointError(f"the exported settings are others than ours: {_settings(again)}", code="key_mismatch")
-    clip = one_second(model.encoder.sample_rate)
-    with torch.no_grad():
+    for clip in trial_clips(model.encoder.sample_rate):
         logits = []
         for one in (model, again):
             (heard,) = one.hear([clip])
@@ -172,13 +170,13 @@ def _compare(model: AudioLM, folder: Path, token: int, dtype: torch.dtype) -> No
             if prompt.ids != _published_prompt(again.tokenizer, token, n):
                 raise CheckpointError("the exported prompt is another than ours", code="key_mismatch")
             logits.append(one.prefill([prompt], [[heard]])[1])
-    check_logits(logits[0], logits[1], dtype)
+        check_logits(logits[0], logits[1], dtype)
 
 
 def _settings(model: AudioLM) -> tuple[Any, ...]:
     """What must be read back as it was written."""
     assert isinstance(model.encoder, WhisperEncoder) and isinstance(model.bridge, StackSwiGLU)
-    return replace(model.encoder.settings, dropout=0.0), model.bridge.settings(), model.clip_text
+    return replace(model.encoder.settings, dropout=0.0), model.bridge.settings(), model.clip_text, model.context
 
 
 def _published_prompt(tokenizer: Any, token: int, n: int) -> list[int]:

@@ -77,7 +77,7 @@ def conversation(
     Raises:
         RequestError: ``missing_parameter`` where the turn would be empty.
     """
-    if not all(isinstance(turn, Message) for turn in history):
+    if not isinstance(history, Sequence) or not all(isinstance(turn, Message) for turn in history):
         raise RequestError("history holds Message objects, such as Message('user', (clip, 'What is it?'))")
     content: tuple[Clip | str | Tags, ...] = (*clips, question) if question else tuple(clips)
     if not content:
@@ -118,7 +118,7 @@ def ask(
         RequestError: an argument is out of range, or there is neither clip nor question.
         AudioInputError: a clip cannot be read.
     """
-    sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
+    sampling = Sampling(max_tokens, temperature, top_p, stop, seed)
     return ask_batch(model, [_request(model, clips, question, history, sampling)], memory=memory)[0]
 
 
@@ -139,7 +139,7 @@ def stream(
 
     Bad arguments and unreadable clips raise at once, a prompt over the context when the first piece is asked for.
     """
-    sampling = Sampling(max_tokens, temperature, top_p, tuple(stop), seed)
+    sampling = Sampling(max_tokens, temperature, top_p, stop, seed)
     request = _request(model, clips, question, history, sampling)
     _check_memory(model, memory)
     return (deltas[0] for deltas in _run(model, [request], memory) if deltas[0].text or deltas[0].answer)

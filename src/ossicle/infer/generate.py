@@ -8,11 +8,12 @@ Source: Holtzman et al. 2020 for nucleus (top-p) sampling.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 
-from ossicle.errors import RequestError
+from ossicle.errors import CheckpointError, RequestError
 from ossicle.models.audio_lm import AudioLM, Heard, State
 from ossicle.prompt.chat import Prompt
 
@@ -39,10 +40,21 @@ class Sampling:
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
-    stop: tuple[str, ...] = ()
+    stop: Sequence[str] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, kind, wanted in (
+            ("max_tokens", Integral, "a whole number"),
+            ("temperature", Real, "a number"),
+            ("top_p", Real, "a number"),
+            ("seed", Integral, "a whole number"),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise RequestError(f"{name} is {getattr(self, name)!r}, wanted is {wanted}")
+        several = isinstance(self.stop, Sequence) and not isinstance(self.stop, str)  # else one is read as its letters
+        if not several or not all(isinstance(text, str) for text in self.stop):
+            raise RequestError(f"stop is {self.stop!r}, wanted are strings in a list, such as ['.']")
         if self.max_tokens < 1:
             raise RequestError(f"max_tokens is {self.max_tokens}, allowed is 1 or more")
         if not (math.isfinite(self.temperature) and 0 <= self.temperature <= 2):
@@ -132,9 +144,19 @@ def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator)
         logits: (V,) float on the CPU.
         sampling: temperature 0 takes the likeliest, the lowest id among equals.
         generator: the sequence's own.
+
+    Raises:
+        CheckpointError: logits that are no numbers.
     """
+    likeliest = int(logits.argmax())  # NaN counts as the largest
+    if not math.isfinite(logits[likeliest]):
+        raise CheckpointError(
+            "the model gives logits that are no finite numbers: its weights are damaged, or too large for the dtype "
+            "that it computes in",
+            code="bad_format",
+        )
     if sampling.temperature == 0:
-        return int(logits.argmax())
+        return likeliest
     chances, ids = torch.softmax(logits.double() / sampling.temperature, dim=-1).sort(descending=True, stable=True)
     before = chances.cumsum(0) - chances
     chances = torch.where(before < sampling.top_p, chances, 0.0)

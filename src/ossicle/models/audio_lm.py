@@ -1,10 +1,12 @@
 """AudioLM: an encoder, a bridge and a language model that reads audio tokens beside text (patterns 1 and 2).
 
 The only file that knows all three parts. Knows clips, prompts and tensors; does not know files, sampling or training.
-Any decoder-only LLM of `transformers` will do: all it gets is ``inputs_embeds`` and a cache of keys and values.
+Any decoder-only LLM of `transformers` will do whose forward takes ``inputs_embeds``, positions and a cache of keys
+and values.
 Source: Chu et al. 2023 (Qwen-Audio); Tsimpoukelli et al. 2021 for a frozen LLM that reads foreign vectors.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -25,6 +27,8 @@ from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
 from ossicle.tensors import AudioTokens, Features, Frames, side_by_side
 
 PATTERNS = ("frozen", "lora", "full")
+NEEDED = ("inputs_embeds", "past_key_values", "position_ids", "logits_to_keep")
+"""What an LLM's forward must take by name: one that swallows a cache unread forgets the prompt at its first step."""
 Window = tuple[Clip, Features | None]
 """A piece of a clip that the encoder can read at once, with its features where the encoder cut it itself."""
 
@@ -81,7 +85,7 @@ class Heard:
         n_frames: encoder frames that were computed.
         seconds_given: seconds of the clip.
         seconds_heard: seconds that the spans cover.
-        tail_s: seconds that the bridge dropped.
+        tail_s: seconds at the end that encoder and bridge dropped.
     """
 
     values: torch.Tensor
@@ -140,8 +144,9 @@ class AudioLM(nn.Module):
         clip_text: what its prompts write around each clip.
 
     Raises:
-        ConfigError: an unknown pattern, parts whose widths do not meet, a context that the LLM has no positions for,
-            a tokenizer with more tokens than the LLM has embeddings, the pattern "full" for an LLM in 4 bits.
+        ConfigError: an unknown pattern, an LLM whose forward lacks one of `NEEDED`, parts whose widths do not meet, a
+            context that the LLM has no positions for, a tokenizer with more tokens than the LLM has embeddings, the
+            pattern "full" for an LLM in 4 bits.
     """
 
     def __init__(
@@ -169,6 +174,7 @@ class AudioLM(nn.Module):
         table, limit = self.table.weight, getattr(self.llm.config, "max_position_embeddings", self.context)
         if self.pattern not in PATTERNS:
             raise ConfigError(f"the pattern {self.pattern!r} is not known: choose one of {', '.join(PATTERNS)}")
+        _check_forward(self.llm)
         if self.bridge.width_in != self.encoder.width:
             raise ConfigError(
                 f"the bridge reads frames of width {self.bridge.width_in}, the encoder gives {self.encoder.width}"
@@ -277,7 +283,8 @@ class AudioLM(nn.Module):
         heard = []
         for row, clip in enumerate(clips):
             n = int(tokens.lengths[row])
-            spans, tail_s = tokens.spans_s[row, :n], float(tokens.tail_s[row])
+            unframed_s = max(0.0, float(features.durations_s[row]) - float(frames.durations_s[row]))
+            spans, tail_s = tokens.spans_s[row, :n], float(tokens.tail_s[row]) + unframed_s
             seconds = float((spans[:, 1] - spans[:, 0]).sum())
             heard.append(
                 Heard(tokens.values[row, :n], spans, int(frames.lengths[row]), clip.duration_s, seconds, tail_s)
@@ -423,6 +430,22 @@ class AudioLM(nn.Module):
 def _left_padded(rows: Sequence[torch.Tensor]) -> torch.Tensor:
     """B of (L, E) -> (B, L, E)."""
     return pad_sequence(list(rows), batch_first=True, padding_side="left")
+
+
+def _check_forward(llm: Any) -> None:
+    """Refuse an LLM whose own forward does not name all that it will be given; PEFT's wrapper takes anything.
+
+    Raises:
+        ConfigError: with what it lacks.
+    """
+    own = type(llm.get_base_model() if hasattr(llm, "get_base_model") else llm)
+    known = inspect.signature(own.forward).parameters
+    lacking = [name for name in NEEDED if name not in known]
+    if lacking:
+        raise ConfigError(
+            f"the forward of {own.__name__} takes no {', '.join(lacking)}: choose an LLM that keeps keys and values of "
+            "what it read, such as Qwen, Llama, Mistral or Gemma"
+        )
 
 
 def _slot_places(prompts: Sequence[Prompt], n_tokens: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -181,6 +181,30 @@ def render_answer(tokenizer: Tokenizer, answer: str) -> list[int]:
     return [*_plain_ids(tokenizer, answer, _reserved_ids(tokenizer)), end_of_turn(tokenizer)]
 
 
+def template_of(tokenizer: Tokenizer) -> str:
+    """The chat template of a tokenizer: of several the one named "default", `CHATML` where it has none.
+
+    Raises:
+        RequestError: it has several, and none is the default.
+    """
+    named = tokenizer.chat_template
+    if isinstance(named, Mapping):
+        if "default" not in named:
+            raise RequestError(
+                f"the tokenizer has the chat templates {', '.join(sorted(named))} and none named default: set its "
+                "chat_template to one of them"
+            )
+        named = named["default"]
+    return str(named or CHATML)
+
+
+def clip_marks(tokenizer: Tokenizer) -> tuple[str, str]:
+    """The tokens that every prompt writes around a clip, where the tokenizer knows them, else nothing."""
+    known = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    begin, end = (mark if mark in known else "" for mark in (AUDIO_BEGIN, AUDIO_END))
+    return begin, end
+
+
 def control_words(tokenizer: Tokenizer, text: str) -> list[str]:
     """Names of the tokenizer's special tokens that a text spells, such as ``<|im_end|>``.
 
@@ -215,7 +239,7 @@ def _template_pieces(messages: Sequence[Message], tokenizer: Tokenizer, *, add_g
     try:
         text = tokenizer.apply_chat_template(
             turns,
-            chat_template=tokenizer.chat_template or CHATML,
+            chat_template=template_of(tokenizer),
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
             enable_thinking=False,
@@ -261,11 +285,20 @@ def _tag_ids(tokenizer: Tokenizer, tags: Tags, reserved: frozenset[int]) -> list
 
 
 def _encode(tokenizer: Tokenizer, text: str, *, plain: bool = False) -> tuple[list[int], list[tuple[int, int]]]:
-    """Ids of a text with the characters that each comes from; ``plain`` reads special tokens as ordinary text."""
+    """Ids of a text with the characters that each comes from; ``plain`` reads special tokens as ordinary text.
+
+    Raises:
+        RequestError: a tokenizer that does not tell where its tokens come from.
+    """
     if not text:
         return [], []
     with _LOCK:
         got = tokenizer(text, add_special_tokens=False, split_special_tokens=plain, return_offsets_mapping=True)
+    if "offset_mapping" not in got:
+        raise RequestError(
+            f"a {type(tokenizer).__name__} does not tell which characters a token comes from: a fast one is needed, "
+            "which `tokenizers` reads from tokenizer.json"
+        )
     return list(got["input_ids"]), list(got["offset_mapping"])
 
 

@@ -8,6 +8,7 @@ section 3.2, and the released tokenizer, which spells the first tag ``startoftra
 the read-me have other spellings.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ class Tags:
         source: one of `SOURCES` (an extension of ours), or None.
 
     Raises:
-        RequestError: a name that its slot does not know, or a question beside a task.
+        RequestError: a name that its slot does not know, a question beside a task, or one that is no plain text.
     """
 
     start: str
@@ -117,6 +118,8 @@ class Tags:
             raise RequestError("a tagged request names task, text_language and timestamps, or it is a question")
         if self.question is not None and (answered != (None, None, None) or self.instruction is not None):
             raise RequestError("a question takes the place of task, text_language, timestamps and instruction")
+        if not isinstance(self.question, str | None):
+            raise RequestError(f"the question is text, got {self.question!r}")
         if self.question is not None and _TAG.search(self.question):
             raise RequestError(f"the question holds a tag: {self.question!r}")
 
@@ -131,6 +134,8 @@ SLOTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("source", SOURCES),
 )
 """The slots in their order, and the tags that each knows."""
+REQUIRED = ("start", "audio_language", "task", "text_language", "timestamps")
+"""Slots that every request fills which is no question."""
 
 
 def pieces(tags: Tags) -> list[tuple[bool, str]]:
@@ -173,6 +178,7 @@ def parse(text: str) -> tuple[Tags, str]:
             if not places and not found:
                 raise RequestError(f"{match[0]} is not a tag that a request can begin with")
             if not places:
+                _refuse_inside(match[0], found)
                 break  # a time or another tag of the output
             raise RequestError(f"{match[0]} comes too late: the slot {places[-1]} is already behind")
         slot = later[0] + 1
@@ -189,13 +195,20 @@ def _begun(found: dict[str, str]) -> None:
         raise RequestError(f"the request has no {' and no '.join(lacking)}")
 
 
+def _refuse_inside(tag: str, found: dict[str, str]) -> None:
+    """Refuse a tag that no slot knows where a request still lacks some."""
+    lacking = [name for name in REQUIRED if name not in found]
+    if lacking:
+        raise RequestError(f"{tag} is not a tag that a request knows, and its {lacking[0]} is still to come")
+
+
 def time_tag(seconds: float) -> str:
     """The token of a time.
 
     Raises:
-        RequestError: below 0 or above 30 s.
+        RequestError: below 0, above 30 s, or no number.
     """
-    hundredths = round(seconds * 100)
+    hundredths = round(seconds * 100) if math.isfinite(seconds) else -1
     if not 0 <= hundredths <= LAST_CENTISECOND:
         raise RequestError(f"a time is from 0.00 to 30.00 s (got {seconds:g})")
     return written(f"{hundredths / 100:.2f}")
@@ -216,6 +229,7 @@ def render_words(words: Sequence[Timed]) -> str:
     Raises:
         RequestError: a word that is empty or holds a tag, times that overlap, run backwards or leave 0 to 30 s.
     """
+    times = [(time_tag(word.start_s), time_tag(word.end_s)) for word in words]  # before any is compared
     out = []
     for word in words:
         if not word.word or _TAG.search(word.word):
@@ -226,8 +240,7 @@ def render_words(words: Sequence[Timed]) -> str:
         if round(after.start_s * 100) < round(before.end_s * 100):
             raise RequestError(f"{after.word!r} starts before {before.word!r} ends")
     last = None
-    for word in words:
-        start, end = time_tag(word.start_s), time_tag(word.end_s)
+    for word, (start, end) in zip(words, times, strict=True):
         if last is None:
             out.append(start)
         elif start != last:

@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ossicle.errors import CheckpointError, StorageError
+from ossicle.hub.whole import FULL, fault_number
 
 STATE = "state.json"
 NAME = re.compile(r"\d{8}")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, *, keep: int = 2) -> P
             shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        number = _errno(error)
+        number = fault_number(error) or errno.EIO
         code, fault = "no_space" if number in FULL else "not_writable", os.strerror(number)
         raise StorageError(f"the checkpoint of step {step} cannot be written: {fault}", code=code) from error
     return target
@@ -145,14 +145,6 @@ def digest(path: Path) -> str:
 
 def _digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _errno(error: Exception) -> int:
-    """The system's number of a fault; safetensors tells it in words only."""
-    if isinstance(error, OSError):
-        return error.errno or errno.EIO
-    told = re.search(r"os error (\d+)", str(error))
-    return int(told[1]) if told else errno.EIO
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -394,7 +394,9 @@ class Run:
             "log": readings(self.out / "log.jsonl"),
         }
         llm = llm_reference(self.recipe.parts)
-        save_model(self.model, folder, origin=origin, dtype="float16", llm=llm, overwrite=True)
+        trained = {part for stage in self.recipe.stages[: self.place.stage] for part in stage.trains}
+        still = {"encoder", "bridge", *(() if "lora" in trained else ("llm",))} - trained
+        save_model(self.model, folder, origin=origin, dtype="float16", exact=still, llm=llm, overwrite=True)
         return folder
 
 

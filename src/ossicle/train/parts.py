@@ -5,7 +5,6 @@ learns one way of copying for all words, and spells those that it never saw. Eve
 any text can be read and written.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +16,8 @@ from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import BridgeError, ConfigError, EncoderError
 from ossicle.evaluate.contracts import check_bridge, check_encoder
-from ossicle.hub.description import Reference, digest
-from ossicle.hub.folder import load
+from ossicle.hub.description import Reference
+from ossicle.hub.folder import load, refer
 from ossicle.hub.own import build_own
 from ossicle.hub.parts import AnyBridge, build_bridge
 from ossicle.hub.published import published_encoder, published_llm
@@ -243,11 +242,7 @@ def llm_reference(parts: Parts) -> Reference | None:
     """Where the weights of an LLM lie that a model's folder cannot hold, because it is held in few bits."""
     if parts.llm_bits is None or parts.llm_from is None:
         return None
-    folder = Path(parts.llm_from)
-    if not folder.is_dir():
-        return Reference(parts.llm_from)
-    whole = folder / "model.safetensors"
-    return Reference(str(folder.resolve()), sha256=digest(whole) if whole.is_file() else None)
+    return refer(parts.llm_from)
 
 
 def _changed(model: AudioLM, parts: Parts, name: str) -> AudioLM:
