@@ -7,6 +7,7 @@ import pytest
 import torch
 from models.tiny import tiny_model
 
+from ossicle.bridge.cif import Cif
 from ossicle.infer.describe import CORE, EXTRAS, calibration, describe, environment, physical_cores
 
 
@@ -30,6 +31,12 @@ def test_a_model_is_told_by_its_parts():
     assert (found["llm"]["width"], found["llm"]["vocabulary"]) == (32, 320)
     parts = sum(found[part]["parameters"] for part in ("encoder", "bridge", "llm"))
     assert found["parameters"] == parts == sum(one.numel() for one in model.parameters())
+
+
+def test_of_a_variable_rate_the_expected_is_told():
+    found = describe(tiny_model(bridge=Cif(32, 32, k=4).eval()))
+    assert (found["bridge"]["kind"], found["bridge"]["fixed_rate"]) == ("Cif", False)
+    assert found["bridge"]["tokens_per_s"] == 12.5
 
 
 def test_calibration_sets_tokens_beside_embeddings_and_sees_a_change():

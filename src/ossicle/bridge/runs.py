@@ -35,7 +35,9 @@ class Runs:
         return rate_hz / self.k
 
 
-def check_runs(name: str, *, widths: Sequence[int], k: int, tail: str, tails: Sequence[str]) -> None:
+def check_runs(
+    name: str, *, widths: Sequence[int], k: int, tail: str = "pool", tails: Sequence[str] = ("pool",)
+) -> None:
     """Refuse a run length, a tail or a width that no bridge can have.
 
     Raises:

@@ -5,11 +5,15 @@ Knows every class that a model folder may name; does not know files.
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
+from ossicle.bridge.cif import Cif
+from ossicle.bridge.ctc import Ctc
 from ossicle.bridge.gated import StackSwiGLU
+from ossicle.bridge.matryoshka import Matryoshka
+from ossicle.bridge.merging import Merging
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
@@ -19,7 +23,8 @@ from ossicle.errors import ConfigError
 from ossicle.hub.own import OWN, Own
 
 ENCODERS = ("whisper", "wav2vec2", "w2v_bert")
-BRIDGES = ("mean_pool", "stack_mlp", "stack_swiglu")
+BRIDGES = ("mean_pool", "stack_mlp", "stack_swiglu", "ctc", "cif", "merging", "matryoshka")
+OurBridge = MeanPool | StackMLP | StackSwiGLU | Ctc | Cif | Merging | Matryoshka
 
 
 def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
@@ -41,7 +46,7 @@ def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2
     raise ConfigError(f"the encoder {kind!r} is not known: choose one of {', '.join(ENCODERS)}")
 
 
-def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP | StackSwiGLU:
+def build_bridge(kind: str, config: Mapping[str, Any]) -> OurBridge:
     """A bridge with random weights.
 
     Raises:
@@ -55,6 +60,14 @@ def build_bridge(kind: str, config: Mapping[str, Any]) -> MeanPool | StackMLP | 
                 return StackMLP(**config)
             case "stack_swiglu":
                 return StackSwiGLU(**config)
+            case "ctc":
+                return Ctc(**config)
+            case "cif":
+                return Cif(**config)
+            case "merging":
+                return Merging(**config)
+            case "matryoshka":
+                return Matryoshka(**config)
     except TypeError as error:
         raise ConfigError(f"a bridge of kind {kind!r} cannot be built from {sorted(config)}") from error
     raise ConfigError(f"the bridge {kind!r} is not known: choose one of {', '.join(BRIDGES)}")
@@ -69,7 +82,7 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
     own = getattr(part, "ossicle_own", None)
     if isinstance(own, Own):
         return OWN, asdict(own)
-    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, MeanPool, StackMLP, StackSwiGLU)
+    ours = type(part) in (WhisperEncoder, Wav2Vec2Encoder, W2vBertEncoder, *get_args(OurBridge))
     match part:  # what is derived from one of ours may compute something else
         case WhisperEncoder() if ours:
             return "whisper", asdict(part.settings)
@@ -77,7 +90,7 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
             return "wav2vec2", part.settings()
         case W2vBertEncoder() if ours:
             return "w2v_bert", part.settings()
-        case MeanPool() | StackMLP() | StackSwiGLU() if ours:
+        case MeanPool() | StackMLP() | StackSwiGLU() | Ctc() | Cif() | Merging() | Matryoshka() if ours:
             return part.kind, part.settings()
     raise ConfigError(
         f"a {type(part).__name__} cannot be saved: files know the encoders {', '.join(ENCODERS)}, the bridges "

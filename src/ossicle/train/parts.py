@@ -12,9 +12,6 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from ossicle.bridge.gated import StackSwiGLU
-from ossicle.bridge.pooling import MeanPool
-from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import BridgeError, ConfigError, EncoderError
@@ -22,12 +19,13 @@ from ossicle.evaluate.contracts import check_bridge, check_encoder
 from ossicle.hub.description import Reference, digest
 from ossicle.hub.folder import load
 from ossicle.hub.own import build_own
-from ossicle.hub.parts import build_bridge
+from ossicle.hub.parts import OurBridge, build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.recipe import BridgePart, LlmPart, Parts, Stage
 from ossicle.world.tagging import tokens_of
 from ossicle.world.tasks import TASKS
+from ossicle.world.telling import LETTERS as SAID
 
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 SPECIALS = ("<|endoftext|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", *ROLES)
@@ -100,7 +98,7 @@ def new_encoder(settings: WhisperSettings | W2vBertSizes) -> WhisperEncoder | W2
     return encoder
 
 
-def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | StackMLP | StackSwiGLU:
+def new_bridge(part: BridgePart, width_in: int, width_out: int) -> OurBridge:
     """A bridge of a recipe with random weights."""
     settings: dict[str, Any] = {
         "width_in": width_in,
@@ -113,8 +111,13 @@ def new_bridge(part: BridgePart, width_in: int, width_out: int) -> MeanPool | St
             settings |= {"tail": part.tail, "norm_in": part.norm_in}
         case "stack_mlp":
             settings |= {"tail": "duplicate" if part.tail == "pool" else part.tail, "hidden": part.hidden}
-        case "stack_swiglu":
+        case "stack_swiglu" | "matryoshka":
             settings |= {"hidden": part.hidden}
+        case "ctc":
+            settings |= {"letters": len(SAID), "mode": part.mode, "keep_blanks": part.keep_blanks}
+            settings |= {"own_weight": part.own_weight}
+        case "cif":
+            settings |= {"own_weight": part.own_weight}
     return build_bridge(part.kind, settings)
 
 

@@ -27,6 +27,11 @@ FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
 """Names under which pydantic tells the forms of ``parts.encoder`` apart, by their kind."""
 
 
+READS = {"ctc": ("mode", "keep_blanks", "own_weight"), "cif": ("own_weight",), "merging": (), "matryoshka": ("hidden",)}
+"""What bridges with more than a run's settings read beside k and output_norm."""
+READ_BY_SOME = ("mode", "keep_blanks", "own_weight")
+
+
 def _form(said: Any) -> str | None:
     return FORMS.get(said.get("kind") if isinstance(said, dict) else getattr(said, "kind", None))
 
@@ -43,14 +48,21 @@ NewEncoder = Annotated[
 
 @dataclass(frozen=True)
 class BridgePart:
-    """Which bridge, and how many frames it makes one token of."""
+    """Which bridge, and how many frames it makes one token of.
 
-    kind: Literal["mean_pool", "stack_mlp", "stack_swiglu"] = "mean_pool"
+    ``ctc`` has the frames per token only to be expected, and finds tokens by its ``mode``; ``matryoshka`` serves other
+    rates too. ``own_weight`` is that of what ``ctc`` and ``cif`` learn beside the answers.
+    """
+
+    kind: Literal["mean_pool", "stack_mlp", "stack_swiglu", "ctc", "cif", "merging", "matryoshka"] = "mean_pool"
     k: int = 2
     tail: Literal["pool", "duplicate", "drop"] = "pool"
     hidden: int = 512
     norm_in: bool = True
     output_norm: Literal["none", "rms"] = "none"
+    mode: Literal["runs", "drop"] = "runs"
+    keep_blanks: bool = False
+    own_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -227,6 +239,9 @@ def _said(parts: Parts) -> dict[str, Any]:
     for key in ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config"):
         if said[key] is None:
             del said[key]
+    for key in ("mode", "keep_blanks", "own_weight"):
+        if said["bridge"] is not None and said["bridge"].get(key) == getattr(BridgePart, key):
+            del said["bridge"][key]
     for key in ("window", "chunks"):
         if said["encoder"] is not None and said["encoder"].get(key) is False:
             del said["encoder"][key]
@@ -391,6 +406,20 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
             bridge.kind != "stack_swiglu" or (bridge.tail == "pool" and bridge.hidden % 2 == 0),
             f"parts.bridge: stack_swiglu fills its tail with zeros, so names none, and halves hidden, which is even "
             f"(got {bridge.tail!r} and {bridge.hidden})",
+        )
+        yield from _read_demands(bridge)
+
+
+def _read_demands(bridge: BridgePart) -> Iterator[tuple[bool, str]]:
+    """What a bridge does not read must not be said, else somebody would think that it counts."""
+    kind, read = bridge.kind, READS.get(bridge.kind)
+    for one in fields(BridgePart):
+        if one.name in ("kind", "k", "output_norm") or (read is None and one.name not in READ_BY_SOME):
+            continue
+        value = getattr(bridge, one.name)
+        yield (
+            value == one.default or (read is not None and one.name in read),
+            f"parts.bridge: {kind} does not read {one.name} (got {value!r})",
         )
 
 
