@@ -70,10 +70,8 @@ def test_dropping_keeps_each_frame_that_is_no_sure_blank() -> None:
 
 
 def test_theta_is_the_likeliest_blank_that_is_kept() -> None:
-    frames = heard("-")
-    blank = float(reader().log_probs(frames)[0, 0, 0].exp())
-    assert blank > 0.9
-    for theta, kept in ((blank - 1e-3, 1), (blank + 1e-3, 2)):
+    blank = reader().log_probs(heard("-"))[0, 0, 0].exp().item()
+    for theta, kept in ((blank - 1e-4, 1), (blank + 1e-4, 2)):
         assert reader(mode="drop", theta=theta)(heard("-a")).lengths.tolist() == [kept]
 
 
@@ -86,7 +84,7 @@ def test_a_clip_of_blanks_gives_its_mean(arguments: dict[str, object]) -> None:
     assert tokens.spans_s[1, 0].tolist() == [0.0, 0.08]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(clips=st.lists(st.text("-abc", min_size=1, max_size=20), min_size=1, max_size=4), drop=st.booleans())
 def test_counts_follow_what_is_read(clips: list[str], drop: bool) -> None:
     bridge = reader(mode="drop", theta=0.5) if drop else reader()
@@ -133,7 +131,8 @@ def test_letters_that_nobody_knows_or_that_do_not_fit_teach_nothing() -> None:
     assert bridge.own_loss(frames, None).tolist() == 0
     assert bridge.own_loss(frames, Letters(torch.tensor([1, 2, 1]), torch.tensor([3]))).tolist() == 0
     silent = Letters(torch.zeros(0, dtype=torch.int64), torch.tensor([0]))
-    assert float(bridge.own_loss(frames, silent)) == pytest.approx(-float(bridge.log_probs(frames)[0, :, 0].mean()))
+    blanks = -bridge.log_probs(frames)[0, :, 0].mean()
+    torch.testing.assert_close(bridge.own_loss(frames, silent), blanks)
     assert torch.isfinite(bridge.own_loss(random_frames([0, 2]), Letters(torch.tensor([1]), torch.tensor([0, 1]))))
     assert isinstance(bridge, OwnLesson)
 

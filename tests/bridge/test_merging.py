@@ -15,29 +15,24 @@ from .support import random_frames, row_of
 
 
 def one_at_a_time(values: torch.Tensor, n: int) -> list[int]:
-    """Where segments begin, if always the cheapest pair of neighbours is merged, and no boundary becomes cheaper."""
-    means, sizes = list(functional.normalize(values, dim=-1)), [1.0] * len(values)
-    starts = list(range(len(values)))
+    """Where segments begin, if always the two neighbours are merged whose frames are nearest to their joint mean."""
+    units = functional.normalize(values, dim=-1).double().numpy()
+    starts = list(range(len(units)))
 
-    def cost(i: int) -> int:
-        ward = (means[i + 1] - means[i]).square().sum() * (sizes[i] * sizes[i + 1] / (sizes[i] + sizes[i + 1]))
-        return int((ward * GRID).round())
+    def key(i: int) -> tuple[int, int]:
+        both = units[starts[i] : starts[i + 2] if i + 2 < len(starts) else None]
+        return round(float(((both - both.mean(0)) ** 2).sum()) * GRID), starts[i + 1] * SPREAD % PLACES
 
-    dear = [cost(i) for i in range(len(starts) - 1)]
+    keys = [key(i) for i in range(len(starts) - 1)]
     while len(starts) > n:
-        i = min(range(len(dear)), key=lambda i: (dear[i], starts[i + 1] * SPREAD % PLACES))
-        share = torch.tensor(sizes[i + 1] / (sizes[i] + sizes[i + 1]))
-        means[i] = torch.lerp(means[i], means[i + 1], share)
-        sizes[i] += sizes[i + 1]
-        del means[i + 1], sizes[i + 1], starts[i + 1], dear[i]
-        for j in (i - 1, i):
-            if 0 <= j < len(dear):
-                dear[j] = max(dear[j], cost(j))
+        i = keys.index(min(keys))
+        del starts[i + 1], keys[i]
+        keys[max(i - 1, 0) : i + 1] = [key(j) for j in range(max(i - 1, 0), min(i + 1, len(keys)))]
     return starts
 
 
 def slow_frames(n: int, seed: int, steps: int) -> torch.Tensor:
-    """(n, 3) frames as an encoder gives them: alike for a while, then others; few different ones where steps is small."""
+    """(n, 3) frames as an encoder gives them: alike for a while, then others, in so many steps."""
     generator = torch.Generator().manual_seed(seed)
     kinds = torch.randn(steps, 3, generator=generator)
     where = torch.randint(0, steps, (n,), generator=generator).sort().values

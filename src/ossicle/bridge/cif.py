@@ -94,7 +94,7 @@ class Cif(nn.Module):
             )
         self.width_in, self.width_out, self.k, self.own_weight = width_in, width_out, k, own_weight
         self.norm_frames = nn.LayerNorm(width_in)
-        self.near = nn.Conv1d(width_in, width_in, 3, padding=1, groups=width_in)
+        self.near = nn.Conv1d(width_in, width_in, 3, groups=width_in)
         self.weight = nn.Linear(width_in, 1)
         self.norm_in = nn.LayerNorm(width_in)
         self.output = Output(width_in, width_out, norm=output_norm)
@@ -125,7 +125,8 @@ class Cif(nn.Module):
         """The weight of each frame: (B, T, D) -> (B, T) float64 from 0 to 1, zero in the padding."""
         valid = length_mask(frames.lengths, frames.values.shape[1]).to(frames.values.device)
         values = self.norm_frames(frames.values.masked_fill(~valid[..., None], 0)).masked_fill(~valid[..., None], 0)
-        near = self.near(values.transpose(1, 2)).transpose(1, 2)  # (B, T, D) -> (B, D, T) and back
+        around = functional.pad(values, (0, 0, 1, 2))  # a place too many, so that no frames at all can be read too
+        near = self.near(around.transpose(1, 2)).transpose(1, 2)[:, :-1]  # (B, T + 3, D) -> (B, T, D)
         found: torch.Tensor = self.weight((values + near).relu()).squeeze(-1)  # (B, T)
         return (LEAST + (1 - LEAST) * found.double().sigmoid()).masked_fill(~valid, 0)
 

@@ -1,11 +1,11 @@
 """Merging: the most similar neighbours become one, again and again, until as many are left as were asked for.
 
-Knows frames and how alike they are; learns nothing of where to merge. Frames are compared by their direction. Joining
-two neighbours costs what the sum of squares inside grows by, which for two frames is one minus their cosine; a boundary
-never becomes cheaper than it was. So the order of merging does not depend on what happens elsewhere: every boundary
-that is cheaper than both its neighbours falls in the same round, and the outcome is that of one merge at a time.
-Source: A-ToMe (arXiv 2306.16009) for merging adjacent frames by cosine; Ward 1963 for the cost; Grimm 1987 for it
-among neighbours. One merge at a time, the boundary that stays dear and its proof are the project's own.
+Knows frames and how alike they are; learns nothing of where to merge. Frames are compared by their direction. A merge
+costs what one mean for both would lose, the sum of squares inside, which for two frames is one minus their cosine. It
+only grows as segments grow. So a boundary that is cheaper than both its neighbours falls before them, whatever happens
+elsewhere: all such boundaries fall in one round, and the outcome is still that of one merge at a time.
+Source: A-ToMe (arXiv 2306.16009) for merging adjacent frames by cosine; Ward 1963 for sums of squares. The whole sum in
+place of what a merge adds to it, which among neighbours does not always grow (Grimm 1987), is the project's own.
 """
 
 from typing import Any, ClassVar
@@ -24,13 +24,14 @@ GRID = 4096
 PLACES = 2**24
 SPREAD = 10_368_889
 """Odd, the golden section of ``PLACES``: places times it are all different, and those of the largest lie evenly."""
-NEVER = torch.iinfo(torch.int64).max
+NEVER = 2**62
+"""Above every cost, and a number that floats hold exactly: paddings are handed over as floats."""
 
 
-def _costs(means: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
-    """What joining each pair of neighbours costs: (M, D), (M,) -> (M - 1,) int64."""
+def _lost(means: torch.Tensor, sizes: torch.Tensor, lost: torch.Tensor) -> torch.Tensor:
+    """The sum of squares about the joint mean of each pair of neighbours: (M, D), (M,), (M,) -> (M - 1,)."""
     apart = (means[1:] - means[:-1]).square_().sum(dim=1)
-    return (apart * (sizes[1:] * sizes[:-1] / (sizes[1:] + sizes[:-1])) * GRID).round().long()
+    return lost[1:] + lost[:-1] + apart * (sizes[1:] * sizes[:-1] / (sizes[1:] + sizes[:-1]))
 
 
 def fall(units: torch.Tensor, walls: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -44,11 +45,12 @@ def fall(units: torch.Tensor, walls: torch.Tensor, places: torch.Tensor) -> torc
     Returns:
         (M - 1,) int64, no two of a clip alike; the smallest fall first. `NEVER` for walls.
     """
-    means, sizes = units.clone(), torch.ones(len(units), device=units.device)
+    means, sizes, lost = units.clone(), units.new_ones(len(units)), units.new_zeros(len(units))
     order = places * SPREAD % PLACES
-    dear = (_costs(means, sizes) * PLACES + order).masked_fill(walls, NEVER)
-    fell, here = torch.full_like(dear, NEVER), torch.arange(len(dear), device=dear.device)
+    fell, here = torch.full_like(order, NEVER), torch.arange(len(order), device=units.device)
     while True:
+        both = _lost(means, sizes, lost)
+        dear = ((both * GRID).round().long() * PLACES + order[here]).masked_fill(walls[here], NEVER)
         around = functional.pad(dear, (1, 1), value=NEVER)
         low = (dear < around[:-2]) & (dear < around[2:])
         at = low.nonzero().squeeze(1)  # never two neighbours
@@ -58,11 +60,10 @@ def fall(units: torch.Tensor, walls: torch.Tensor, places: torch.Tensor) -> torc
         share = (sizes[at + 1] / (sizes[at] + sizes[at + 1]))[:, None]
         means[at] = torch.lerp(means[at], means[at + 1], share)
         sizes[at] += sizes[at + 1]
+        lost[at] = both[at]
         stay = torch.ones(len(sizes), dtype=torch.bool, device=low.device)
         stay[at + 1] = False
-        means, sizes, here, dear = means[stay], sizes[stay], here[~low], dear[~low]
-        now = (_costs(means, sizes) * PLACES + order[here]).masked_fill(dear == NEVER, NEVER)
-        dear = torch.maximum(dear, now)
+        means, sizes, lost, here = means[stay], sizes[stay], lost[stay], here[~low]
 
 
 @torch.no_grad()
