@@ -11,8 +11,12 @@ import torch
 from models.tiny import ENCODER
 
 from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.cif import Cif
 from ossicle.bridge.conv import ConvMLP
+from ossicle.bridge.ctc import Ctc
 from ossicle.bridge.gated import StackSwiGLU
+from ossicle.bridge.matryoshka import Matryoshka
+from ossicle.bridge.merging import Merging
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
@@ -46,6 +50,12 @@ BRIDGES: dict[str, Callable[[], Any]] = {
     "QFormer": lambda: QFormer(16, 8, queries=4, hidden=16, layers=3, heads=2),
     "WindowQFormer": lambda: WindowQFormer(16, 8, k=4, queries=2, hidden=16, heads=2),
     "WindowQFormer zero": lambda: WindowQFormer(16, 8, k=4, queries=2, hidden=16, heads=2, tail="zero"),
+    "Ctc": lambda: Ctc(16, 8, letters=28),
+    "Ctc with blanks": lambda: Ctc(16, 8, letters=2, keep_blanks=True),
+    "Ctc drop": lambda: Ctc(16, 8, letters=2, mode="drop", theta=0.99),
+    "Cif": lambda: Cif(16, 8, k=3),
+    "Merging": lambda: Merging(16, 8, k=3),
+    "Matryoshka": lambda: Matryoshka(16, 8, k=3, hidden=8),
     "Loudest of one's own": lambda: build_own(
         f"{OWN / 'own_bridge.py'}:Loudest", {"width_in": 16, "width_out": 8, "k": 3}
     ),
@@ -213,9 +223,37 @@ class Levels(MeanPool):
         return replace(tokens, lengths=torch.full_like(tokens.lengths, n), **shape)
 
 
+class Many(MeanPool):
+    """Its own loss is one a clip."""
+
+    own_weight = 1.0
+
+    def own_loss(self, frames: Any, letters: Any) -> torch.Tensor:
+        return torch.zeros(len(letters.n))
+
+
+Hopeless = type("Hopeless", (Many,), {"own_loss": lambda self, frames, letters: torch.tensor(float("inf"))})
+
+
+class Idle(MeanPool):
+    """Has a weight of which nothing learns, its own loss neither."""
+
+    own_weight = 1.0
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.more = torch.nn.Linear(1, 1, bias=False)
+
+    def own_loss(self, frames: Any, letters: Any) -> torch.Tensor:
+        return torch.zeros(())
+
+
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
+        (Many, r"gradient: own_loss gives \[0\.0, 0\.0, 0\.0\], wanted one finite number"),
+        (Hopeless, r"gradient: own_loss gives inf, wanted one finite number"),
+        (Idle, r"gradient: 1 of 5 weights get no finite gradient"),
         (Silent, r"length: \d+ frames give no token"),
         (Wide, r"length: values have the shape .*16\), wanted .*8\) \(B, N, width_out\)"),
         (Spanless, r"length: spans_s has the shape .*1\), wanted .*2\) \(B, N, 2\)"),

@@ -6,9 +6,13 @@ import re
 import numpy as np
 import pytest
 import soundfile
+import torch
 from models.tiny import noise, tiny_model
 
 from ossicle.audio.clip import Clip
+from ossicle.bridge.cif import Cif
+from ossicle.bridge.ctc import Ctc
+from ossicle.bridge.matryoshka import Matryoshka
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer
 from ossicle.encoders.w2v_bert import W2vBertEncoder
@@ -136,6 +140,32 @@ def test_audio_that_cannot_fit_is_refused_before_it_is_heard(model):
     deaf.__class__ = Deaf
     with pytest.raises(ContextError, match=r"\(500 of them audio, 20.0 s at 25 per second, .*but tiny reads 400"):
         ask(deaf, noise(20.0), max_tokens=10)
+
+
+@pytest.mark.parametrize(
+    ("bridge", "least", "most"),  # of 10 windows or a few more, cut where it is quiet
+    [
+        (Ctc(32, 32, letters=5, k=2), 10, 15),
+        (Cif(32, 32, k=25), 20, 80),
+        (Matryoshka(32, 32, k=2, hidden=8).at(25), 40, 55),
+    ],
+    ids=["ctc", "cif", "matryoshka"],
+)
+def test_what_could_have_been_too_much_is_heard_and_counted(bridge, least, most):
+    """1000 frames may give more tokens than the context of 400 holds; what counts is how many they give."""
+    model, clip, data = tiny_model(bridge=bridge.eval()), noise(20.0), io.BytesIO()
+    assert bridge.max_tokens(1000) > model.context
+    soundfile.write(data, clip.samples, clip.rate, format="WAV")
+    for sound in (clip, data.getvalue()):
+        assert least <= ask(model, sound, max_tokens=1).ledger.audio_tokens <= most
+
+
+def test_a_variable_rate_that_is_too_high_is_refused_after_it_was_heard():
+    bridge = Cif(32, 32, k=2).eval()
+    with torch.no_grad():
+        bridge.weight.bias.fill_(9)  # every frame is a token
+    with pytest.raises(ContextError, match=r"\(10\d\d of them audio, 20.0 s at 50.* per second, .*but tiny reads 400"):
+        ask(tiny_model(bridge=bridge), noise(20.0), max_tokens=10)
 
 
 def test_any_rate_is_heard_for_as_long_as_it_is(model):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from models.tiny import tiny_model
 
+from ossicle.bridge.cif import Cif
 from ossicle.bridge.qformer import QFormer
 from ossicle.infer.describe import CORE, EXTRAS, calibration, describe, environment, physical_cores
 
@@ -38,6 +39,12 @@ def test_a_bridge_that_reads_the_whole_clip_is_told_by_its_rate_at_30_s():
     found = describe(tiny_model(bridge=bridge))["bridge"]
     assert (found["kind"], found["fixed_rate"], found["tokens_per_s"]) == ("QFormer", True, 0.1)
     assert found["parameters"] == sum(one.numel() for one in bridge.parameters())
+
+
+def test_of_a_variable_rate_the_expected_is_told():
+    found = describe(tiny_model(bridge=Cif(32, 32, k=4).eval()))
+    assert (found["bridge"]["kind"], found["bridge"]["fixed_rate"]) == ("Cif", False)
+    assert found["bridge"]["tokens_per_s"] == 12.5
 
 
 def test_calibration_sets_tokens_beside_embeddings_and_sees_a_change():

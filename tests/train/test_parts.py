@@ -13,8 +13,12 @@ from prompt.vocabularies import byte_level
 
 from ossicle.audio.clip import Clip
 from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.cif import Cif
 from ossicle.bridge.conv import ConvMLP
+from ossicle.bridge.ctc import Ctc
 from ossicle.bridge.gated import StackSwiGLU
+from ossicle.bridge.matryoshka import Matryoshka
+from ossicle.bridge.merging import Merging
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
@@ -29,6 +33,7 @@ from ossicle.train.parts import LETTERS, SPECIALS, add_tags, build, letter_token
 from ossicle.train.recipe import BridgePart, Data, FormPart, Parts
 from ossicle.train.sources import World
 from ossicle.world.tagging import tokens_of
+from ossicle.world.telling import LETTERS as SAID
 
 from .support import tiny_model, tiny_recipe
 
@@ -122,6 +127,16 @@ def test_each_kind_of_bridge_gets_its_settings() -> None:
     assert new_bridge(BridgePart("window_qformer", hidden=16, tail="zero"), 8, 4).tail == "zero"
     slam = new_bridge(FormPart("slam"), 8, 4)
     assert isinstance(slam, StackMLP) and (slam.k, slam.hidden, slam.tail) == (5, 2048, "drop")
+    ctc = new_bridge(BridgePart("ctc", k=4, keep_blanks=True, own_weight=0.5), 8, 4)
+    assert isinstance(ctc, Ctc) and (ctc.mode, ctc.keep_blanks, ctc.own_weight) == ("runs", True, 0.5)
+    assert (ctc.k, ctc.letters, ctc.output_norm) == (4, len(SAID), "none")
+    assert new_bridge(BridgePart("ctc", mode="drop"), 8, 4).settings()["mode"] == "drop"
+    cif = new_bridge(BridgePart("cif", k=8, own_weight=2.0), 8, 4)
+    assert isinstance(cif, Cif) and (cif.k, cif.own_weight) == (8, 2.0)
+    merging = new_bridge(BridgePart("merging", k=8, output_norm="rms"), 8, 4)
+    assert isinstance(merging, Merging) and (merging.k, merging.output_norm) == (8, "rms")
+    any_rate = new_bridge(BridgePart("matryoshka", k=16, hidden=12), 8, 4)
+    assert isinstance(any_rate, Matryoshka) and (any_rate.k, any_rate.hidden) == (16, 12)
     with pytest.raises(BridgeError, match="duplicate"):
         new_bridge(BridgePart("mean_pool", tail="duplicate"), 8, 4)
 

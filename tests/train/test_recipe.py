@@ -211,6 +211,14 @@ def test_what_is_no_recipe_is_refused(tmp_path: Path) -> None:
         ("parts.bridge={form: granit}", "parts.bridge.form: Input should be 'qwen_audio', .*got 'granit'"),
         ("parts.bridge={form: granite, k: 15}", "unknown key parts.bridge.k"),
         ("parts.bridge=granite", "parts.bridge: .*got 'granite'"),
+        ("parts.bridge={kind: ctc, tail: drop}", r"parts.bridge: ctc does not read tail \(got 'drop'\)"),
+        ("parts.bridge={kind: cif, mode: drop}", r"parts.bridge: cif does not read mode \(got 'drop'\)"),
+        ("parts.bridge={kind: merging, hidden: 8}", r"parts.bridge: merging does not read hidden \(got 8\)"),
+        ("parts.bridge={kind: merging, own_weight: 2}", r"parts.bridge: merging does not read own_weight \(got 2.0\)"),
+        ("parts.bridge={kind: matryoshka, norm_in: false}", r"matryoshka does not read norm_in \(got False\)"),
+        ("parts.bridge.keep_blanks=true", r"parts.bridge: mean_pool does not read keep_blanks \(got True\)"),
+        ("parts.bridge={kind: q_former}", "parts.bridge.kind: Input should be 'mean_pool'"),
+        ("parts.bridge.theta=0.5", "unknown key parts.bridge.theta"),
         ("hear.trains=[llm]", r"hear: the objective hear trains \[encoder\] \(got \[llm\]\)"),
         ("tell.trains=[encoder]", r"tell: the objective tell trains \[llm\]"),
         ("hear.prompts=tags", "hear: prompts: tags ask the tasks of the world, in a stage that tells or answers"),
@@ -266,6 +274,9 @@ def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     for option in ("window", "chunks"):
         assert _said(replace(plain, encoder=WhisperSettings(**{option: True})))["encoder"][option]
     assert _said(replace(plain, context=99)) != said
+    assert set(said["bridge"]) == {"kind", "k", "tail", "hidden", "norm_in", "output_norm"}
+    for option in ({"mode": "drop"}, {"keep_blanks": True}, {"own_weight": 0.5}):
+        assert _said(replace(plain, bridge=BridgePart("ctc", **option)))["bridge"].items() >= option.items()
 
 
 def test_where_frames_are_kept_is_no_part_of_a_runs_identity(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ class Runs:
         return AudioTokens(zero_filled(values, lengths), lengths, spans_s, tail_s)
 
 
-def check_runs(name: str, *, widths: Sequence[int], k: int, tail: str, tails: Sequence[str]) -> None:
+def check_runs(
+    name: str, *, widths: Sequence[int], k: int, tail: str = "pool", tails: Sequence[str] = ("pool",)
+) -> None:
     """Refuse a run length, a tail or a width that no bridge can have.
 
     Raises:

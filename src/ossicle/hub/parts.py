@@ -10,8 +10,12 @@ from typing import Any, get_args
 from torch import nn
 
 from ossicle.bridge.attention import AttentionPool
+from ossicle.bridge.cif import Cif
 from ossicle.bridge.conv import ConvMLP
+from ossicle.bridge.ctc import Ctc
 from ossicle.bridge.gated import StackSwiGLU
+from ossicle.bridge.matryoshka import Matryoshka
+from ossicle.bridge.merging import Merging
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
@@ -25,8 +29,10 @@ ENCODERS = ("whisper", "wav2vec2", "w2v_bert")
 BRIDGES = (
     *("mean_pool", "stack_mlp", "stack_swiglu"),
     *("conv", "attention_pool", "qformer", "window_qformer"),
+    *("ctc", "cif", "merging", "matryoshka"),
 )
-AnyBridge = MeanPool | StackMLP | StackSwiGLU | ConvMLP | AttentionPool | QFormer | WindowQFormer
+Runs = MeanPool | StackMLP | StackSwiGLU | ConvMLP | AttentionPool | QFormer | WindowQFormer
+AnyBridge = Runs | Ctc | Cif | Merging | Matryoshka
 
 
 def build_encoder(kind: str, config: Mapping[str, Any]) -> WhisperEncoder | Wav2Vec2Encoder | W2vBertEncoder:
@@ -70,6 +76,14 @@ def build_bridge(kind: str, config: Mapping[str, Any]) -> AnyBridge:
                 return QFormer(**config)
             case "window_qformer":
                 return WindowQFormer(**config)
+            case "ctc":
+                return Ctc(**config)
+            case "cif":
+                return Cif(**config)
+            case "merging":
+                return Merging(**config)
+            case "matryoshka":
+                return Matryoshka(**config)
     except TypeError as error:
         raise ConfigError(f"a bridge of kind {kind!r} cannot be built from {sorted(config)}") from error
     raise ConfigError(f"the bridge {kind!r} is not known: choose one of {', '.join(BRIDGES)}")
@@ -92,7 +106,7 @@ def describe(part: nn.Module) -> tuple[str, dict[str, Any]]:
             return "wav2vec2", part.settings()
         case W2vBertEncoder() if ours:
             return "w2v_bert", part.settings()
-        case MeanPool() | StackMLP() | StackSwiGLU() if ours:
+        case MeanPool() | StackMLP() | StackSwiGLU() | Ctc() | Cif() | Merging() | Matryoshka() if ours:
             return part.kind, part.settings()
         case ConvMLP() | AttentionPool() | QFormer() | WindowQFormer() if ours:
             return part.kind, part.settings()

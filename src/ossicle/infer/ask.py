@@ -19,7 +19,7 @@ from ossicle.errors import RequestError
 from ossicle.infer.generate import Sampling, Step, generate
 from ossicle.infer.ledger import Ledger
 from ossicle.infer.memory import Memory
-from ossicle.models.audio_lm import AudioLM, Heard
+from ossicle.models.audio_lm import AudioLM, Counts, Heard
 from ossicle.plan.budget import check
 from ossicle.prompt.chat import Message, Prompt, render
 from ossicle.prompt.tags import Tags
@@ -234,12 +234,14 @@ def _read(model: AudioLM, source: Sound, asked: Request) -> Clip:
     """
     assert not isinstance(source, Clip)
     refuse_array(source)
-    parts, seconds, n_samples = [], 0.0, 0
+    parts, seconds, n_samples, bridge = [], 0.0, 0, model.bridge
     for block in read_blocks(source, rate=model.encoder.sample_rate):
         parts.append(block.samples)
         seconds += block.duration_s
         n_samples += block.n_samples
-        n_audio = model.bridge.max_tokens(model.encoder.n_frames(n_samples)) if model.bridge.fixed_rate else 0
+        if not (isinstance(bridge, Counts) and bridge.fixed_rate):
+            continue
+        n_audio = bridge.n_tokens(model.encoder.n_frames(n_samples))
         if n_audio > model.context:
             need = n_audio + _text_tokens(model, asked.messages)
             n_answer = asked.sampling.max_tokens
@@ -303,12 +305,13 @@ def _run(model: AudioLM, requests: Sequence[Request], memory: Memory | None) -> 
 
 def _refuse_hopeless(model: AudioLM, request: Request) -> None:
     """Refuse clips whose audio alone is over the context before any of it is computed, where the bridge can tell."""
-    if not model.bridge.fixed_rate:
+    bridge = model.bridge
+    if not (isinstance(bridge, Counts) and bridge.fixed_rate):
         return
     clips = clips_in(request.messages)
     rate = model.encoder.sample_rate
     frames = (model.encoder.n_frames(resampled_samples(clip.n_samples, clip.rate, rate)) for clip in clips)
-    n_audio = sum(model.bridge.max_tokens(n) for n in frames)
+    n_audio = sum(bridge.n_tokens(n) for n in frames)
     if n_audio > model.context:
         seconds = sum(clip.duration_s for clip in clips)
         need = n_audio + _text_tokens(model, request.messages)

@@ -75,6 +75,16 @@ class Bridge(Protocol):
     def __call__(self, frames: Frames) -> AudioTokens: ...
 
 
+@runtime_checkable
+class Counts(Protocol):
+    """A bridge that can tell its tokens beforehand; it does where ``fixed_rate``."""
+
+    @property
+    def fixed_rate(self) -> bool: ...
+
+    def n_tokens(self, n_frames: int) -> int: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Heard:
     """A clip as the LLM will read it.

@@ -25,6 +25,7 @@ from ossicle.models.audio_lm import AudioLM
 from ossicle.train.recipe import TAKES, BridgePart, FormPart, LlmPart, Parts, Stage
 from ossicle.world.tagging import tokens_of
 from ossicle.world.tasks import TASKS
+from ossicle.world.telling import LETTERS as SAID
 
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 SPECIALS = ("<|endoftext|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", *ROLES)
@@ -119,7 +120,7 @@ def new_bridge(part: BridgePart | FormPart, width_in: int, width_out: int) -> An
             settings |= {"tail": tail, "norm_in": part.norm_in}
         case "stack_mlp" | "conv":
             settings |= {"tail": tail, "hidden": part.hidden}
-        case "stack_swiglu":
+        case "stack_swiglu" | "matryoshka":
             settings |= {"hidden": part.hidden}
         case "attention_pool":
             settings |= {"norm_in": part.norm_in, "heads": HEADS, **attends}
@@ -128,6 +129,11 @@ def new_bridge(part: BridgePart | FormPart, width_in: int, width_out: int) -> An
             del settings["k"]
         case "window_qformer":
             settings |= {"tail": tail, "hidden": part.hidden, "heads": HEADS, **attends}
+        case "ctc":
+            settings |= {"letters": len(SAID), "mode": part.mode, "keep_blanks": part.keep_blanks}
+            settings |= {"own_weight": part.own_weight}
+        case "cif":
+            settings |= {"own_weight": part.own_weight}
     return build_bridge(part.kind, settings)
 
 

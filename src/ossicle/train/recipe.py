@@ -27,6 +27,11 @@ FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
 """Names under which pydantic tells the forms of ``parts.encoder`` apart, by their kind."""
 
 
+READS = {"ctc": ("mode", "keep_blanks", "own_weight"), "cif": ("own_weight",), "merging": (), "matryoshka": ("hidden",)}
+"""What bridges with more than a run's settings read beside k and output_norm."""
+READ_BY_SOME = ("mode", "keep_blanks", "own_weight")
+
+
 def _form(said: Any) -> str | None:
     return FORMS.get(said.get("kind") if isinstance(said, dict) else getattr(said, "kind", None))
 
@@ -47,6 +52,8 @@ class BridgePart:
 
     A ``tail`` of "pool" keeps the last frames in the way that the kind has: repeated, beside zeros, or read alone.
     ``queries`` (tokens of a window or a clip), ``layers`` and ``heads`` (8 by default) are of the kinds that attend.
+    ``ctc`` has the frames per token only to be expected, and finds tokens by its ``mode``; ``matryoshka`` serves other
+    rates too. ``own_weight`` is that of what ``ctc`` and ``cif`` learn beside the answers.
     """
 
     kind: Literal[
@@ -57,6 +64,10 @@ class BridgePart:
         "attention_pool",
         "qformer",
         "window_qformer",
+        "ctc",
+        "cif",
+        "merging",
+        "matryoshka",
     ] = "mean_pool"
     k: int = 2
     tail: Literal["pool", "duplicate", "drop", "zero"] = "pool"
@@ -66,6 +77,9 @@ class BridgePart:
     queries: int | None = None
     layers: int | None = None
     heads: int | None = None
+    mode: Literal["runs", "drop"] = "runs"
+    keep_blanks: bool = False
+    own_weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -274,6 +288,9 @@ def _said(parts: Parts) -> dict[str, Any]:
     for key in TAKES:
         if isinstance(parts.bridge, BridgePart) and said["bridge"][key] is None:
             del said["bridge"][key]
+    for key in ("mode", "keep_blanks", "own_weight"):
+        if said["bridge"] is not None and said["bridge"].get(key) == getattr(BridgePart, key):
+            del said["bridge"][key]
     for key in ("window", "chunks"):
         if said["encoder"] is not None and said["encoder"].get(key) is False:
             del said["encoder"][key]
@@ -454,6 +471,20 @@ def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
                 f"parts.bridge: {name} is of {', '.join(kinds)}, not of {bridge.kind}",
             )
             yield value is None or value > 0, f"parts.bridge.{name} must be above 0 (got {value})"
+        yield from _read_demands(bridge)
+
+
+def _read_demands(bridge: BridgePart) -> Iterator[tuple[bool, str]]:
+    """What a bridge does not read must not be said, else somebody would think that it counts."""
+    kind, read = bridge.kind, READS.get(bridge.kind)
+    for one in fields(BridgePart):
+        if one.name in ("kind", "k", "output_norm") or (read is None and one.name not in READ_BY_SOME):
+            continue
+        value = getattr(bridge, one.name)
+        yield (
+            value == one.default or (read is not None and one.name in read),
+            f"parts.bridge: {kind} does not read {one.name} (got {value!r})",
+        )
 
 
 def _fault(error: Any) -> str:
