@@ -85,15 +85,24 @@ def ids(inputs: Any) -> int:
     return int((inputs["input_ids"] == ID).sum())
 
 
-class Mute(WhisperFeatureExtractor):
-    """The published extractor without its spectrum: pads, cuts and masks as ever, for many or long clips."""
+class _Mute:
+    """Before a published extractor: no spectrum; it pads, cuts and masks as ever, for many or long clips."""
 
     def _torch_extract_fbank_features(self, waveform: np.ndarray, device: str = "cpu") -> np.ndarray:
         return np.zeros((len(waveform), self.feature_size, waveform.shape[-1] // self.hop_length), np.float32)
 
 
-def whisper(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor, **settings: Any) -> WhisperFeatureExtractor:
-    return kind(feature_size=80, **settings)
+class MuteWhisper(_Mute, WhisperFeatureExtractor): ...
+
+
+class MuteQwen3ASR(_Mute, published.Qwen3ASRFeatureExtractor): ...
+
+
+class MuteMoss(_Mute, MossTranscribeDiarizeFeatureExtractor): ...
+
+
+def whisper(mute: bool = False, **settings: Any) -> WhisperFeatureExtractor:
+    return (MuteWhisper if mute else WhisperFeatureExtractor)(feature_size=80, **settings)
 
 
 class _Ears:
@@ -168,7 +177,7 @@ def whole(name: str, *, audio: dict[str, Any], text: str = "qwen2", **more: Any)
     return asked(getattr(published, f"{name}ForConditionalGeneration")(config))
 
 
-def qwen2_audio(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -> Release:
+def qwen2_audio(mute: bool = False) -> Release:
     audio = {"model_type": "qwen2_audio_encoder", **OLD}
     config = published.Qwen2AudioConfig(
         audio_config=audio, text_config={"model_type": "qwen2", **TEXT}, audio_token_index=ID
@@ -179,7 +188,7 @@ def qwen2_audio(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -
         model(**inputs)  # raises where places and vectors differ
         return int(model.model.audio_tower._get_feat_extract_output_lengths(inputs["feature_attention_mask"].sum())[1])
 
-    return Release(called(published.Qwen2AudioProcessor(whisper(kind), TOKENIZER)), ids, vectors)
+    return Release(called(published.Qwen2AudioProcessor(whisper(mute), TOKENIZER)), ids, vectors)
 
 
 def heard(inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -188,7 +197,7 @@ def heard(inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return inputs["input_features"].permute(0, 2, 1)[mask.bool()].permute(1, 0), mask.sum(1)
 
 
-def qwen2_5_omni(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor, chunk_length: int = 62) -> Release:
+def qwen2_5_omni(mute: bool = False, chunk_length: int = 62) -> Release:
     """With less room than the 300 s of the released preprocessor, which pads: below it the count is the same."""
     encoder = Qwen2_5OmniAudioEncoder(Qwen2_5OmniAudioEncoderConfig(output_dim=16, **OLD)).eval()
 
@@ -197,10 +206,10 @@ def qwen2_5_omni(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor, 
         halved = encoder._get_feat_extract_output_lengths(lengths)[0]
         return len(encoder(features, feature_lens=lengths, aftercnn_lens=halved).last_hidden_state)
 
-    return Release(called(Qwen25OmniEars(whisper(kind, chunk_length=chunk_length), TOKENIZER)), ids, vectors)
+    return Release(called(Qwen25OmniEars(whisper(mute, chunk_length=chunk_length), TOKENIZER)), ids, vectors)
 
 
-def qwen3_omni(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -> Release:
+def qwen3_omni(mute: bool = False) -> Release:
     config = Qwen3OmniMoeAudioEncoderConfig(output_dim=16, downsample_hidden_size=4, **OLD)
     encoder = Qwen3OmniMoeAudioEncoder(config).eval()
 
@@ -208,23 +217,23 @@ def qwen3_omni(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) ->
         features, lengths = heard(inputs)
         return len(encoder(features, feature_lens=lengths).last_hidden_state)
 
-    return Release(called(Qwen3OmniEars(whisper(kind), TOKENIZER)), ids, vectors)
+    return Release(called(Qwen3OmniEars(whisper(mute), TOKENIZER)), ids, vectors)
 
 
-def qwen3_asr() -> Release:
+def qwen3_asr(mute: bool = False) -> Release:
     config = Qwen3ASREncoderConfig(output_dim=16, downsample_hidden_size=4, **{**OLD, "num_mel_bins": 128})
     encoder = Qwen3ASREncoder(config).eval()
 
     def vectors(inputs: Any) -> int:
         return encoder(inputs["input_features"], inputs["input_features_mask"]).last_hidden_state.shape[-2]
 
-    processor = published.Qwen3ASRProcessor(published.Qwen3ASRFeatureExtractor(), TOKENIZER)
+    processor = published.Qwen3ASRProcessor((MuteQwen3ASR if mute else published.Qwen3ASRFeatureExtractor)(), TOKENIZER)
     return Release(called(processor), ids, vectors)
 
 
-def voxtral(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -> Release:
+def voxtral(mute: bool = False) -> Release:
     """The places themselves are written by mistral-common; the windows are the processor's, the rate the module's."""
-    processor = published.VoxtralProcessor(whisper(kind), TOKENIZER)
+    processor = published.VoxtralProcessor(whisper(mute), TOKENIZER)
     audio = {**ENCODER, "intermediate_size": 64}
     vectors = whole("Voxtral", audio=audio, text="llama", audio_token_id=24)
 
@@ -263,26 +272,25 @@ def granite_speech() -> Release:
     return Release(inputs, lambda made: made["count"], vectors)
 
 
-def audio_flamingo_3(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -> Release:
-    processor = published.AudioFlamingo3Processor(whisper(kind), TOKENIZER, audio_token=SOUND)
+def audio_flamingo_3(mute: bool = False) -> Release:
+    processor = published.AudioFlamingo3Processor(whisper(mute), TOKENIZER, audio_token=SOUND)
     return Release(called(processor), ids, whole("AudioFlamingo3", audio=ENCODER))
 
 
-def music_flamingo(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -> Release:
-    processor = published.MusicFlamingoProcessor(whisper(kind), TOKENIZER, audio_token=SOUND)
+def music_flamingo(mute: bool = False) -> Release:
+    processor = published.MusicFlamingoProcessor(whisper(mute), TOKENIZER, audio_token=SOUND)
     audio = {"model_type": "audioflamingo3_encoder", **ENCODER}
     return Release(called(processor), ids, whole("MusicFlamingo", audio=audio, audio_token_id=ID))
 
 
-def glm_asr(kind: type[WhisperFeatureExtractor] = WhisperFeatureExtractor) -> Release:
-    processor = published.GlmAsrProcessor(whisper(kind), TOKENIZER, audio_token=SOUND)
+def glm_asr(mute: bool = False) -> Release:
+    processor = published.GlmAsrProcessor(whisper(mute), TOKENIZER, audio_token=SOUND)
     return Release(called(processor), ids, whole("GlmAsr", audio={**ENCODER, "intermediate_size": 64}))
 
 
-def moss() -> Release:
-    processor = published.MossTranscribeDiarizeProcessor(
-        MossTranscribeDiarizeFeatureExtractor(), TOKENIZER, audio_token=SOUND
-    )
+def moss(mute: bool = False) -> Release:
+    extractor = (MuteMoss if mute else MossTranscribeDiarizeFeatureExtractor)()
+    processor = published.MossTranscribeDiarizeProcessor(extractor, TOKENIZER, audio_token=SOUND)
     return Release(called(processor), ids, whole("MossTranscribeDiarize", audio=OLD))
 
 
@@ -401,5 +409,4 @@ RELEASES: dict[str, Callable[..., Release]] = {
     "qwen3-asr": qwen3_asr,
     "vibevoice-asr": vibevoice_asr,
 }
-WHISPER = frozenset(name for name, made in RELEASES.items() if "kind" in inspect.signature(made).parameters)
-"""Those whose processor has Whisper's extractor, which may be mute."""
+CAN_BE_MUTE = frozenset(name for name, made in RELEASES.items() if "mute" in inspect.signature(made).parameters)

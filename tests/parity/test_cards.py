@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ossicle.plan.cards import CARDS
-from parity.releases import ID, RELEASES, SOUND, TOKENIZER, WHISPER, Mute, Qwen3OmniEars, Release, silence, whisper
+from parity.releases import CAN_BE_MUTE, ID, RELEASES, SOUND, TOKENIZER, Qwen3OmniEars, Release, silence, whisper
 
 EDGES = {
     16_000: (160, 320, 640, 800, 960, 1_280, 1_600, 8_000, 8_080, 16_000, 16_080, 160_000, 480_000, 960_000),
@@ -25,7 +25,7 @@ LEAST = {
 WINDOW = 480_000
 
 
-def mute_tail(name: str, n: int) -> bool:
+def breaks(name: str, n: int) -> bool:
     """Is this a clip at which Music Flamingo breaks: its last window gives no token?"""
     return name == "music-flamingo" and 0 < n % WINDOW <= 320
 
@@ -38,7 +38,7 @@ def release(name: str) -> Release:
 
 def quick(name: str, **settings: int) -> Release:
     """The release without the spectrum that its count does not need, where it can be left out."""
-    return RELEASES[name](Mute, **settings) if name in WHISPER else release(name)
+    return RELEASES[name](mute=True, **settings) if name in CAN_BE_MUTE else release(name)
 
 
 def lengths(name: str) -> list[int]:
@@ -66,7 +66,7 @@ def test_the_module_gives_a_vector_for_each(name: str) -> None:
     theirs, one = release(name), CARDS[name]
     heard = [n for n in lengths(name) if one.tokens(n)]
     some = [*heard[:2], heard[len(heard) // 3], one.rate + 1, 30 * one.rate + 1, 30 * one.rate + 321, heard[-1]]
-    some = [n for n in some if not mute_tail(name, n)]
+    some = [n for n in some if not breaks(name, n)]
     with torch.inference_mode():
         assert {n: theirs.vectors(theirs.inputs(n)) for n in some} == {n: one.tokens(n) for n in some}
 
@@ -87,7 +87,7 @@ def test_every_ten_milliseconds_up_to_61_seconds(name: str) -> None:
         with torch.inference_mode():
             made = theirs.inputs(n)
             assert theirs.places(made) == one.tokens(n), n
-            if i % 50 < 2 and one.tokens(n) and not mute_tail(name, n):
+            if i % 50 < 2 and one.tokens(n) and not breaks(name, n):
                 assert theirs.vectors(made) == one.tokens(n), n
 
 
@@ -115,7 +115,7 @@ def test_a_clip_that_is_too_short_is_refused(name: str) -> None:
 
 def test_music_flamingo_breaks_where_its_last_window_gives_no_token() -> None:
     theirs, n = release("music-flamingo"), WINDOW + 320
-    assert mute_tail("music-flamingo", n) and not mute_tail("music-flamingo", n + 1)
+    assert breaks("music-flamingo", n) and not breaks("music-flamingo", n + 1)
     with torch.inference_mode():
         assert theirs.places(theirs.inputs(n)) == 750 and theirs.vectors(theirs.inputs(n + 1)) == 751
         with pytest.raises(IndexError, match="index 1 is out of bounds"):
