@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ossicle.errors import ConfigError, DataError
 from ossicle.prompt.tags import Tags
-from ossicle.train.sources import Manifest, Sample, World, divided
+from ossicle.train.sources import Manifest, Sample, World, divided, is_held_out
 
 QUIET = {"sound": 1.0, "count": 2.0, "instrument": 1.0}
 """Tasks without a voice."""
@@ -145,6 +145,14 @@ def test_an_item_that_is_not_one_clip_and_one_answer_says_so(folder: Path, line:
 def test_an_empty_manifest_is_refused(folder: Path) -> None:
     with pytest.raises(DataError, match=r"the manifest .*own\.jsonl holds no item"):
         Manifest(manifest(folder), 1)
+
+
+def test_a_manifest_of_which_all_is_held_out_says_so(folder: Path) -> None:
+    key = next(str(i) for i in range(99) if is_held_out(str(i), 0.1))
+    path = manifest(folder, {"id": key, "audio": "0.wav", "text": "a"}, {"id": "0", "audio": "0.wav", "text": "a"})
+    with pytest.raises(DataError, match=r"no item to train on: all 1 that can be used are held out \(holdout: 0\.1\)"):
+        Manifest(path, 1, holdout=0.1, without={2})
+    assert len(Manifest(path, 1, holdout=0.1).items) == 1
 
 
 def test_held_out_items_are_never_sampled_and_never_change_sides(folder: Path) -> None:

@@ -439,7 +439,7 @@ def run(
         if manifest is None:
             source_of(read, index, None)
         else:
-            next(scan(manifest), None)  # refuses what is missing or no text
+            next(scan(manifest), None)  # refuses what is missing
     fresh = begun is not None and not (folder / "checkpoints").is_dir()
     taken = take_up(str(begun), read) if fresh else None
     with locked(folder):

@@ -152,12 +152,18 @@ class Manifest:
         without: numbers of lines that are left out because they cannot be used.
 
     Raises:
-        DataError: an empty manifest, or a line that cannot be read.
+        DataError: no item to train on, or a line that cannot be read.
     """
 
     def __init__(self, path: str | Path, seed: int, *, holdout: float = 0.0, without: Collection[int] = ()) -> None:
-        self.items: Sequence[Item] = divided(path, holdout, without)[0]
+        self.items: Sequence[Item]
+        self.items, held_out = divided(path, holdout, without)
         self.seed = seed
+        if not self.items and held_out:
+            raise DataError(
+                f"the manifest {path} holds no item to train on: all {len(held_out)} that can be used are held out "
+                f"(holdout: {holdout:g}); lower holdout, or add items"
+            )
         if not self.items:
             raise DataError(f"the manifest {path} holds no item")
 
