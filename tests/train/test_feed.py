@@ -94,7 +94,7 @@ def test_a_few_bad_items_are_passed_over_and_told(capfd: pytest.CaptureFixture[s
     batches = drawn(feed(pools(source=Numbers(bad=(3,), long=(250,))), skip=0), 120)
     seen = {i for _, _, items, _ in batches for i in items}
     assert 3 not in seen and 250 not in seen and {2, 4, 249, 251} <= seen
-    assert capfd.readouterr().err == "left out: no 3\nleft out: at 250: 5.0 s are longer than 1 s\n"
+    assert capfd.readouterr().err == "left out: no 3\nleft out: at 250: 5.0 s are longer than 1 s (data.max_clip_s)\n"
 
 
 @pytest.mark.parametrize(

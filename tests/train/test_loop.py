@@ -328,7 +328,7 @@ def test_a_bad_manifest_is_told_whole_before_the_first_step(voices: Path, capsys
     ) as caught:
         train(voices / "out", recipe=only_connect(voices), data=data)
     assert caught.value.code == "too_many_bad_items"
-    assert [(one["file"], one["line"]) for one in rejected(voices / "out")] == [("own.jsonl", n) for n in (2, 4, 5)]
+    assert [(one["file"], one["line"]) for one in rejected(voices / "out")] == [(data, n) for n in (2, 4, 5)]
     told = capsys.readouterr().err
     assert all(f"left out: own.jsonl, line {n}: " in told for n in (2, 4, 5))
     assert steps(voices / "out") == [] and not (voices / "out" / "log.jsonl").exists()
@@ -345,7 +345,7 @@ def test_a_few_bad_items_are_left_out_counted_and_listed(voices: Path, capsys: p
     bad = int(np.random.default_rng([3, 0]).permutation(100)[4])  # in the first pool
     arguments = {"recipe": recipe, "data": many(voices, 100, bad)}
     model = train(out, **arguments)
-    listed = [{"file": "own.jsonl", "line": bad + 1, "reason": "nan.wav: a sample is not a finite number"}]
+    listed = [{"file": arguments["data"], "line": bad + 1, "reason": "nan.wav: a sample is not a finite number"}]
     assert rejected(out) == listed and newest(out / "checkpoints").state["rejected"] == listed
     assert capsys.readouterr().err.count(f"own.jsonl, line {bad + 1}: ") == 1
     assert train(out, **arguments) == model and rejected(out) == listed  # what an earlier stretch met is kept

@@ -14,7 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.data.batching import like_length_batches
-from ossicle.errors import DataError, OssicleError
+from ossicle.data.check import Longest
+from ossicle.errors import DataError, OssicleError, StorageError, TrainingError
+from ossicle.hub.own import faults_told
+from ossicle.train.checkpoint import FULL
 from ossicle.train.objectives import Batch, Objective
 from ossicle.train.recipe import Data
 from ossicle.train.rejected import Rejected
@@ -39,10 +42,21 @@ class Pools(Dataset[Pool]):
         data: sizes.
         key: of the random numbers: (seed, stage).
         first: number of the first pool that is wanted; ``pools[0]`` is that one.
+        longest: clip; that of ``data``, if nothing else is said.
     """
 
-    def __init__(self, source: Source, objective: Objective, data: Data, key: tuple[int, int], first: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        objective: Objective,
+        data: Data,
+        key: tuple[int, int],
+        first: int,
+        *,
+        longest: Longest | None = None,
+    ) -> None:
         self.source, self.objective, self.data, self.key, self.first = source, objective, data, key, first
+        self.longest = longest or Longest(data.max_clip_s)
 
     def __len__(self) -> int:
         return 2**31
@@ -63,11 +77,9 @@ class Pools(Dataset[Pool]):
         for index in range(number * self.data.pool_items, (number + 1) * self.data.pool_items):
             try:
                 sample = self.source.sample(index)
-                seconds = len(sample.samples) / SAMPLE_RATE
-                if seconds > self.data.max_clip_s:
-                    raise DataError(
-                        f"{sample.where or sample.task}: {seconds:.1f} s are longer than {self.data.max_clip_s:g} s"
-                    )
+                fault = self.longest.fault(len(sample.samples) / SAMPLE_RATE)
+                if fault is not None:
+                    raise DataError(f"{sample.where or sample.task}: {fault}")
                 item = self.objective.item(sample, np.random.default_rng([*self.key, index, 1]))
             except DataError as error:
                 bad.append(str(error))

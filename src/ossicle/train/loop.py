@@ -22,7 +22,7 @@ from torch import nn
 
 from ossicle.data.check import Checked, Fault
 from ossicle.data.manifest import scan
-from ossicle.errors import CheckpointError, RequestError, TrainingError
+from ossicle.errors import CheckpointError, DataError, OssicleError, RequestError, TrainingError
 from ossicle.evaluate.report import tables
 from ossicle.hub.description import digest
 from ossicle.hub.folder import load, place_of
@@ -47,9 +47,9 @@ from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import (
     check_stages,
     enter,
-    fitting,
     frozen_of,
     learning_rate,
+    longest_of,
     manifest_of,
     new_optimizer,
     objective_of,
@@ -155,16 +155,28 @@ class Run:
         if self.stopping:
             return self.out
         folder = self._save_folder(self.out / "model")
-        manifest = self.data or self.recipe.stages[-1].data.manifest
-        longest = fitting(self.recipe.stages[-1].data, self.model).max_clip_s
-        scores = None
-        if manifest:
-            left_out = self._left_out(len(self.recipe.stages) - 1)
+        self._score(folder)
+        return folder
+
+    def _score(self, folder: Path) -> None:
+        """Score the finished model on what was held out.
+
+        Raises:
+            DataError: it cannot be scored; the model stands all the same.
+        """
+        last = len(self.recipe.stages) - 1
+        manifest = self.data or self.recipe.stages[last].data.manifest
+        if not manifest:
+            return
+        longest = longest_of(self.recipe.stages[last].data, self.model)
+        try:
             made = load(str(folder), parts=self.recipe.parts.own)
-            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest, left_out)
+            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest, self._left_out(last))
+        except Exception as error:  # a part of one's own may raise anything, and hours of training stand in the folder
+            what = str(error) if isinstance(error, OssicleError) else f"{type(error).__name__}: {error}"
+            raise DataError(f"the model is whole in {folder}, but was not scored: {what}") from error
         if scores is not None:
             print(tables(scores), file=sys.stderr)
-        return folder
 
     def _check(self) -> None:
         """Go through all manifests before the first step; tell and list what is left out of them.
@@ -200,7 +212,8 @@ class Run:
         if self.place.stage_steps and self.restored is not None:
             load_optimizer(self.optimizer, self.restored)
         step, optimizer = self.accelerator.prepare(Step(self.model, objective), self.optimizer)
-        pools = Pools(source, objective, fitting(stage.data, self.model), (self.recipe.seed, index), self.place.pool)
+        longest, key = longest_of(stage.data, self.model), (self.recipe.seed, index)
+        pools = Pools(source, objective, stage.data, key, self.place.pool, longest=longest)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         n = stage.optimizer.accumulate

@@ -38,8 +38,9 @@ from ossicle.train.sources import Manifest, Source
 from ossicle.train.stage import (
     check_stages,
     enter,
-    fitting,
     frozen_of,
+    longest_of,
+    memory_told,
     new_optimizer,
     objective_of,
     set_trainable,
@@ -132,10 +133,10 @@ class _Look:
         model, stage = self.model, self.stage
         trained = set_trainable(stage, model, self.objective)
         optimizer = new_optimizer(stage, model, self.objective, trained)
-        data = fitting(stage.data, model)
+        data, longest, key = stage.data, longest_of(stage.data, model), (self.recipe.seed, self.index)
         began = time.perf_counter()
         few = replace(data, pool_items=min(data.pool_items, MOST_ITEMS))
-        pool = Pools(self.source, self.objective, few, (self.recipe.seed, self.index), 0).pool(0)
+        pool = Pools(self.source, self.objective, few, key, 0, longest=longest).pool(0)
         made_s = time.perf_counter() - began
         if not pool.batches:
             raise DataError(f"stage {stage.name}: no item of its first pool can be used, such as {pool.bad[0]}")

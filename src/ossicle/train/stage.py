@@ -11,8 +11,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ossicle.bridge.calibrate import Calibratable, calibrate
-from ossicle.data.check import Checked, Reader, check
+from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.audio.lengths import resampled_samples
+from ossicle.bridge.calibrate import calibratable, calibrate
+from ossicle.data.check import Checked, Longest, Reader, check
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import ConfigError, DataError
@@ -78,32 +80,37 @@ def check_stages(recipe: Recipe, model: AudioLM, data: str | None) -> list[Check
     Raises:
         ConfigError, DataError: as `manifest_of` and `check`.
     """
-    done: dict[tuple[str, float], Checked] = {}
+    done: dict[tuple[str, Longest], Checked] = {}
     found: list[Checked | None] = []
     for index, stage in enumerate(recipe.stages):
         manifest = manifest_of(recipe, index, data)
         if manifest is None:
             found.append(None)
             continue
-        longest_s = fitting(stage.data, model).max_clip_s
-        if (manifest, longest_s) not in done:
-            done[manifest, longest_s] = check(manifest, reader=reader_of(model, longest_s))
-        found.append(done[manifest, longest_s])
+        longest = longest_of(stage.data, model)
+        if (manifest, longest) not in done:
+            done[manifest, longest] = check(manifest, reader=reader_of(model, longest))
+        found.append(done[manifest, longest])
     return found
 
 
-def reader_of(model: AudioLM, longest_s: float) -> Reader:
+def reader_of(model: AudioLM, longest: Longest) -> Reader:
     """How a model reads the items of a manifest."""
 
+    encoder = model.encoder
+
     def n_tokens(n_samples: int) -> int:
-        return model.bridge.max_tokens(model.encoder.n_frames(n_samples))
+        own = resampled_samples(n_samples, SAMPLE_RATE, encoder.sample_rate)
+        return model.bridge.max_tokens(encoder.n_frames(own))
 
-    return Reader(model.tokenizer, model.pad_id, model.context, n_tokens, longest_s, model.clip_text)
+    return Reader(model.tokenizer, model.pad_id, model.context, n_tokens, longest, model.clip_text)
 
 
-def fitting(data: Data, model: AudioLM) -> Data:
-    """The same data with no clip that is longer than the encoder has positions for."""
-    return replace(data, max_clip_s=min(data.max_clip_s, model.encoder.max_samples / model.encoder.sample_rate))
+def longest_of(data: Data, model: AudioLM) -> Longest:
+    """The longest clip of a stage: what its data say, or what the encoder has positions for."""
+    encoder_s = model.encoder.max_samples / model.encoder.sample_rate
+    said = Longest(data.max_clip_s)
+    return said if said.seconds <= encoder_s else Longest(encoder_s, "all that the encoder reads at once")
 
 
 def objective_of(stage: Stage, model: AudioLM, hear: Hear | None, *, frozen: FrozenEncoder | None = None) -> Objective:
@@ -143,9 +150,10 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         put_lora(stage, model)
     bridge = model.bridge
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
-    if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
-        data = replace(fitting(stage.data, model), pool_items=CALIBRATION_ITEMS, batch_s=float("inf"))
-        pool = Pools(source, objective, data, (recipe.seed, index), 0).pool(0)
+    if isinstance(objective, Answer) and new and calibratable(bridge):
+        data = replace(stage.data, pool_items=CALIBRATION_ITEMS, batch_s=float("inf"))
+        longest = longest_of(stage.data, model)
+        pool = Pools(source, objective, data, (recipe.seed, index), 0, longest=longest).pool(0)
         if not pool.batches:
             raise DataError(
                 f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be used, such as {pool.bad[0]}",
