@@ -6,8 +6,8 @@ shows when the item is read. What is found is a list, not an error, so that a ba
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,13 @@ class Checked:
         """Numbers of the lines that have a fault."""
         return frozenset(fault.line for fault in self.faults)
 
+    def joined(self, reasons: Iterable[str]) -> "Checked":
+        """The same with what showed only when items were read, as errors told it."""
+        found = dict.fromkeys([*self.faults, *(Fault.of(reason, self.path) for reason in reasons)])
+        bad = {fault.line for fault in found}
+        lengths = {line: length for line, length in self.lengths.items() if line not in bad}
+        return replace(self, faults=tuple(sorted(found, key=lambda fault: fault.line)), lengths=lengths)
+
     def refuse(self) -> None:
         """Nothing, if it can be trained on.
 
@@ -207,8 +214,8 @@ def _heard(item: Item, *, deep: bool) -> tuple[int, list[str]]:
 def _n_samples(part: AudioPart, *, deep: bool) -> int:
     """Samples at 16 kHz, by the header where that is enough."""
     info = None if deep else probe(part.path)
-    if info is None or info.n_frames is None or not (part.whole or info.container in EXACT):
-        return part.read(rate=SAMPLE_RATE).n_samples
+    if info is None or info.cut or info.n_frames is None or not (part.whole or info.container in EXACT):
+        return part.read(rate=SAMPLE_RATE).n_samples  # of a file that is cut this raises, before it decodes any
     check_length(info.n_frames, info.rate)
     n_samples = resampled_samples(info.n_frames, info.rate, SAMPLE_RATE)
     first, last = part_of(n_samples, SAMPLE_RATE, part.start_s, part.end_s)

@@ -48,7 +48,7 @@ from ossicle.train.stage import (
 )
 
 MOST_ITEMS = 64
-"""Items that are made to measure a stage; its own pools may hold more."""
+"""Items that are made to measure a stage, or of a manifest at least read; its own pools may hold more."""
 TRIES = 20
 """Items that are tried for an example."""
 
@@ -82,11 +82,14 @@ def preflight(
             one.refuse()
     precision = choose_precision(read.precision, place)
     stages, example = [], None
+    met: dict[int, list[str]] = {id(one): [] for one in checked if one is not None}
     for index in range(first, len(read.stages)):
         look = _Look(read, index, model, hear, checked[index], precision, data)
         example = look.example() if index == first else example
         stages.append(look.estimate(minutes))
-    known = {id(one): one for one in checked if one is not None}
+        if checked[index] is not None:
+            met[id(checked[index])] += look.bad
+    known = {id(one): one.joined(met[id(one)]) for one in checked if one is not None}
     return Report(example, tuple(known.values()), read.holdout, tuple(stages), str(place), precision)
 
 
@@ -111,6 +114,7 @@ class _Look:
         frozen = frozen_of(self.stage, self.source, model, folder=None, precision=precision)
         if frozen is not None:
             self.objective = objective_of(self.stage, model, hear, frozen=frozen)
+        self.bad: list[str] = []
         self.kept = frozen is not None and self.stage.data.cache is not False
 
     def example(self) -> Example | None:
@@ -138,6 +142,7 @@ class _Look:
         few = replace(data, pool_items=min(data.pool_items, MOST_ITEMS))
         pool = Pools(self.source, self.objective, few, key, 0, longest=longest).pool(0)
         made_s = time.perf_counter() - began
+        self.bad = [*pool.bad, *self._unreadable(few.pool_items)]
         if not pool.batches:
             raise DataError(f"stage {stage.name}: no item of its first pool can be used, such as {pool.bad[0]}")
         largest = sorted(pool.batches, key=lambda batch: -batch.seconds)
@@ -174,6 +179,17 @@ class _Look:
             audio_s=3600 * stage.budget.audio_hours,
         )
         return found if minutes is None else replace(found, audio_s=self._audio_s(found, minutes))
+
+    def _unreadable(self, first: int) -> list[str]:
+        """Why items of a manifest from a place on cannot be read, of as many as are tried."""
+        n = min(MOST_ITEMS, len(self.source.items)) if isinstance(self.source, Manifest) else 0
+        found = []
+        for index in range(first, n):
+            try:
+                self.source.sample(index)
+            except DataError as error:
+                found.append(str(error))
+        return found
 
     def _epoch_s(self) -> float:
         if not isinstance(self.source, Manifest) or self.checked is None:
