@@ -111,9 +111,9 @@ def test_a_sample_of_a_manifest_is_at_16_khz_with_its_question(folder: Path) -> 
         "task": "chat",
     }
     voice_chat = Manifest(manifest(folder, chat), 1).sample(0)
-    assert (voice_chat.question, voice_chat.answer, voice_chat.task) == (None, "yes", "chat")
+    assert (voice_chat.question, voice_chat.answer, voice_chat.task) == ((None,), "yes", "chat")
     said = Manifest(manifest(folder, shorthand(1)[0]), 1).sample(5)
-    assert (said.question, said.answer, said.task) == ("what is said?", "text 0", "transcribe")
+    assert (said.question, said.answer, said.task) == ((None, "what is said?"), "text 0", "transcribe")
     assert len(said.samples) == 4_000 and said.scene is None and said.events == ()
 
 

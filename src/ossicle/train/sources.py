@@ -25,6 +25,10 @@ from ossicle.world.tagging import tagged
 from ossicle.world.tasks import TASKS, Example, mixture, sample
 from ossicle.world.telling import sketch
 
+Question = str | Tags | tuple[str | None, ...] | None
+"""What is asked about a clip, behind it; None where the audio is the question. Where texts stand around the clip: all
+of them in their order, and None in its place."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -32,7 +36,8 @@ class Sample:
 
     Args:
         samples: (S,) float32 at 16 kHz.
-        question: None where the audio is the question; tags where the world is asked by them.
+        question: None where the audio is the question; tags where the world is asked by them; all parts of the user's
+            turn where it comes from a manifest.
         answer: what the model should say.
         task: a name for logs.
         scene, events: the ground truth, where the sample comes from the world.
@@ -41,7 +46,7 @@ class Sample:
     """
 
     samples: np.ndarray
-    question: str | Tags | None
+    question: Question
     answer: str
     task: str
     scene: Scene | None = None
@@ -182,5 +187,5 @@ class Manifest:
         user, assistant = item.open(rate=SAMPLE_RATE)
         (clip,) = (part for part in user.content if isinstance(part, Clip))
         (answer,) = assistant.content
-        question = " ".join(part for part in user.content if isinstance(part, str)) or None
+        question = tuple(part if isinstance(part, str) else None for part in user.content)
         return Sample(clip.samples, question, str(answer), item.task or "own", where=item.where)
