@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.audio.lengths import resampled_samples
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
@@ -249,7 +250,8 @@ class Answer:
         seconds = len(sample.samples) / SAMPLE_RATE
         hear = features = sound = None
         if self.frozen is not None:
-            sound, n_samples = self.frozen.sound(Clip(sample.samples, SAMPLE_RATE)), len(sample.samples)
+            sound = self.frozen.sound(Clip(sample.samples, SAMPLE_RATE))
+            n_samples = resampled_samples(len(sample.samples), SAMPLE_RATE, self.encoder.sample_rate)
         elif self.hear is not None:
             hear = self.hear.item(sample, rng)
             n_samples = hear.n_samples
