@@ -20,10 +20,11 @@ import pytest
 import soundfile
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import CheckpointError, ConfigError, DataError, RequestError, StorageError, TrainingError
-from ossicle.hub.folder import load
+from ossicle.hub.folder import load, save
 from ossicle.infer.ask import ask
 from ossicle.train import loop
 from ossicle.train.checkpoint import Checkpoint, newest, read
@@ -34,7 +35,7 @@ from ossicle.train.recipe import Recipe
 from ossicle.train.sources import World
 from ossicle.train.stage import enter, new_optimizer, set_trainable
 
-from .support import TINY, tiny_recipe
+from .support import TINY, tiny_model, tiny_recipe
 
 CHAIN = ("hear.gate.loss=1000000", "tune.budget.audio_hours=0.015")
 """What every run of the one folder that most tests look at has in common."""
@@ -181,6 +182,19 @@ def test_a_run_of_another_recipe_is_refused(trained: Trained, change: str, stage
     ) as caught:
         train(trained.out, *CHAIN, change)
     assert caught.value.code == "key_mismatch"
+
+
+def test_frozen_weights_that_changed_are_told(tmp_path: Path) -> None:
+    """No checkpoint holds them, so a run knows by what it was begun with."""
+    base = save(tiny_model(), tmp_path / "base")
+    recipe, named, out = only_connect(tmp_path), f"parts={{base: {base}}}", tmp_path / "out"
+    assert train(out, named, recipe=recipe) == train(out, named, recipe=recipe)
+    for part, told in (("llm/model", "llm"), ("encoder", "encoder and the llm")):
+        file = base / f"{part}.safetensors"
+        save_file({name: 3 * value for name, value in load_file(file).items()}, file, {"format": "pt"})
+        with pytest.raises(CheckpointError, match=f"the weights of the {told} are not those that the run in") as caught:
+            train(out, named, recipe=recipe)
+        assert caught.value.code == "key_mismatch"
 
 
 def only_connect(folder: Path, **stage: object) -> Path:

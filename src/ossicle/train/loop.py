@@ -12,6 +12,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -58,7 +59,7 @@ from ossicle.train.stage import (
     set_trainable,
     source_of,
 )
-from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
+from ossicle.train.weights import dump_optimizer, fingerprint, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
 
@@ -126,6 +127,7 @@ class Run:
         )
         self.accelerator.init_trackers("tensorboard")
         made = build(recipe.parts, name=recipe.name, seed=recipe.seed, stages=recipe.stages)
+        self.frozen = self._frozen(made)
         self.model = made.to(self.accelerator.device)
         for stage in recipe.stages:
             if "lora" in stage.trains:  # now: a pattern that matches nothing must not wait for its stage
@@ -338,6 +340,7 @@ class Run:
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
             "rejected": [fault.as_dict() for fault in self.rejected.met],
+            "frozen": self.frozen,
         }
         save_checkpoint(self.out / "checkpoints", self.place.step, Checkpoint(groups, state))
 
@@ -351,6 +354,26 @@ class Run:
             return own
         read = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()[:12]
         return f"{own}-{read}-{self.recipe.holdout:g}"
+
+    def _frozen(self, model: AudioLM) -> dict[str, str]:
+        """Fingerprints of the parts that no stage trains: no checkpoint holds them."""
+        trained = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
+        trained -= {"llm"} if model.quantized else set()
+        return {name: fingerprint(part) for name, part in model.named_children() if name not in trained}
+
+    def _check_frozen(self, theirs: Mapping[str, str]) -> None:
+        """Refuse to go on with frozen weights that are others than those the run was begun with.
+
+        Raises:
+            CheckpointError: ``key_mismatch``, with the names of the parts.
+        """
+        other = [name for name, found in self.frozen.items() if theirs.get(name, found) != found]
+        if other:
+            raise CheckpointError(
+                f"the weights of the {' and the '.join(other)} are not those that the run in {self.out} was begun "
+                "with: what the recipe names was changed since; put it back, or take another folder",
+                code="key_mismatch",
+            )
 
     def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one that this recipe may go on from."""
@@ -368,6 +391,7 @@ class Run:
                     "take its own recipe and data, or another folder",
                     code="key_mismatch",
                 )
+        self._check_frozen(found.state.get("frozen", {}))
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
         self.rejected = Rejected(met=[Fault(**one) for one in found.state.get("rejected", [])])
