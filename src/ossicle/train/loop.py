@@ -241,6 +241,8 @@ class Run:
         if not self.stopping:
             self._leave(stage, progress.mean_loss)
         self._save()
+        if not self.stopping:
+            self._save_stage(again=True)
 
     def _backward(self, step: nn.Module, batches: list[Batch], run_all: RunAll) -> dict[str, float]:
         """Gradients of the mean loss over all that the batches count, and the means for the log."""
@@ -303,6 +305,11 @@ class Run:
         return 60 * (minutes if self.minutes is None else min(minutes, self.minutes / 20))
 
     def _leave(self, stage: Stage, loss: float) -> None:
+        if self.place.bad_steps:
+            raise TrainingError(
+                f"stage {stage.name} ends with a step that gave no finite loss ({self.place.bad_steps} in a row): it "
+                "is not done, the last checkpoint stays; lower optimizer.lr, and look for weights that are not finite"
+            )
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
         if "lora" in stage.trains and not self.model.quantized:
@@ -311,8 +318,13 @@ class Run:
         fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
         self.place = Place(stage=self.place.stage + 1, **fresh)
         self.optimizer = self.restored = None
-        if stage.objective == "answer":
-            self._save_folder(self.out / "stages" / stage.name)
+
+    def _save_stage(self, *, again: bool) -> None:
+        """The folder of the stage that was left last, if it answers; its checkpoint comes first."""
+        stage = self.recipe.stages[self.place.stage - 1]
+        folder = self.out / "stages" / stage.name
+        if stage.objective == "answer" and (again or not folder.exists()):
+            self._save_folder(folder)
 
     def _named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins."""
@@ -331,8 +343,7 @@ class Run:
         if self.optimizer is not None:
             groups["optimizer"] = dump_optimizer(self.optimizer)
         for name, values in groups.items():
-            if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
-                raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
+            _check_finite(name, values)
         begun = self.place.stage + self.place.started_stage
         state = {
             "recipe": self.recipe.hash,
@@ -404,6 +415,8 @@ class Run:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
         torch.set_rng_state(found.tensors["random"]["cpu"])
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
+        if self.place.stage and not self.place.started_stage:  # a kill may have come between checkpoint and folder
+            self._save_stage(again=False)
 
     def _take_up(self, taken: Taken) -> None:
         """Stand where the finished model's last stage ended."""
@@ -419,6 +432,7 @@ class Run:
         (self.out / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in origin["log"]), encoding="utf-8")
 
     def _save_folder(self, folder: Path) -> Path:
+        _check_finite("model", dict(self.model.named_parameters()))  # frozen ones too, which no checkpoint holds
         self.model.pattern = pattern_after(self.recipe.stages[: self.place.stage])
         origin = {
             "recipe": dataclasses.asdict(self.recipe),
@@ -483,6 +497,16 @@ def run(
         training = Run(read, folder, minutes=minutes, data=data, device=device, taken=taken)
         with stop_on_signal(training):
             return training.go()
+
+
+def _check_finite(name: str, values: Mapping[str, torch.Tensor]) -> None:
+    """Refuse to save what could not be trained on.
+
+    Raises:
+        TrainingError: a number is infinite or none.
+    """
+    if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
+        raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
 
 
 def check_minutes(minutes: float | None) -> None:
