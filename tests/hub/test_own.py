@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from models.tiny import asked, tiny_model
+from safetensors.torch import load_file
 
 from ossicle.bridge.pooling import MeanPool
 from ossicle.errors import CheckpointError, ConfigError, RequestError
@@ -17,6 +18,7 @@ from ossicle.hub.parts import describe
 from ossicle.models.audio_lm import AudioLM
 
 BRIDGE = """
+import torch
 from pathlib import Path
 from ossicle.bridge.pooling import MeanPool
 {more}
@@ -28,6 +30,34 @@ class Twice(MeanPool):
 class Raises(MeanPool):
     def __init__(self):
         raise OSError("no disk")
+
+class Tied(MeanPool):
+    def __init__(self, tied=True):
+        super().__init__(32, 32)
+        self.again = torch.nn.Linear(32, 32)
+        self.register_buffer("table", torch.arange(6.0))
+        self.register_buffer("piece", self.table[2:4])
+        self.register_buffer("empty", torch.zeros(0))
+        self.register_buffer("void", torch.zeros(0))
+        if tied:
+            self.again.weight = self.output.linear.weight
+
+class Leaves(MeanPool):
+    def __init__(self):
+        raise SystemExit(0)
+
+class Used(MeanPool):
+    def forward(self, frames):
+        return self.inner()
+
+    def inner(self):
+        return 1 / 0
+
+    def leave(self):
+        raise SystemExit(0)
+
+    def call(self, other):
+        return other()
 
 class NoModule:
     pass
@@ -112,6 +142,21 @@ def test_a_folder_tells_which_class_it_was_and_gives_it_its_weights_again(made: 
     save(given, folder.parent / "n")
     with pytest.raises(CheckpointError, match=r"bridge\.safetensors does not match its description"):
         load(folder, parts={"bridge": MeanPool(32, 32, norm_in=False)})
+
+
+def test_tied_weights_are_written_once_and_tied_again(tmp_path: Path) -> None:
+    source = f"{written(tmp_path)}:Tied"
+    model = tiny_model(bridge=build_own(source, {}))
+    for dtype in (None, "float16"):
+        folder = save(model, tmp_path / str(dtype), dtype=dtype)
+        held = set(load_file(folder / "bridge.safetensors"))
+        assert held == set(model.bridge.state_dict()) - {"again.weight"}
+        again = load(folder, parts={"bridge": source}).bridge
+        assert again.again.weight is again.output.linear.weight and again.piece.tolist() == [2, 3]
+        for name, value in model.bridge.state_dict().items():
+            assert torch.equal(again.state_dict()[name], value.half().float() if dtype else value), name
+        with pytest.raises(CheckpointError, match=r"bridge\.safetensors does not match .*: missing again\.weight"):
+            load(folder, parts={"bridge": build_own(source, {"tied": False})})
 
 
 def test_nothing_is_run_that_the_caller_does_not_name(made: tuple[AudioLM, Path, str], tmp_path: Path) -> None:

@@ -107,7 +107,9 @@ def save(
     with whole_folder(target, replaces=_is_model_folder if overwrite else None) as draft:
         stored = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
-            save_file(_stored(part.state_dict(), stored), draft / f"{name}.safetensors", {"format": "pt"})
+            twins = _twins(part)
+            own = {key: value for key, value in part.state_dict().items() if key not in twins}
+            save_file(_stored(own, stored), draft / f"{name}.safetensors", {"format": "pt"})
         if llm is None:
             _save_llm(model.llm, draft / "llm", stored)
         if about.adapter is not None:
@@ -290,7 +292,9 @@ def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> T
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key not in seen:
             cast = dtype if tensor.is_floating_point() else None
-            seen[key] = tensor.detach().to("cpu", cast).contiguous()
+            value = tensor.detach().to("cpu", cast).contiguous()
+            piece = value.untyped_storage().nbytes() > value.numel() * value.element_size()
+            seen[key] = value.clone() if piece else value  # no two names may share memory but as twins
         stored[name] = seen[key]
     return stored
 
@@ -316,9 +320,20 @@ def _save_adapter(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
 
 
 def _load_part(part: nn.Module, folder: Path, name: str) -> None:
-    tensors = read_tensors(inside(folder, name))
-    check_keys(part.state_dict(), tensors, name)
-    part.load_state_dict(tensors)
+    tensors, twins = read_tensors(inside(folder, name)), _twins(part)
+    check_keys({key: value for key, value in part.state_dict().items() if key not in twins}, tensors, name)
+    part.load_state_dict(tensors | {key: tensors[first] for key, first in twins.items()})
+
+
+def _twins(part: nn.Module) -> dict[str, str]:
+    """Names of tensors that are another's too, such as of tied weights, to that other's name: files hold each once."""
+    first: dict[tuple[Any, ...], str] = {}
+    twins = {}
+    for name, value in part.state_dict().items():
+        key = (value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else (name,)
+        if first.setdefault(key, name) != name:
+            twins[name] = first[key]
+    return twins
 
 
 def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any:
