@@ -153,6 +153,11 @@ def test_matrices_decay_and_the_encoder_has_its_own_rate() -> None:
     assert scales == {1.0}
 
 
+def test_a_stage_has_something_to_train() -> None:
+    with pytest.raises(ConfigError, match=r"stage connect trains \[bridge\], which holds no weight"):
+        new_optimizer(CONNECT, tiny_model(), Answer(tiny_model()), [])
+
+
 def test_the_rate_warms_up_and_follows_a_cosine() -> None:
     stage = replace(HEAR, optimizer=replace(HEAR.optimizer, lr=2.0, warmup=0.1, final=0.25))
     shares = [0.0, 0.0005, 0.05, 0.1, 0.55, 1.0, 1.3]

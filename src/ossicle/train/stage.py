@@ -138,9 +138,8 @@ def frozen_of(
     """
     if not isinstance(source, Manifest) or stage.objective != "answer" or "encoder" in stage.trains:
         return None
-    return FrozenEncoder(
-        model.encoder, None if folder is None else cache_of(stage.data, model.encoder, folder, precision)
-    )
+    cache = None if folder is None else cache_of(stage.data, model.encoder, folder, precision)
+    return FrozenEncoder(model.encoder, cache, device=model.device)
 
 
 def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, source: Source) -> None:
@@ -202,7 +201,13 @@ def new_optimizer(
     stage: Stage, model: AudioLM, objective: Objective, trained: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
     """AdamW, with Muon for hidden matrices if the stage says so; matrices decay, the rest do not; the encoder and its
-    heads may have a rate of their own."""
+    heads may have a rate of their own.
+
+    Raises:
+        ConfigError: there is nothing to train, as in a bridge of one's own without weights.
+    """
+    if not trained:
+        raise ConfigError(f"stage {stage.name} trains [{', '.join(stage.trains)}], which holds no weight")
     settings = stage.optimizer
     encoder = {id(p) for p in [*model.encoder.parameters(), *objective.heads.parameters()]}
     blocks = _blocks(model) if settings.muon else {}
