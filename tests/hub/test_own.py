@@ -13,7 +13,7 @@ from ossicle.bridge.pooling import MeanPool
 from ossicle.errors import CheckpointError, ConfigError, RequestError
 from ossicle.hub.description import digest
 from ossicle.hub.folder import load, save
-from ossicle.hub.own import OWN, Own, build_own, file_of, is_own
+from ossicle.hub.own import OWN, Own, build_own, faults_told, file_of, is_own
 from ossicle.hub.parts import describe
 from ossicle.models.audio_lm import AudioLM
 
@@ -70,6 +70,10 @@ def written(folder: Path, more: str = "", *, name: str = "mine.py") -> Path:
     return path
 
 
+def leave() -> None:
+    raise SystemExit(143)
+
+
 def answers(model: AudioLM) -> torch.Tensor:
     prompt, heard = asked(model, [0.7])
     return model.prefill([prompt], [heard])[1]
@@ -109,6 +113,8 @@ def test_a_part_is_built_once_and_tells_what_it_is(tmp_path: Path) -> None:
         ("{}/mine.py:NoModule", r"mine\.py holds no class NoModule that is a torch\.nn\.Module"),
         ("{}/mine.py:Path", r"mine\.py holds no class Path that is a torch\.nn\.Module"),
         ("{}/mine.py:Raises", r"mine\.py:Raises: Raises\(\) raised OSError: no disk"),
+        ("{}/mine.py:Leaves", r"mine\.py:Leaves: Leaves\(\) raised SystemExit: 0"),
+        ("{}/exit.py:Twice", r"exit\.py cannot be imported: SystemExit: 0"),
         ("{}/mine.py:Twice", r"mine\.py:Twice: Twice\(\) raised TypeError: .*missing 2 required"),
         ("{}/bad.py:Twice", r"bad\.py cannot be imported: ZeroDivisionError"),
     ],
@@ -116,9 +122,35 @@ def test_a_part_is_built_once_and_tells_what_it_is(tmp_path: Path) -> None:
 def test_what_cannot_be_built_is_told(tmp_path: Path, source: str, message: str) -> None:
     written(tmp_path)
     written(tmp_path, "1 / 0", name="bad.py")
+    written(tmp_path, "import sys; sys.exit(0)", name="exit.py")
     for _ in range(2):  # a file that failed is not taken for one that was run
         with pytest.raises(ConfigError, match=message):
             build_own(source.format(tmp_path))
+
+
+def test_an_interrupt_while_a_file_is_run_is_none_of_its_faults(tmp_path: Path) -> None:
+    path = written(tmp_path, "raise KeyboardInterrupt")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            build_own(f"{path}:Twice")
+
+
+def test_what_a_part_raises_while_it_is_used_is_told_with_file_and_method(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    bridge = build_own(f"{path}:Used", {"width_in": 4, "width_out": 2})
+    with (
+        pytest.raises(ConfigError, match=r"mine\.py: Used\.inner raised ZeroDivisionError: division by zero"),
+        faults_told(),
+    ):
+        bridge(None)
+    with pytest.raises(ConfigError, match=r"mine\.py: Used\.leave raised SystemExit: 0"), faults_told():
+        bridge.leave()
+    with pytest.raises(SystemExit), faults_told():  # as by a signal while it is at work
+        bridge.call(leave)
+    with pytest.raises(ZeroDivisionError), faults_told():
+        1 / 0  # noqa: B018
+    with pytest.raises(RequestError, match="ours"), faults_told():
+        raise RequestError("ours")
 
 
 def test_arguments_must_be_plain(tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ from ossicle.evaluate.report import tables
 from ossicle.hub.description import digest
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.folder import save as save_model
-from ossicle.hub.own import file_of
+from ossicle.hub.own import faults_told, file_of
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import merge_lora, target_layers
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
-from ossicle.train.feed import Pools, feed
+from ossicle.train.feed import Pools, feed, workers_told
 from ossicle.train.guards import score_held_out
 from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective
@@ -52,6 +52,7 @@ from ossicle.train.stage import (
     learning_rate,
     longest_of,
     manifest_of,
+    memory_told,
     new_optimizer,
     objective_of,
     pattern_after,
@@ -222,12 +223,15 @@ class Run:
         n_lanes = 1 if stage.checkpointing else n  # side by side would take the memory that checkpointing spares
         with (
             recomputed(stage, self.model),
+            workers_told(),
             lanes(n_lanes, self.accelerator.device) as run_all,
             closing(feed(pools, skip=self.place.batch, rejected=self.rejected)) as batches,
         ):
             for group in zip(*[batches] * n, strict=False):
-                parts = self._backward(step, [batch for _, _, batch in group], run_all)
-                parts |= self._update(stage, optimizer, trained, parts)
+                several = [batch for _, _, batch in group]
+                with memory_told(stage, max(batch.seconds for batch in several), self.accelerator.device):
+                    parts = self._backward(step, several, run_all)
+                    parts |= self._update(stage, optimizer, trained, parts)
                 self._count(group)
                 share = self._share_done(stage)
                 shown = progress.show(self.place.step, share, self.place.stage_audio_s, self.place.stage_s, parts)
@@ -449,6 +453,7 @@ class Run:
         return folder
 
 
+@faults_told()
 def run(
     recipe: str | Path,
     *,
@@ -479,7 +484,7 @@ def run(
         CheckpointError: the folder holds another recipe's run, or another recipe made ``begun``.
         NotFoundError: there is no model ``begun``.
         StorageError: the folder cannot be written, or another process trains in it.
-        TrainingError: the loss is not finite, or a gate is missed.
+        TrainingError: the loss is not finite, a gate is missed, or a step does not fit the device's memory.
         RequestError: minutes that are not above 0, or a device that is not there.
     """
     check_minutes(minutes)

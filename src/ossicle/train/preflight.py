@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from ossicle.data.check import Checked
-from ossicle.errors import DataError, TrainingError
+from ossicle.errors import DataError
 from ossicle.hub.folder import place_of
+from ossicle.hub.own import faults_told
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import merge_lora
 from ossicle.train import recipe as recipes
@@ -53,6 +54,7 @@ TRIES = 20
 """Items that are tried for an example."""
 
 
+@faults_told()
 def preflight(
     recipe: str | Path,
     *,
@@ -150,16 +152,9 @@ class _Look:
         on_cpu = model.device.type == "cpu"
         lone = not on_cpu or stage.checkpointing
         beside = 1 if lone else min(stage.optimizer.accumulate, torch.get_num_threads())
-        try:
-            with recomputed(stage, model):
-                kept, most = self._keep(largest[0])
-                step_s, known_s, measured = self._time(largest, trained, optimizer)
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"stage {stage.name}: a batch of {largest[0].seconds:.0f} s of audio does not fit into the memory of "
-                f"{model.device}: lower data.batch_s",
-                code="out_of_memory",
-            ) from error
+        with memory_told(stage, largest[0].seconds, model.device), recomputed(stage, model):
+            kept, most = self._keep(largest[0])
+            step_s, known_s, measured = self._time(largest, trained, optimizer)
         parts = part_bytes(model, self.objective.heads, optimizer, {key: n * beside for key, n in kept.items()})
         if "lora" in stage.trains and not model.quantized:
             merge_lora(model)

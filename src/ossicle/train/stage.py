@@ -4,7 +4,8 @@ Knows recipes and models; does not know steps, checkpoints or folders.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ossicle.bridge.calibrate import calibratable, calibrate
 from ossicle.data.check import Checked, Longest, Reader, check
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
-from ossicle.errors import ConfigError, DataError
+from ossicle.errors import ConfigError, DataError, TrainingError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.train.answers import Answer, Tell
@@ -163,6 +164,23 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         with torch.no_grad():
             frames = model.encoder(batch.features.to(model.device))
         calibrate(bridge, frames, model.embedding_rows())
+
+
+@contextmanager
+def memory_told(stage: Stage, seconds: float, device: torch.device) -> Iterator[None]:
+    """Around a step of batches of at most so many seconds.
+
+    Raises:
+        TrainingError: ``out_of_memory`` where it does not fit the device.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"stage {stage.name}: a batch of {seconds:.0f} s of audio does not fit into the memory of {device}: lower "
+            "data.batch_s",
+            code="out_of_memory",
+        ) from error
 
 
 def put_lora(stage: Stage, model: AudioLM) -> None:
