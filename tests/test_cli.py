@@ -446,6 +446,11 @@ def test_a_part_of_ones_own_is_run_where_it_is_named(ossicle, wav, tmp_path):
     scored = ("evaluate", "--model", model, "--limit", 1, "--data", tmp_path / "d.jsonl", "--part", f"bridge={named}")
     (tmp_path / "d.jsonl").write_text(json.dumps({"audio": wav, "text": "a"}) + "\n")
     assert ossicle(*scored)[0] == 0
+    exit_code, _, err = ossicle(*scored, "--compare", model)
+    assert exit_code == 2 and "(--compare-part of a model to compare with)" in err
+    assert ossicle(*scored, "--compare", model, "--compare-part", f"bridge={named}")[0] == 0
+    exit_code, _, err = ossicle("export", model, tmp_path / "out", "--part", f"bridge={named}")
+    assert exit_code == 2 and "the Qwen2-Audio layout holds a model only if" in err
 
 
 def test_a_recipe_that_is_not_there_is_told(ossicle, tmp_path):

@@ -287,6 +287,10 @@ def evaluate(
     suite: Annotated[str, typer.Option(help="The built-in tests: world.")] = "world",
     data: Annotated[str | None, typer.Option(metavar="F.jsonl", help="A manifest in place of the suite.")] = None,
     compare: Annotated[str | None, typer.Option(metavar="FOLDER", help="Another model, on the same items.")] = None,
+    compare_parts: Annotated[
+        list[str] | None,
+        typer.Option("--compare-part", metavar="encoder=FILE.py:CLASS", help="As --part, of the model to compare."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice.")] = None,
     report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the tables to this file.")] = None,
     seed: DrawSeed = 0,
@@ -306,7 +310,7 @@ def evaluate(
         manifest=data,
         limit=limit,
         seed=seed,
-        compare=None if compare is None else _opener(compare, device, threads, None)(),
+        compare=None if compare is None else _opener(compare, device, threads, compare_parts)(),
         show=partial(print, file=sys.stderr, flush=True),
     )
     if as_json:
@@ -373,6 +377,7 @@ def export(
         Literal["qwen2-audio", "ultravox"], typer.Option("--format", help="The published layout.")
     ] = "qwen2-audio",
     dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")] = "float32",
+    parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
     """Write a model in a published layout; the folder is read back and compared before this says done."""
@@ -380,7 +385,7 @@ def export(
     from ossicle.hub.qwen2_audio import export_qwen2_audio
     from ossicle.hub.ultravox_export import export_ultravox
 
-    loaded = load(model, device="cpu", dtype="float32")
+    loaded = load(model, device="cpu", dtype="float32", parts=_own(parts))
     match layout:
         case "qwen2-audio":
             done = export_qwen2_audio(loaded, folder, dtype=DTYPES[dtype])

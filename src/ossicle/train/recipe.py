@@ -71,8 +71,9 @@ class LlmPart:
 class Parts:
     """What the model is made of.
 
-    ``base`` (a model folder or a shipped name) replaces all that is not said. ``encoder`` and ``llm`` are sizes of new
-    parts with random weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
+    ``base`` (a model folder or a shipped name) replaces all that is not said; a part of its maker's own stays in it,
+    and ``encoder_from`` or ``bridge_from`` names its file. ``encoder`` and ``llm`` are sizes of new parts with random
+    weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
     ``context`` the most tokens of prompt and answer for such an LLM (by default all its positions, at most 4,096).
     ``llm_bits`` of 4 holds it in 4 bits on a GPU: it stays frozen, or gets a LoRA in the last stage that is not merged,
     and the model's folder refers to its weights.

@@ -27,6 +27,7 @@ from ossicle.train.frozen import FrozenEncoder, cache_of
 from ossicle.train.hear import Hear
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
+from ossicle.train.parts import base_owns
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, Source, World
 
@@ -195,7 +196,9 @@ def put_lora(stage: Stage, model: AudioLM) -> None:
 
 
 def _bridge_is_new(recipe: Recipe, index: int) -> bool:
-    kept = recipe.parts.base is not None and recipe.parts.bridge is None and recipe.parts.bridge_from is None
+    parts = recipe.parts
+    other = parts.bridge is not None or (parts.bridge_from is not None and "bridge" not in base_owns(parts))
+    kept = parts.base is not None and not other
     return not kept and not any("bridge" in stage.trains for stage in recipe.stages[:index])
 
 
