@@ -101,6 +101,10 @@ def test_a_later_argument_that_exists_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert split_arguments(["a.wav", "speech"]) == (["a.wav", "speech"], None)
     assert split_arguments(["a.wav", "music"]) == (["a.wav"], "music")
+    (tmp_path / "music").mkdir()
+    assert split_arguments(["a.wav", "music"]) == (["a.wav"], "music")
+    os.mkfifo(tmp_path / "pipe")
+    assert split_arguments(["a.wav", "pipe"]) == (["a.wav", "pipe"], None)
 
 
 def test_two_questions_and_standard_input_twice_are_refused():

@@ -2,7 +2,8 @@
 
 Knows arguments, exit codes and how results are printed; every command calls the rooms below for what it does. Nothing
 heavy is imported before a command needs it, so that help and mistakes answer at once.
-Exit codes: 0 done, 1 internal, 2 arguments, 3 audio, 4 limits, 5 machine, 6 model, 7 data or in part, 130 interrupted.
+Exit codes: 0 done, 1 training that cannot go on, or internal, 2 arguments, 3 a file that is missing or no audio,
+4 limits, 5 machine, 6 model, 7 data or in part, 130 interrupted.
 """
 
 import dataclasses
@@ -116,14 +117,15 @@ def _top(
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     """Files and question of ``FILE... [QUESTION]``.
 
-    The first is a file; a later one is a file if it exists, is "-" or ends as an audio file does, else the question.
+    The first is a file; a later one is a file if it is one, is "-" or ends as an audio file does, else the question.
 
     Raises:
         RequestError: two questions, or standard input twice.
     """
     files, question = [arguments[0]], None
     for one in arguments[1:]:
-        if one == STANDARD_INPUT or os.path.exists(one) or Path(one).suffix.lower() in AUDIO_SUFFIXES:
+        is_file = os.path.exists(one) and not os.path.isdir(one)  # or a pipe
+        if one == STANDARD_INPUT or is_file or Path(one).suffix.lower() in AUDIO_SUFFIXES:
             files.append(one)
         elif question is None:
             question = one
@@ -149,7 +151,7 @@ def ask(
 ) -> None:
     """Ask about sound files, each by itself; without a question, what is said in the file is the question.
 
-    The first argument is a file; a later one is a file if it exists or ends as an audio file does, else the question.
+    The first argument is a file; a later one is a file if it is one or ends as an audio file does, else the question.
     "-" is standard input.
     """
     files, question = split_arguments(arguments)
@@ -264,7 +266,8 @@ def train(
         return
     done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=changes, device=device, begun=begun)
     if Path(done) == Path(folder):
-        print(f"interrupted: a checkpoint is in {folder}, the same command goes on", file=sys.stderr)
+        kept = "a checkpoint is in" if (Path(folder) / "checkpoints").is_dir() else "before the first step of"
+        print(f"interrupted: {kept} {folder}, the same command goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
     print(done)
 
