@@ -31,5 +31,5 @@ if __name__ == "__main__":
     model = ossicle.load(*sys.argv[2:3])
     print("with its bridge:", ossicle.ask(model, sys.argv[1], max_tokens=20).text)
     model.bridge = NoBridge(model.encoder.width, model.bridge.width_out, k=2).eval()
-    print(ossicle.check_bridge(model.bridge))  # it cannot be trained, everything else is kept
+    print(ossicle.check_bridge(model.bridge))  # it learns nothing, and keeps every promise
     print("without:", ossicle.ask(model, sys.argv[1], max_tokens=20).text)

@@ -30,6 +30,6 @@ class Loudest(Runs, torch.nn.Module):  # `Runs`: the lengths of a bridge that ma
 
 if __name__ == "__main__":
     model = ossicle.load(*sys.argv[2:3])
-    model.bridge = Loudest(model.encoder.width, model.bridge.width_out, k=4).eval()
+    model.bridge = Loudest(model.encoder.width, model.bridge.width_out, k=4).to(model.table.weight).eval()
     print(ossicle.check_bridge(model.bridge))
     print(ossicle.ask(model, sys.argv[1], max_tokens=20).ledger)  # untrained: look at what was given and heard

@@ -101,6 +101,10 @@ def test_a_later_argument_that_exists_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert split_arguments(["a.wav", "speech"]) == (["a.wav", "speech"], None)
     assert split_arguments(["a.wav", "music"]) == (["a.wav"], "music")
+    (tmp_path / "music").mkdir()
+    assert split_arguments(["a.wav", "music"]) == (["a.wav"], "music")
+    os.mkfifo(tmp_path / "pipe")
+    assert split_arguments(["a.wav", "pipe"]) == (["a.wav", "pipe"], None)
 
 
 def test_two_questions_and_standard_input_twice_are_refused():
@@ -446,6 +450,11 @@ def test_a_part_of_ones_own_is_run_where_it_is_named(ossicle, wav, tmp_path):
     scored = ("evaluate", "--model", model, "--limit", 1, "--data", tmp_path / "d.jsonl", "--part", f"bridge={named}")
     (tmp_path / "d.jsonl").write_text(json.dumps({"audio": wav, "text": "a"}) + "\n")
     assert ossicle(*scored)[0] == 0
+    exit_code, _, err = ossicle(*scored, "--compare", model)
+    assert exit_code == 2 and "(--compare-part of a model to compare with)" in err
+    assert ossicle(*scored, "--compare", model, "--compare-part", f"bridge={named}")[0] == 0
+    exit_code, _, err = ossicle("export", model, tmp_path / "out", "--part", f"bridge={named}")
+    assert exit_code == 2 and "the Qwen2-Audio layout holds a model only if" in err
 
 
 def test_a_recipe_that_is_not_there_is_told(ossicle, tmp_path):

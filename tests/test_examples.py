@@ -13,7 +13,7 @@ from ossicle.hub.folder import save
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SAYS = {
     "ask.py": ("what is said: ", "who says it: ", "heard 10.00 of 10.00 s in "),
-    "no_bridge.py": ("with its bridge: ", "NoBridge: 1 broken\n- gradient", "without: "),
+    "no_bridge.py": ("with its bridge: ", "NoBridge: every promise is kept", "without: "),
     "own_bridge.py": ("Loudest: every promise is kept", "seconds_given=10.0", "tail_s=0.0"),
     "own_encoder.py": ("WavLM: every promise is kept", "seconds_given=10.0", "frames=500"),
     "stream.py": (" tokens a second",),

@@ -2,7 +2,8 @@
 
 Knows arguments, exit codes and how results are printed; every command calls the rooms below for what it does. Nothing
 heavy is imported before a command needs it, so that help and mistakes answer at once.
-Exit codes: 0 done, 1 internal, 2 arguments, 3 audio, 4 limits, 5 machine, 6 model, 7 data or in part, 130 interrupted.
+Exit codes: 0 done, 1 training that cannot go on, or internal, 2 arguments, 3 a file that is missing or no audio,
+4 limits, 5 machine, 6 model, 7 data or in part, 130 interrupted.
 """
 
 import dataclasses
@@ -116,14 +117,15 @@ def _top(
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     """Files and question of ``FILE... [QUESTION]``.
 
-    The first is a file; a later one is a file if it exists, is "-" or ends as an audio file does, else the question.
+    The first is a file; a later one is a file if it is one, is "-" or ends as an audio file does, else the question.
 
     Raises:
         RequestError: two questions, or standard input twice.
     """
     files, question = [arguments[0]], None
     for one in arguments[1:]:
-        if one == STANDARD_INPUT or os.path.exists(one) or Path(one).suffix.lower() in AUDIO_SUFFIXES:
+        is_file = os.path.exists(one) and not os.path.isdir(one)  # or a pipe
+        if one == STANDARD_INPUT or is_file or Path(one).suffix.lower() in AUDIO_SUFFIXES:
             files.append(one)
         elif question is None:
             question = one
@@ -149,7 +151,7 @@ def ask(
 ) -> None:
     """Ask about sound files, each by itself; without a question, what is said in the file is the question.
 
-    The first argument is a file; a later one is a file if it exists or ends as an audio file does, else the question.
+    The first argument is a file; a later one is a file if it is one or ends as an audio file does, else the question.
     "-" is standard input.
     """
     files, question = split_arguments(arguments)
@@ -264,7 +266,8 @@ def train(
         return
     done = loop.run(recipe, out=folder, data=data, minutes=minutes, overrides=changes, device=device, begun=begun)
     if Path(done) == Path(folder):
-        print(f"interrupted: a checkpoint is in {folder}, the same command goes on", file=sys.stderr)
+        kept = "a checkpoint is in" if (Path(folder) / "checkpoints").is_dir() else "before the first step of"
+        print(f"interrupted: {kept} {folder}, the same command goes on", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
     print(done)
 
@@ -287,6 +290,10 @@ def evaluate(
     suite: Annotated[str, typer.Option(help="The built-in tests: world.")] = "world",
     data: Annotated[str | None, typer.Option(metavar="F.jsonl", help="A manifest in place of the suite.")] = None,
     compare: Annotated[str | None, typer.Option(metavar="FOLDER", help="Another model, on the same items.")] = None,
+    compare_parts: Annotated[
+        list[str] | None,
+        typer.Option("--compare-part", metavar="encoder=FILE.py:CLASS", help="As --part, of the model to compare."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice.")] = None,
     report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the tables to this file.")] = None,
     seed: DrawSeed = 0,
@@ -306,7 +313,7 @@ def evaluate(
         manifest=data,
         limit=limit,
         seed=seed,
-        compare=None if compare is None else _opener(compare, device, threads, None)(),
+        compare=None if compare is None else _opener(compare, device, threads, compare_parts)(),
         show=partial(print, file=sys.stderr, flush=True),
     )
     if as_json:
@@ -373,6 +380,7 @@ def export(
         Literal["qwen2-audio", "ultravox"], typer.Option("--format", help="The published layout.")
     ] = "qwen2-audio",
     dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the weights.")] = "float32",
+    parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
     """Write a model in a published layout; the folder is read back and compared before this says done."""
@@ -380,7 +388,7 @@ def export(
     from ossicle.hub.qwen2_audio import export_qwen2_audio
     from ossicle.hub.ultravox_export import export_ultravox
 
-    loaded = load(model, device="cpu", dtype="float32")
+    loaded = load(model, device="cpu", dtype="float32", parts=_own(parts))
     match layout:
         case "qwen2-audio":
             done = export_qwen2_audio(loaded, folder, dtype=DTYPES[dtype])

@@ -20,7 +20,7 @@ what was got, what is allowed and what to do; it never quotes a decoder, an addr
     |-- StorageError                   5   not_writable, no_space
     |-- DependencyError                5   missing_dependency
     |-- DataError                      7   bad_item, too_many_bad_items
-    `-- TrainingError                  1   diverged, out_of_memory
+    `-- TrainingError                  1   diverged, out_of_memory, worker_lost
 """
 
 from typing import ClassVar
@@ -148,4 +148,4 @@ class TrainingError(OssicleError):
     """Training cannot go on; what was saved before stays."""
 
     exit_code = 1
-    codes = ("diverged", "out_of_memory")
+    codes = ("diverged", "out_of_memory", "worker_lost")

@@ -6,6 +6,8 @@ need it and neither may import the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,6 +91,13 @@ def side_by_side(several: Sequence[Features]) -> Features:
         torch.cat([one.n_samples for one in several]),
         torch.cat([one.durations_s for one in several]),
     )
+
+
+def sample_of(part: Any, default: torch.Tensor) -> torch.Tensor:
+    """A weight or buffer of an encoder or a bridge, whose device and dtype its input must have; ``default`` where it
+    has none."""
+    held = chain(*(getattr(part, name, tuple)() for name in ("parameters", "buffers")))
+    return next((one for one in held if one.is_floating_point()), default)
 
 
 def length_mask(lengths: torch.Tensor, n: int) -> torch.Tensor:

@@ -435,6 +435,7 @@ def test_a_file_cut_short(kind, share):
     data = encoded(kind, tone(3.0, 16_000), 16_000)
     cut = data[: round(len(data) * share) - 1]
     refused(cut, "audio_truncated", "stops early .*allow truncated audio")
+    assert not probe(data).cut and (kind != "wav" or probe(cut).cut)
     with pytest.warns(UserWarning, match=r"audio_truncated: .* s( of 3\.00 s)? were read") as caught:
         clip = read_clip(cut, allow_truncated=True)
     assert f"{clip.duration_s:.2f} s" in str(caught[0].message)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ossicle.bridge.calibrate import calibrate
+from ossicle.bridge.calibrate import calibratable, calibrate
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.errors import BridgeError
@@ -54,6 +54,17 @@ def test_the_cosine_is_the_mean_over_pairs() -> None:
 
 def test_embeddings_of_no_size_give_no_ratio() -> None:
     assert calibrate(MeanPool(6, 16), random_frames([6]), torch.zeros(3, 16)).ratio == 0.0
+
+
+def test_an_output_of_ones_own_is_not_ours() -> None:
+    own = nn.Module()
+    own.output = nn.Linear(6, 16)
+    assert [calibratable(one) for one in (MeanPool(6, 16), StackMLP(6, 16), own, nn.Linear(6, 16))] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_calibration_needs_rows_and_tokens() -> None:

@@ -31,6 +31,17 @@ def test_what_was_put_comes_back_to_the_bit(tmp_path: Path, dtype: torch.dtype) 
         assert one.holds(key) and got is not None and got.dtype == dtype and torch.equal(got, frames)
 
 
+def test_what_vanishes_while_it_is_counted_counts_nothing(tmp_path: Path) -> None:
+    """Runs that share a cache replace entries: one is listed, and gone when it is looked at."""
+    assert cache(tmp_path / "none").n_bytes == 0
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "whole.safetensors").write_bytes(b"12345")
+    (tmp_path / "ab" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "cd").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").write_bytes(b"no folder of entries")
+    assert cache(tmp_path).n_bytes == 5
+
+
 def test_a_key_follows_from_identity_samples_and_rate(tmp_path: Path) -> None:
     keys = [
         cache(tmp_path).key(wave(0), 16_000),

@@ -1,6 +1,7 @@
 """A manifest gone through: every fault with its line, and lengths as training counts them."""
 
 import json
+import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 from models.tiny import tiny_model
 
-from ossicle.data.check import Fault, Reader, check
+from ossicle.data.check import Fault, Longest, Reader, check
 from ossicle.errors import DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.answers import Answer
@@ -64,7 +65,7 @@ AUDIO, WORDS, BLANK = {"type": "audio", "path": "a.wav"}, {"type": "text", "text
         (said(text=" \n"), "the answer is empty"),
         (said(text="so <|im_end|> it is"), r"a text spells the model's control tokens <\|im_end\|>: take them out"),
         (said(text="hm" * 300), "audio, question and answer are 6.. tokens, the model reads 400"),
-        (said("long.wav"), "1.9 s are longer than 1.8 s"),
+        (said("long.wav"), r"1.9 s are longer than 1.8 s \(data.max_clip_s\)"),
         (turns(("user", [AUDIO, WORDS])), r"one user turn with one clip, .* \(got 1 clip in turns of user\)"),
         (turns(("user", [AUDIO, AUDIO]), ("assistant", [WORDS])), r"\(got 2 clips in turns of user, assistant\)"),
         (turns(("user", [WORDS]), ("assistant", [WORDS])), r"\(got 0 clips in turns of user, assistant\)"),
@@ -73,10 +74,10 @@ AUDIO, WORDS, BLANK = {"type": "audio", "path": "a.wav"}, {"type": "text", "text
     ],
 )
 def test_each_fault_is_told_with_its_line(folder: Path, model: AudioLM, line: object, reason: str) -> None:
-    checked = check(manifest(folder, said(), "", line, said(id="z")), reader=reader_of(model, 1.8))
+    checked = check(manifest(folder, said(), "", line, said(id="z")), reader=reader_of(model, Longest(1.8)))
     assert (checked.n_items, checked.bad, set(checked.lengths)) == (3, {3}, {1, 4})
     (fault,) = checked.faults
-    assert (fault.file, fault.line) == ("own.jsonl", 3)
+    assert (fault.file, fault.line) == (str(folder / "own.jsonl"), 3)
     told = f"1 of 3 items of the manifest cannot be used .at most 1% may be so., such as own.jsonl, line 3: .*{reason}"
     with pytest.raises(DataError, match=told) as caught:
         checked.refuse()
@@ -92,7 +93,7 @@ def test_a_manifest_is_told_whole(folder: Path, model: AudioLM) -> None:
             said(id="same"),
             said(id="same"),
         ),
-        reader=reader_of(model, 1.8),
+        reader=reader_of(model, Longest(1.8)),
     )
     assert [(fault.line, str(fault).split(": ")[1]) for fault in checked.faults] == [
         (1, "none.wav"),
@@ -118,7 +119,7 @@ def test_lengths_are_those_that_training_counts(folder: Path, model: AudioLM) ->
         turns(("user", [WORDS, AUDIO, WORDS]), ("assistant", [WORDS])),
         turns(("user", [AUDIO]), ("assistant", [WORDS])),
     )
-    checked, source, objective = check(path, reader=reader_of(model, 9.0)), Manifest(path, 1), Answer(model)
+    checked, source, objective = check(path, reader=reader_of(model, Longest(9.0))), Manifest(path, 1), Answer(model)
     assert checked.faults == () and checked.refuse() is None
     for index in range(5):
         sample = source.sample(index)
@@ -135,6 +136,25 @@ def test_what_lies_behind_the_header_shows_only_when_it_is_decoded(folder: Path)
     assert check(path).faults == () and check(path).lengths[1].seconds == 0.5
     (fault,) = check(path, deep=True).faults
     assert (fault.line, fault.reason) == (1, "nan.wav: a sample is not a finite number")
+
+
+def test_what_shows_only_when_it_is_read_joins_what_is_known(folder: Path) -> None:
+    path = manifest(folder, said("nan.wav"), said("none.wav"), said())
+    known = check(path)
+    joined = known.joined(["own.jsonl, line 1: nan.wav: no number"] * 2 + [str(known.faults[0])])
+    assert [(fault.file, fault.line) for fault in joined.faults] == [(str(path), 1), (str(path), 2)]
+    assert (joined.n_items, joined.bad, set(joined.lengths)) == (3, {1, 2}, {3}) and known.bad == {2}
+
+
+@pytest.mark.parametrize("name", ["a.wav", "b.wav"])
+def test_a_file_that_is_cut_shows_without_being_decoded(folder: Path, name: str) -> None:
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    for part in ({}, {"end_s": 0.1}):
+        (fault,) = check(manifest(folder, said(name, **part), said("long.wav"))).faults
+        assert fault.line == 1 and re.match(
+            rf"{name}: the audio stops early \(\d+ bytes, 0\.\d+ s declared", fault.reason
+        )
 
 
 def test_one_in_a_hundred_may_be_bad(folder: Path) -> None:
@@ -168,6 +188,8 @@ def test_what_a_template_refuses_is_a_fault(folder: Path) -> None:
 
 def test_a_fault_is_read_out_of_a_message() -> None:
     assert Fault.of("own.jsonl, line 12: a.wav, line 3: x") == Fault("own.jsonl", 12, "a.wav, line 3: x")
+    assert Fault.of("own.jsonl, line 12: x", Path("data/own.jsonl")) == Fault("data/own.jsonl", 12, "x")
+    assert str(Fault("data/own.jsonl", 12, "x")) == "own.jsonl, line 12: x"
     world = Fault.of("transcribe: 20.0 s are longer than 16 s")
     assert world == Fault("", 0, "transcribe: 20.0 s are longer than 16 s") and str(world) == world.reason
     assert Fault("a", 1, "b").as_dict() == {"file": "a", "line": 1, "reason": "b"}

@@ -130,23 +130,50 @@ USER = {"role": "user", "content": [{"type": "text", "text": "hm"}]}
         ({"audio": "a.wav", "text": "a", "start_s": 10**400}, "start_s and end_s are seconds from 0 on"),
         ({"audio": "a.wav", "text": "\ud800"}, "a text holds half of a surrogate pair, which is no Unicode"),
         ("[" * 100_000, "not JSON of a manifest: too many brackets inside each other"),
-        ({"id": 1, "audio": "a.wav", "text": "a"}, "the id '1' stands in an earlier line"),
+        ({"id": "x", "audio": "a.wav", "text": "a"}, "the id 'x' stands in an earlier line"),
     ],
 )
 def test_a_bad_line_is_named_with_what_is_wrong(folder, line, message):
-    good = {"audio": "ramp.wav", "text": "a"}
+    good = {"id": "x", "audio": "ramp.wav", "text": "a"}
     with pytest.raises(DataError) as caught:
         list(read(manifest(folder, good, line)))
     assert str(caught.value) == f"set.jsonl, line 2: {message}"
     assert caught.value.code == "bad_item"
 
 
-def test_a_missing_manifest_and_one_that_is_no_text_are_named(tmp_path):
+def test_a_byte_that_is_no_text_is_a_fault_of_its_line(folder):
+    good = {"audio": "ramp.wav", "text": "caf\u00e9"}
+    path = manifest(folder, good, "?", good)
+    path.write_bytes(path.read_bytes().replace(b"?", b'{"audio": "ramp.wav", "text": "caf\xe9"}'))
+    found = dict(scan(path))
+    assert str(found[2]) == "set.jsonl, line 2: not UTF-8 text"
+    assert [found[n].turns[1].content for n in (1, 3)] == [("caf\u00e9",)] * 2
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_line(folder):
+    path = manifest(folder, {"audio": "ramp.wav", "text": "a"})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [item.line for item in read(path)] == [1]
+
+
+def test_line_numbers_and_ids_that_are_given_are_two_things(folder):
+    line = {"audio": "ramp.wav", "text": "a"}
+    path = manifest(folder, {"id": "2", **line}, line, {"id": None, **line}, {"id": None, **line}, {"id": 4, **line})
+    items = list(read(path))
+    assert [(item.id, item.named) for item in items] == [
+        ("2", True),
+        ("2", False),
+        ("3", False),
+        ("4", False),
+        ("4", True),
+    ]
+    write(folder / "again.jsonl", items)  # as the items that a run held out are written
+    assert [(item.id, item.named) for item in read(folder / "again.jsonl")] == [(i.id, i.named) for i in items]
+
+
+def test_a_missing_manifest_is_named(tmp_path):
     with pytest.raises(DataError, match=r"there is no manifest .*none.jsonl"):
         next(read(tmp_path / "none.jsonl"))
-    (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"bytes.jsonl cannot be read as UTF-8 text"):
-        next(read(tmp_path / "bytes.jsonl"))
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         next(read(tmp_path))
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from models.tiny import ENCODER
+from torch import nn
 
 from ossicle.bridge.attention import AttentionPool
 from ossicle.bridge.cif import Cif
@@ -22,9 +23,11 @@ from ossicle.bridge.qformer import QFormer, WindowQFormer
 from ossicle.bridge.stacking import StackMLP
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
+from ossicle.encoders.waves import at_16k, fitted
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.evaluate.contracts import check_bridge, check_encoder
 from ossicle.hub.own import build_own
+from ossicle.tensors import Frames, stacked
 
 OWN = Path(__file__).parents[2] / "examples"
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -145,6 +148,7 @@ class Crowd(WhisperEncoder):
         (Hasty, r"length: a clip of .* lasts \d+\.\d+ s, durations_s says \d+\.\d+"),
         (Stingy, r"length: a clip of .*: durations_s leaves out its last \d+\.\d+ s, allowed are less than two frames"),
         (Slow, r"coverage: a clip of .*: its frames end [+-]\d\.\d+ s from its end, wanted is less than 0\.025 s"),
+        (Slow, r"length: its frames come at 40 Hz, its rate_hz says 50"),
         (Crowd, r"batch: a clip of .* gives \d+ frames alone, \d+ in a batch"),
         (Miscounts, r"length: a clip of \d+ samples at \d+ Hz gives \d+ frames, n_frames says \d+"),
         (Leaks, r"batch: .* its frames differ by \d+ alone and in a batch"),
@@ -158,6 +162,103 @@ def test_a_broken_encoder_is_told_what_it_broke(kind: Any, fault: str) -> None:
     found = check_encoder(kind(ENCODER))
     assert not found.kept and str(found).splitlines()[0] == f"{kind.__name__}: {len(found.faults)} broken"
     assert any(re.fullmatch(fault + ".*", one) for one in found.faults), str(found)
+
+
+def test_a_class_is_no_part() -> None:
+    assert check_encoder(WhisperEncoder).faults == (
+        "promise: this is the class, not a part: make one, WhisperEncoder(...)",
+    )
+    assert check_bridge(MeanPool).part == "MeanPool" and not check_bridge(MeanPool).kept
+
+
+def test_an_encoder_has_positions_for_what_it_says_it_reads() -> None:
+    encoder = WhisperEncoder(ENCODER)
+    encoder.max_samples += 320
+    (fault,) = check_encoder(encoder, examples=2).faults
+    assert fault.startswith("longest: raised ")
+
+
+@pytest.mark.parametrize("n_samples", [320, 3_000, 16_000, 61 * 16_000])
+def test_an_encoder_is_tried_on_no_more_than_it_says_it_reads(n_samples: int) -> None:
+    class Reads(WhisperEncoder):
+        """It refuses what is longer than it says."""
+
+        def features(self, clips: Any) -> Any:
+            tried.append(max(clip.duration_s for clip in clips))
+            return super().features(clips)
+
+    tried: list[float] = []
+    encoder = Reads(ENCODER)
+    encoder.max_samples = n_samples
+    found = check_encoder(encoder, examples=2)
+    assert found.kept, str(found)
+    assert (max(tried) == n_samples / 16_000) == (n_samples <= 60 * 16_000)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_part_is_tried_as_it_is(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    for found in (
+        check_encoder(WhisperEncoder(ENCODER).to(dtype), examples=4),
+        check_bridge(MeanPool(16, 8, k=3).to(dtype), examples=4),
+        check_bridge(BRIDGES["Loudest of one's own"]().to(dtype), examples=4),
+    ):
+        assert found.kept, str(found)
+    assert not check_encoder(Leaks(ENCODER).to(dtype), examples=4).kept
+
+
+class Weightless(WhisperEncoder):
+    """It has a table of its own in place of weights."""
+
+    def __init__(self) -> None:
+        super().__init__(ENCODER)
+        del self.tower
+        self.register_buffer("maps", torch.randn(160, 32) / 18)
+
+    def features(self, clips: Any) -> Any:
+        rows = [fitted(one, 320 * self.n_frames(len(one))) for one in at_16k(clips, self.max_samples)]
+        n_samples = [clip.at(16_000).n_samples for clip in clips]
+        return stacked([row[None] for row in rows], n_samples, [clip.duration_s for clip in clips])
+
+    def forward(self, features: Any) -> Any:
+        lengths = torch.tensor([self.n_frames(n) for n in features.n_samples.tolist()])
+        halves = features.values.reshape(len(lengths), -1, 2, 160)[:, : int(lengths.max())]
+        return Frames((halves @ self.maps).sum(2), lengths, 50.0, features.durations_s)
+
+
+def test_parts_without_weights_or_with_frozen_ones_keep_their_promises() -> None:
+    encoder = Weightless()
+    bridge = MeanPool(16, 8, k=3).requires_grad_(False)
+    found = check_encoder(encoder), check_bridge(bridge), check_bridge(Bare(16, 16))
+    assert all(one.kept for one in found), "\n".join(map(str, found))
+
+
+class Bare(MeanPool):
+    """The mean itself."""
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__(width_in, width_out, norm_in=False)
+        self.output = nn.Identity()
+
+
+def test_a_part_is_left_as_it_was() -> None:
+    encoder, bridge = WhisperEncoder(ENCODER).train(), MeanPool(16, 8).train()
+    encoder.tower.layers[0].eval()
+    before = [[one.training for one in part.modules()] for part in (encoder, bridge)]
+    check_encoder(encoder, examples=1), check_bridge(bridge, examples=1)
+    assert [[one.training for one in part.modules()] for part in (encoder, bridge)] == before
+    assert all(value.grad is None for value in bridge.parameters())
+
+    class Other:
+        """No module, but with modes."""
+
+        training = True
+
+        def eval(self) -> None:
+            self.training = False
+
+    other = Other()
+    assert not check_encoder(other).kept and other.training
 
 
 def test_a_few_examples_find_a_fault_too() -> None:

@@ -11,8 +11,8 @@ from ossicle.audio.clip import Clip
 from ossicle.errors import ContextError, RequestError
 from ossicle.evaluate.items import Item, write_world
 from ossicle.evaluate.metrics import normalise
-from ossicle.evaluate.score import BATCH, MAX_TOKENS, evaluate, score
-from ossicle.infer.ask import ask
+from ossicle.evaluate.score import BATCH, MAX_TOKENS, _room, evaluate, score
+from ossicle.infer.ask import ask, prepare
 from ossicle.models.audio_lm import Heard
 from ossicle.prompt.chat import ClipText, Message
 
@@ -70,7 +70,7 @@ def items(n=30, headline=True):
 
 def test_a_listener_is_right_and_its_controls_are_wrong():
     one = score(Oracle(), items(), "accuracy")
-    assert (one.value, one.low, one.high, one.n, one.n_control) == (1.0, 1.0, 1.0, 30, 30)
+    assert (one.value, one.low, one.high, one.n, one.n_control, one.n_swapped) == (1.0, 1.0, 1.0, 30, 30, 30)
     assert (one.silence, one.swapped) == (0.0, 0.0)
     assert one.listens
 
@@ -123,7 +123,7 @@ def test_an_evaluation_of_the_world_has_the_keys_that_are_promised():
     report = found.as_dict()
     assert (report["model"], report["suite"], list(report["tasks"])) == ("tiny", "world", ["melody", "transcribe"])
     assert list(report) == ["model", "suite", "tasks"]
-    keys = ["metric", "value", "low", "high", "n", "silence", "swapped", "slices"]
+    keys = ["metric", "value", "low", "high", "n", "silence", "swapped", "n_swapped", "slices"]
     assert all(list(task) == keys for task in report["tasks"].values())
     transcribe = report["tasks"]["transcribe"]
     assert (transcribe["metric"], transcribe["n"]) == ("wer", 2)
@@ -158,3 +158,30 @@ def test_an_item_over_the_context_is_named_by_its_line(tmp_path):
 def test_an_unknown_suite_is_named():
     with pytest.raises(RequestError, match="there is no suite 'moon', known are world"):
         evaluate(Oracle(), suite="moon")
+
+
+def test_a_context_without_room_for_the_longest_answer_gives_what_it_leaves():
+    asked = [Item((Message("user", (noise(0.3 + i / 10, seed=i), "What?")),), "x") for i in range(3)]
+    lengths = [len(prompt.ids) for prompt in prepare(tiny_model(), [item.messages for item in asked])[0]]
+    model = tiny_model(context=max(lengths) + 5)
+    with pytest.raises(ContextError):
+        ask(model, asked[0].messages[0].content[0], "What?", max_tokens=MAX_TOKENS)
+    one = score(model, asked, "wer")
+    assert (one.n, one.n_control, one.n_swapped, one.value is None) == (3, 3, 3, False)
+    assert [_room(model, item) for item in asked] == [model.context - n for n in lengths]
+    assert [_room(tiny_model(), item) for item in asked] == [MAX_TOKENS] * 3
+
+
+def test_audio_that_does_not_fit_beside_anothers_text_is_exchanged_for_shorter_or_left_out():
+    long, short = noise(6.0), noise(0.3, seed=1)
+    lines = [(short, "w " * 60), (long, "w"), (noise(0.4, seed=2), "w")]
+    asked = [Item((Message("user", content),), "x") for content in lines]
+    model = tiny_model(
+        context=max(len(prompt.ids) for prompt in prepare(tiny_model(), [i.messages for i in asked])[0]) + 20
+    )
+    with pytest.raises(ContextError):  # the first one's text beside the second one's audio
+        ask(model, long, "w " * 60, max_tokens=1)
+    one = score(model, asked, "wer")
+    assert (one.n, one.n_control, one.n_swapped) == (3, 3, 3)  # with the audio of the third
+    two = score(model, asked[:2], "wer")
+    assert (two.n, two.n_control, two.n_swapped) == (2, 2, 1)

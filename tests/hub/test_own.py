@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 import torch
 from models.tiny import asked, tiny_model
+from safetensors.torch import load_file
 
 from ossicle.bridge.pooling import MeanPool
 from ossicle.errors import CheckpointError, ConfigError, RequestError
 from ossicle.hub.description import digest
 from ossicle.hub.folder import load, save
-from ossicle.hub.own import OWN, Own, build_own, file_of, is_own
+from ossicle.hub.own import OWN, Own, build_own, faults_told, file_of, is_own
 from ossicle.hub.parts import describe
 from ossicle.models.audio_lm import AudioLM
 
 BRIDGE = """
+import torch
 from pathlib import Path
 from ossicle.bridge.pooling import MeanPool
 {more}
@@ -28,6 +30,34 @@ class Twice(MeanPool):
 class Raises(MeanPool):
     def __init__(self):
         raise OSError("no disk")
+
+class Tied(MeanPool):
+    def __init__(self, tied=True):
+        super().__init__(32, 32)
+        self.again = torch.nn.Linear(32, 32)
+        self.register_buffer("table", torch.arange(6.0))
+        self.register_buffer("piece", self.table[2:4])
+        self.register_buffer("empty", torch.zeros(0))
+        self.register_buffer("void", torch.zeros(0))
+        if tied:
+            self.again.weight = self.output.linear.weight
+
+class Leaves(MeanPool):
+    def __init__(self):
+        raise SystemExit(0)
+
+class Used(MeanPool):
+    def forward(self, frames):
+        return self.inner()
+
+    def inner(self):
+        return 1 / 0
+
+    def leave(self):
+        raise SystemExit(0)
+
+    def call(self, other):
+        return other()
 
 class NoModule:
     pass
@@ -42,6 +72,10 @@ def written(folder: Path, more: str = "", *, name: str = "mine.py") -> Path:
     path = folder / name
     path.write_text(BRIDGE.format(more=more))
     return path
+
+
+def leave() -> None:
+    raise SystemExit(143)
 
 
 def answers(model: AudioLM) -> torch.Tensor:
@@ -83,6 +117,8 @@ def test_a_part_is_built_once_and_tells_what_it_is(tmp_path: Path) -> None:
         ("{}/mine.py:NoModule", r"mine\.py holds no class NoModule that is a torch\.nn\.Module"),
         ("{}/mine.py:Path", r"mine\.py holds no class Path that is a torch\.nn\.Module"),
         ("{}/mine.py:Raises", r"mine\.py:Raises: Raises\(\) raised OSError: no disk"),
+        ("{}/mine.py:Leaves", r"mine\.py:Leaves: Leaves\(\) raised SystemExit: 0"),
+        ("{}/exit.py:Twice", r"exit\.py cannot be imported: SystemExit: 0"),
         ("{}/mine.py:Twice", r"mine\.py:Twice: Twice\(\) raised TypeError: .*missing 2 required"),
         ("{}/bad.py:Twice", r"bad\.py cannot be imported: ZeroDivisionError"),
     ],
@@ -90,9 +126,35 @@ def test_a_part_is_built_once_and_tells_what_it_is(tmp_path: Path) -> None:
 def test_what_cannot_be_built_is_told(tmp_path: Path, source: str, message: str) -> None:
     written(tmp_path)
     written(tmp_path, "1 / 0", name="bad.py")
+    written(tmp_path, "import sys; sys.exit(0)", name="exit.py")
     for _ in range(2):  # a file that failed is not taken for one that was run
         with pytest.raises(ConfigError, match=message):
             build_own(source.format(tmp_path))
+
+
+def test_an_interrupt_while_a_file_is_run_is_none_of_its_faults(tmp_path: Path) -> None:
+    path = written(tmp_path, "raise KeyboardInterrupt")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            build_own(f"{path}:Twice")
+
+
+def test_what_a_part_raises_while_it_is_used_is_told_with_file_and_method(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    bridge = build_own(f"{path}:Used", {"width_in": 4, "width_out": 2})
+    with (
+        pytest.raises(ConfigError, match=r"mine\.py: Used\.inner raised ZeroDivisionError: division by zero"),
+        faults_told(),
+    ):
+        bridge(None)
+    with pytest.raises(ConfigError, match=r"mine\.py: Used\.leave raised SystemExit: 0"), faults_told():
+        bridge.leave()
+    with pytest.raises(SystemExit), faults_told():  # as by a signal while it is at work
+        bridge.call(leave)
+    with pytest.raises(ZeroDivisionError), faults_told():
+        1 / 0  # noqa: B018
+    with pytest.raises(RequestError, match="ours"), faults_told():
+        raise RequestError("ours")
 
 
 def test_arguments_must_be_plain(tmp_path: Path) -> None:
@@ -121,6 +183,21 @@ def test_a_folder_tells_which_class_it_was_and_gives_it_its_weights_again(made: 
         save(load(folder, parts={"bridge": Other(32, 32, k=3)}), folder.parent / "o")
     with pytest.raises(CheckpointError, match=r"bridge\.safetensors does not match its description"):
         load(folder, parts={"bridge": MeanPool(32, 32, norm_in=False)})
+
+
+def test_tied_weights_are_written_once_and_tied_again(tmp_path: Path) -> None:
+    source = f"{written(tmp_path)}:Tied"
+    model = tiny_model(bridge=build_own(source, {}))
+    for dtype in (None, "float16"):
+        folder = save(model, tmp_path / str(dtype), dtype=dtype)
+        held = set(load_file(folder / "bridge.safetensors"))
+        assert held == set(model.bridge.state_dict()) - {"again.weight"}
+        again = load(folder, parts={"bridge": source}).bridge
+        assert again.again.weight is again.output.linear.weight and again.piece.tolist() == [2, 3]
+        for name, value in model.bridge.state_dict().items():
+            assert torch.equal(again.state_dict()[name], value.half().float() if dtype else value), name
+        with pytest.raises(CheckpointError, match=r"bridge\.safetensors does not match .*: missing again\.weight"):
+            load(folder, parts={"bridge": build_own(source, {"tied": False})})
 
 
 def test_nothing_is_run_that_the_caller_does_not_name(made: tuple[AudioLM, Path, str], tmp_path: Path) -> None:

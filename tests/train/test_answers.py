@@ -1,20 +1,28 @@
 """Answers: what is asked of the model, and at which places it is told how well it did."""
 
 import copy
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.nn import functional
 
 from ossicle.audio.clip import Clip
+from ossicle.data.check import Longest, check
+from ossicle.evaluate.contracts import check_encoder
+from ossicle.evaluate.items import manifest_items
 from ossicle.prompt.chat import CHATML, Message, render, render_answer
 from ossicle.train.answers import Answer, Tell, prompt_with_answers
-from ossicle.train.sources import Sample
+from ossicle.train.frozen import FrozenEncoder
+from ossicle.train.sources import Manifest, Sample
+from ossicle.train.stage import reader_of
 
-from .support import MODEL, RNG, items, samples, tiny_hear
+from .support import MODEL, RNG, Ear, items, samples, tiny_hear, tiny_model
 
 
 def test_a_prompt_ends_in_its_answer() -> None:
@@ -47,6 +55,27 @@ def test_an_answer_that_the_template_rewrites_in_the_past_does_not_count() -> No
     told: list[tuple[str | None, str]] = [("which animal?", "dog"), ("how many?", "one")]
     prompt, ((start, n),) = prompt_with_answers(tokenizer, MODEL.pad_id, told, 5)
     assert prompt.ids[start : start + n] == render_answer(tokenizer, "one") and start + n == len(prompt.ids)
+
+
+@pytest.mark.parametrize("content", ["A", "AT", "TA", "TAT", "ATT", "TTA", "A-"])
+def test_a_manifest_is_learned_in_the_order_in_which_it_is_asked(tmp_path: Path, content: str) -> None:
+    soundfile.write(tmp_path / "a.wav", RNG(0).normal(0, 0.1, 8_000), 16_000)
+    parts = {
+        "A": {"type": "audio", "path": "a.wav"},
+        "T": {"type": "text", "text": "hm?"},
+        "-": {"type": "text", "text": ""},
+    }
+    user = {"role": "user", "content": [parts[one] for one in content]}
+    line = {"messages": [user, {"role": "assistant", "content": "yes"}]}
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps(line))
+    (_, _, (asked,), _) = next(manifest_items(path, None))
+    item = Answer(MODEL).item(Manifest(path, 1).sample(0), RNG(0))
+    n = item.prompt.slots[0].length
+    wanted = render(asked.messages, [n], MODEL.tokenizer, pad_id=MODEL.pad_id)
+    assert item.prompt.ids == wanted.ids + render_answer(MODEL.tokenizer, "yes") and item.prompt.slots == wanted.slots
+    length = check(path, reader=reader_of(MODEL, Longest(9.0))).lengths[1]
+    assert length.audio_tokens + length.text_tokens == len(item.prompt.ids)
 
 
 @pytest.mark.parametrize("short", [0, 1, 161, 400])
@@ -84,6 +113,22 @@ def test_the_answer_loss_is_that_of_the_whole_sequence_at_the_answers_places(tas
     assert total.item() == pytest.approx(wanted, rel=1e-4)
     assert count == sum(length for item in several for _, length in item.answers)
     assert parts["token_accuracy"] == pytest.approx(right / count) and parts["answer"] == pytest.approx(wanted / count)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100])
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_encoder_may_hear_at_another_rate(rate: int, kept: bool) -> None:
+    model = tiny_model()
+    model.encoder = Ear(rate)
+    assert check_encoder(model.encoder, examples=3).kept
+    objective = Answer(model, frozen=FrozenEncoder(model.encoder) if kept else None)
+    count = reader_of(model, Longest()).n_tokens
+    several = []
+    for n_samples in (4_001, 16_000, 20_319, 20_320, 20_321):
+        sample = Sample(RNG(0).normal(0, 0.1, n_samples).astype(np.float32), "what?", "x", "own")
+        several.append(objective.item(sample, RNG(0)))
+        assert several[-1].prompt.slots[0].length == count(n_samples)
+    assert math.isfinite(objective.loss(model, objective.collate(several))[0].item())
 
 
 def test_an_answer_may_keep_the_encoders_lessons() -> None:

@@ -1,16 +1,19 @@
 """Pools of batches from worker processes: in order, from any place, and never silently short of items."""
 
+import os
+import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
 import pytest
 from torch import nn
 
-from ossicle.errors import DataError, DependencyError
-from ossicle.train.feed import Pools, feed
+from ossicle.errors import DataError, DependencyError, StorageError, TrainingError
+from ossicle.train.feed import Pools, feed, workers_told
 from ossicle.train.objectives import Batch
 from ossicle.train.recipe import Data
 from ossicle.train.sources import Sample
@@ -94,7 +97,7 @@ def test_a_few_bad_items_are_passed_over_and_told(capfd: pytest.CaptureFixture[s
     batches = drawn(feed(pools(source=Numbers(bad=(3,), long=(250,))), skip=0), 120)
     seen = {i for _, _, items, _ in batches for i in items}
     assert 3 not in seen and 250 not in seen and {2, 4, 249, 251} <= seen
-    assert capfd.readouterr().err == "left out: no 3\nleft out: at 250: 5.0 s are longer than 1 s\n"
+    assert capfd.readouterr().err == "left out: no 3\nleft out: at 250: 5.0 s are longer than 1 s (data.max_clip_s)\n"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,42 @@ def test_too_many_bad_items_end_the_feed_with_their_number(source: Numbers, mess
     assert caught.value.code == "too_many_bad_items"
 
 
+def test_a_worker_that_dies_ends_the_feed() -> None:
+    class Deadly(Numbers):
+        def sample(self, index: int) -> Sample:
+            if index == 45:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().sample(index)
+
+    with pytest.raises(
+        TrainingError, match=r"a worker process that makes the data is gone \(DataLoader worker"
+    ) as caught:
+        drawn(feed(pools(source=Deadly()), skip=0), 100)
+    assert caught.value.code == "worker_lost" and active_children() == []
+
+
+def test_a_pool_that_cannot_be_sent_ends_the_feed() -> None:
+    """Such as one for which shared memory has no room: the queue between the processes would drop it in silence."""
+
+    class Full:
+        def __reduce__(self) -> Any:
+            raise RuntimeError("unable to write to file </torch_1_2>: No space left on device (28)")
+
+    class Heavy(Count):
+        def collate(self, items: Sequence[Item]) -> Batch:
+            return replace(super().collate(items), bags=Full())
+
+    given = Pools(Numbers(), Heavy(), Data(pool_items=20, batch_s=1.5), (1, 2), 0)
+    with pytest.raises(StorageError, match="a worker cannot hand over its batches: unable to write to file") as caught:
+        drawn(feed(given, skip=0), 1)
+    assert caught.value.code == "no_space"
+
+
+def test_only_what_tells_of_a_worker_is_told_as_such() -> None:
+    with pytest.raises(RuntimeError, match="else"), workers_told():
+        raise RuntimeError("else")
+
+
 def test_what_ends_a_worker_is_raised_as_it_is() -> None:
     class Broken(Numbers):
         def sample(self, index: int) -> Sample:
@@ -120,3 +159,4 @@ def test_what_ends_a_worker_is_raised_as_it_is() -> None:
     with pytest.raises(DependencyError) as caught:
         drawn(feed(pools(source=Broken()), skip=0), 1)
     assert str(caught.value) == "there is no voice" and caught.value.exit_code == 5
+    assert active_children() == []  # though the error still holds all that it came through

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from ossicle.data.check import Longest
 from ossicle.data.manifest import read
 from ossicle.train.guards import score_held_out
 from ossicle.train.sources import divided
@@ -47,8 +48,10 @@ def test_what_cannot_be_scored_is_left_out_and_told(tmp_path: Path, capsys: pyte
     replaced = {missing: "none.wav", long: "long.wav"}
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(one | {"audio": replaced.get(one["id"], "a.wav")}) + "\n" for one in lines))
-    scores = score_held_out(tiny_model(), path, 0.4, tmp_path, 1.0)
+    scores = score_held_out(tiny_model(), path, 0.4, tmp_path, Longest(1.0))
     assert scores is not None and [item.id for item in read(tmp_path / "holdout.jsonl")] == others
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2 and all(line.startswith("left out of the score: own.jsonl, line ") for line in told)
-    assert any("none.wav" in line for line in told) and any("2.0 s are longer than 1 s" in line for line in told)
+    assert any("none.wav" in line for line in told) and any(
+        "2.0 s are longer than 1 s (data.max_clip_s)" in line for line in told
+    )

@@ -10,6 +10,7 @@ import torch
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.features import log_mel
+from ossicle.audio.lengths import resampled_samples
 from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.train.hear import UNKNOWN, Hear, frame_targets, mask_features, masked, picture_columns
@@ -19,7 +20,7 @@ from ossicle.world.parts import Event, Pause, Scene, Speech, Voice
 from ossicle.world.speech import PHONES
 from ossicle.world.telling import LETTERS, MARKS
 
-from .support import MODEL, RNG, items, tiny_hear
+from .support import MODEL, RNG, Ear, items, tiny_hear
 
 CONFORMER = W2vBertEncoder(W2vBertSizes(width=16, layers=1, heads=2, ffn=16, kernel=3).config()).eval()
 WAVES = Wav2Vec2Encoder(
@@ -61,20 +62,27 @@ def test_frames_of_another_rate_have_targets_at_their_own_times() -> None:
     assert grid[:, MARKS.index("speech")].tolist() == [0] * 2 + [1] * 11 + [0] * 2
 
 
-@pytest.mark.parametrize("encoder", [MODEL.encoder, CONFORMER, WAVES], ids=["whisper", "w2v_bert", "wav2vec2"])
+@pytest.mark.parametrize(
+    "encoder", [MODEL.encoder, CONFORMER, WAVES, Ear(8_000)], ids=["whisper", "w2v_bert", "wav2vec2", "8 kHz"]
+)
 def test_a_hear_item_has_one_target_for_each_frame_of_the_encoder(encoder: Any) -> None:
     hear = Hear(encoder)
     assert {name.split(".")[0] for name, _ in hear.named_parameters()} == {"norm", "letter", "phone", "mark"}
+
+    def n_frames(n: int) -> int:
+        return encoder.n_frames(resampled_samples(n, 16_000, encoder.sample_rate))
+
     for n in (1, 160, 161, 320, 321, 9_600):
         sample = replace(spoken_sample(), samples=RNG(n).normal(0, 0.1, n).astype(np.float32))
         item = hear.item(sample, RNG(0))
-        assert len(item.phones) == len(item.marks) == encoder.n_frames(n)
+        assert len(item.phones) == len(item.marks) == n_frames(n)
         assert item.seconds == n / 16_000
     batch = hear.collate([item, hear.item(replace(sample, samples=sample.samples[:5_000]), RNG(1))])
     frames = encoder(batch.features)
-    assert frames.values.shape[1] == batch.phones.shape[1] == encoder.n_frames(9_600)
+    assert frames.values.shape[1] == batch.phones.shape[1] == n_frames(9_600)
+    assert frames.durations_s.tolist() == [0.6, 0.3125]
     total, n, _ = hear.frame_loss(frames, batch)
-    assert math.isfinite(total.item()) and n == encoder.n_frames(9_600) + encoder.n_frames(5_000)
+    assert math.isfinite(total.item()) and n == n_frames(9_600) + n_frames(5_000)
 
 
 def test_a_picture_of_stacked_frames_is_masked_as_it_was_before_they_were_stacked() -> None:

@@ -20,21 +20,22 @@ import pytest
 import soundfile
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import CheckpointError, ConfigError, DataError, RequestError, StorageError, TrainingError
-from ossicle.hub.folder import load
+from ossicle.hub.folder import load, save
 from ossicle.infer.ask import ask
 from ossicle.train import loop
 from ossicle.train.checkpoint import Checkpoint, newest, read
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.loop import MAX_BAD_STEPS, Run, run
 from ossicle.train.process import stop_on_signal
-from ossicle.train.recipe import Recipe
+from ossicle.train.recipe import Recipe, read_recipe
 from ossicle.train.sources import World
 from ossicle.train.stage import enter, new_optimizer, set_trainable
 
-from .support import TINY, tiny_recipe
+from .support import TINY, tiny_model, tiny_recipe
 
 CHAIN = ("hear.gate.loss=1000000", "tune.budget.audio_hours=0.015")
 """What every run of the one folder that most tests look at has in common."""
@@ -183,6 +184,19 @@ def test_a_run_of_another_recipe_is_refused(trained: Trained, change: str, stage
     assert caught.value.code == "key_mismatch"
 
 
+def test_frozen_weights_that_changed_are_told(tmp_path: Path) -> None:
+    """No checkpoint holds them, so a run knows by what it was begun with."""
+    base = save(tiny_model(), tmp_path / "base")
+    recipe, named, out = only_connect(tmp_path), f"parts={{base: {base}}}", tmp_path / "out"
+    assert train(out, named, recipe=recipe) == train(out, named, recipe=recipe)
+    for part, told in (("llm/model", "llm"), ("encoder", "encoder and the llm")):
+        file = base / f"{part}.safetensors"
+        save_file({name: 3 * value for name, value in load_file(file).items()}, file, {"format": "pt"})
+        with pytest.raises(CheckpointError, match=f"the weights of the {told} are not those that the run in") as caught:
+            train(out, named, recipe=recipe)
+        assert caught.value.code == "key_mismatch"
+
+
 def only_connect(folder: Path, **stage: object) -> Path:
     """The tiny recipe with one stage, the bridge's."""
     raw = yaml.safe_load(TINY.read_text())
@@ -201,20 +215,21 @@ def test_a_recipe_with_fewer_stages_than_the_run_is_refused(trained: Trained, tm
 
 
 @pytest.mark.parametrize(
-    ("minutes", "message"),
+    ("minutes", "hours", "message"),
     [
-        (0.0, "a weight in model is not finite: nothing is saved, the last checkpoint stays"),
-        (5.0, f"{MAX_BAD_STEPS} steps in a row gave no finite loss; the last checkpoint stays"),
+        (0.0, 9, "a weight in model is not finite: nothing is saved, the last checkpoint stays"),
+        (5.0, 9, f"{MAX_BAD_STEPS} steps in a row gave no finite loss; the last checkpoint stays"),
+        (5.0, 0.008, r"stage connect ends with a step that gave no finite loss \(\d in a row\): it is not done"),
     ],
 )
 def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(
-    trained: Trained, tmp_path: Path, minutes: float, message: str
+    trained: Trained, tmp_path: Path, minutes: float, hours: float, message: str
 ) -> None:
     tensors = {group: dict(values) for group, values in trained.before.tensors.items()}
     tensors["model"]["llm.model.norm.weight"] = torch.full((16,), float("nan"))
     step = trained.before.state["place"]["step"]
     save_checkpoint(tmp_path / "checkpoints", step, Checkpoint(tensors, trained.before.state))
-    overrides = (*CHAIN, "connect.budget.audio_hours=9", f"checkpoint_minutes={minutes}")
+    overrides = (*CHAIN, f"connect.budget.audio_hours={hours}", f"checkpoint_minutes={minutes}")
     with pytest.raises(TrainingError, match=message) as caught:
         train(tmp_path, *overrides)
     assert caught.value.code == "diverged"
@@ -246,6 +261,31 @@ def test_a_step_without_a_finite_loss_is_left_out(tmp_path: Path) -> None:
         update(1.0, float("nan"))
     with pytest.raises(TrainingError, match="10 steps in a row gave no finite loss"):
         update(1.0, float("nan"))
+
+
+def test_a_model_that_is_not_finite_is_no_folder(tmp_path: Path) -> None:
+    """No checkpoint holds what stays frozen, so a folder looks at it."""
+    training = Run(read_recipe(only_connect(tmp_path)), tmp_path / "out", minutes=None, data=None, device="cpu")
+    with torch.no_grad():
+        training.model.llm.model.norm.weight[0] = float("inf")
+    with pytest.raises(TrainingError, match="a weight in model is not finite: nothing is saved"):
+        training._save_folder(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_stage_is_kept_before_its_folder_is_written(tmp_path: Path) -> None:
+    """What stops the folder costs no step: the same command writes it, and goes on."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "stages").write_text("in the way")
+    with pytest.raises(StorageError, match="stages/connect cannot be written"):
+        train(out, recipe=only_connect(tmp_path))
+    kept = newest(out / "checkpoints").state["place"]
+    assert kept["stage"] == 1 and not (out / "model").exists()
+    (out / "stages").unlink()
+    train(out, recipe=only_connect(tmp_path))
+    assert load(out / "stages" / "connect").pattern == load(out / "model").pattern == "frozen"
+    assert newest(out / "checkpoints").state["place"] == kept
 
 
 def test_a_gate_that_is_missed_ends_the_run(tmp_path: Path) -> None:
@@ -328,7 +368,7 @@ def test_a_bad_manifest_is_told_whole_before_the_first_step(voices: Path, capsys
     ) as caught:
         train(voices / "out", recipe=only_connect(voices), data=data)
     assert caught.value.code == "too_many_bad_items"
-    assert [(one["file"], one["line"]) for one in rejected(voices / "out")] == [("own.jsonl", n) for n in (2, 4, 5)]
+    assert [(one["file"], one["line"]) for one in rejected(voices / "out")] == [(data, n) for n in (2, 4, 5)]
     told = capsys.readouterr().err
     assert all(f"left out: own.jsonl, line {n}: " in told for n in (2, 4, 5))
     assert steps(voices / "out") == [] and not (voices / "out" / "log.jsonl").exists()
@@ -345,7 +385,7 @@ def test_a_few_bad_items_are_left_out_counted_and_listed(voices: Path, capsys: p
     bad = int(np.random.default_rng([3, 0]).permutation(100)[4])  # in the first pool
     arguments = {"recipe": recipe, "data": many(voices, 100, bad)}
     model = train(out, **arguments)
-    listed = [{"file": "own.jsonl", "line": bad + 1, "reason": "nan.wav: a sample is not a finite number"}]
+    listed = [{"file": arguments["data"], "line": bad + 1, "reason": "nan.wav: a sample is not a finite number"}]
     assert rejected(out) == listed and newest(out / "checkpoints").state["rejected"] == listed
     assert capsys.readouterr().err.count(f"own.jsonl, line {bad + 1}: ") == 1
     assert train(out, **arguments) == model and rejected(out) == listed  # what an earlier stretch met is kept

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,15 +18,17 @@ import soundfile
 import torch
 import yaml
 from models.tiny import TOKENIZER, tiny_llm
+from models.tiny import tiny_model as tiny_audio_lm
 from safetensors.torch import load_file
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
+from ossicle.bridge.pooling import MeanPool
 from ossicle.cli import run as ossicle
 from ossicle.encoders.w2v_bert import W2vBertEncoder
-from ossicle.errors import BridgeError, ConfigError, DependencyError, EncoderError, RequestError
+from ossicle.errors import BridgeError, CheckpointError, ConfigError, DependencyError, EncoderError, RequestError
 from ossicle.hub.description import Reference, digest
-from ossicle.hub.folder import load
-from ossicle.hub.own import file_of
+from ossicle.hub.folder import load, save
+from ossicle.hub.own import build_own, file_of
 from ossicle.infer.ask import ask
 from ossicle.train.checkpoint import newest
 from ossicle.train.loop import run
@@ -312,3 +315,193 @@ def test_a_promise_that_is_broken_is_told_before_training(published: tuple[Path,
 def test_recipes_of_parts_of_ones_own_are_checked(overrides: tuple[str, ...], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         read_recipe(RECIPE, ("parts.encoder_from=e", "parts.llm_from=l", *overrides))
+
+
+MINE = """
+import os, signal
+import torch
+from torch import nn
+from ossicle.bridge.runs import Runs, run_lengths, run_spans
+from ossicle.tensors import AudioTokens, Frames, length_mask, stacked
+
+
+class Ear(nn.Module):
+    width, rate_hz, sample_rate, max_samples = 16, 50.0, 8_000, 48_000
+
+    def __init__(self, hop=160):
+        super().__init__()
+        self.map, self.twin = nn.Linear(hop, 16), nn.Linear(hop, 16, bias=False)
+        self.twin.weight = self.map.weight
+
+    def n_frames(self, n):
+        return -(-n // 160)
+
+    def features(self, clips):
+        waves = [torch.from_numpy(clip.at(8_000).samples) for clip in clips]
+        rows = [nn.functional.pad(one, (0, 160 * self.n_frames(len(one)) - len(one)))[None].numpy() for one in waves]
+        return stacked(rows, [len(one) for one in waves], [clip.duration_s for clip in clips])
+
+    def forward(self, features):
+        lengths = torch.tensor([self.n_frames(n) for n in features.n_samples.tolist()])
+        values = self.map(features.values.reshape(len(lengths), -1, 160))[:, : int(lengths.max())]
+        return Frames(values, lengths, 50.0, features.durations_s)
+
+
+class Fussy(Ear):
+    def features(self, clips):
+        if max(clip.samples.min() for clip in clips) > 0.5:
+            raise ValueError("too loud")
+        return super().features(clips)
+
+
+class Plain(Runs, nn.Module):
+    tail, k = "pool", 1
+
+    def __init__(self, width_in, width_out):
+        super().__init__()
+        self.width_in, self.width_out = width_in, width_out
+        self.output = nn.Linear(width_in, width_out)
+
+    def forward(self, frames):
+        there = length_mask(frames.lengths, frames.values.shape[1])[..., None]
+        values = self.output(frames.values.masked_fill(~there, 0)).masked_fill(~there, 0)
+        lengths = run_lengths(frames.lengths, 1, "pool")
+        return AudioTokens(values, lengths, *run_spans(frames, lengths, 1, "pool"))
+
+
+class Breaks(Plain):
+    def forward(self, frames):
+        if len(frames.lengths) > 3:
+            raise KeyError("many")
+        return super().forward(frames)
+
+
+class Full(Plain):
+    def forward(self, frames):
+        if len(frames.lengths) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return super().forward(frames)
+
+
+class Stops(Plain):
+    sent = False
+
+    def max_tokens(self, n_frames):
+        if callable(signal.getsignal(signal.SIGTERM)) and not self.sent:
+            self.sent = True
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().max_tokens(n_frames)
+"""
+
+
+@pytest.fixture
+def mine(published: tuple[Path, Path], tmp_path: Path) -> Callable[..., tuple[str, ...]]:
+    """The command that trains parts of one file with the published LLM, on 12 short clips."""
+    (tmp_path / "mine.py").write_text(MINE)
+    data = manifest(tmp_path, 12)
+
+    def command(encoder: str, bridge: str, *changes: str, out: str = "out") -> tuple[str, ...]:
+        own = ("parts.bridge=null", f"parts.bridge_from={tmp_path / 'mine.py'}:{bridge}", "parts.context=150")
+        sets = [word for one in (*own, "holdout=0.3", *SHORT, *changes) for word in ("--set", one)]
+        named = ("--encoder", f"{tmp_path / 'mine.py'}:{encoder}", "--llm", published[1])
+        where = ("--data", data, "--out", tmp_path / out, "--device", "cpu", "--threads", 1)
+        return tuple(map(str, ("train", RECIPE, *named, *where, *sets)))
+
+    return command
+
+
+def failed(capsys: pytest.CaptureFixture[str], command: tuple[str, ...], exit_code: int) -> str:
+    assert ossicle(command) == exit_code
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_parts_at_another_rate_with_tied_weights_and_an_output_of_their_own(
+    mine: Callable[..., tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the look before training to a score, in a context that has no room for the longest answer."""
+    command = mine("Ear", "Plain")
+    assert ossicle((*command, "--preflight")) == 0
+    assert ossicle(command) == 0, capsys.readouterr().err
+    scores = json.loads((tmp_path / "out" / "score.json").read_text())["tasks"]["transcribe"]
+    assert scores["n"] == scores["n_swapped"] > 1
+    parts = {"encoder": f"{tmp_path / 'mine.py'}:Ear", "bridge": f"{tmp_path / 'mine.py'}:Plain"}
+    made = load(tmp_path / "out" / "model", parts=parts)
+    assert made.encoder.map.weight is made.encoder.twin.weight
+
+
+def test_a_model_that_cannot_be_scored_stands_and_is_done_in_part(
+    mine: Callable[..., tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, score = mine("Ear", "Plain"), tmp_path / "out" / "score.json"
+    score.mkdir(parents=True)
+    told = failed(capsys, command, 7)
+    assert told.startswith(
+        f"error: bad_item: the model is whole in {tmp_path / 'out' / 'model'}, but was not scored: Is"
+    )
+    steps = newest(tmp_path / "out" / "checkpoints").state["place"]["step"]
+    score.rmdir()
+    assert ossicle(command) == 0 and score.is_file()  # the same command scores it
+    assert newest(tmp_path / "out" / "checkpoints").state["place"]["step"] == steps
+
+
+@pytest.mark.parametrize(
+    ("encoder", "bridge", "exit_code", "message"),
+    [
+        ("Fussy", "Plain", 2, r"error: bad_value: .*mine\.py: Fussy\.features raised ValueError: too loud"),
+        ("Ear", "Breaks", 2, r"error: bad_value: .*mine\.py: Breaks\.forward raised KeyError: 'many'"),
+        ("Ear", "Full", 1, r"error: out_of_memory: stage connect: a batch of 2 s of audio does not fit .* lower data"),
+    ],
+)
+def test_what_a_part_raises_in_training_is_told_with_its_place(
+    mine: Callable[..., tuple[str, ...]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    encoder: str,
+    bridge: str,
+    exit_code: int,
+    message: str,
+) -> None:
+    command = mine(encoder, bridge)
+    for i in range(12):
+        samples = np.full(6_000 + 500 * i, 0.95, np.float32)
+        soundfile.write(tmp_path / f"{i}.wav", samples, 16_000)
+    for more in ((), ("--preflight",)):
+        assert re.match(message, failed(capsys, (*command, *more), exit_code))
+
+
+def test_a_run_that_is_stopped_before_its_first_step_names_no_checkpoint(
+    mine: Callable[..., tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = failed(capsys, mine("Ear", "Stops"), 130)
+    assert told == f"interrupted: before the first step of {tmp_path / 'out'}, the same command goes on"
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_a_base_keeps_its_makers_parts_if_they_are_named(
+    mine: Callable[..., tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(1)
+    built = {"encoder": build_own(f"{tmp_path / 'mine.py'}:Ear"), "bridge": MeanPool(16, 32)}
+    base = save(tiny_audio_lm(**built), tmp_path / "base")
+    ear = f"encoder_from: {tmp_path / 'mine.py'}:Ear"
+    for parts, message in (
+        (
+            "",
+            r"the encoder of .*base is a class of its maker's own, mine\.py:Ear, .* parts\.encoder_from: mine\.py:Ear",
+        ),
+        (f", {ear}, encoder_config: {{hop: 80}}", r"the encoder of .* stays as it is: leave out parts\.encoder_config"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            build(read_recipe(RECIPE, (f"parts={{base: {base}{parts}}}",)).parts, name="x", seed=1)
+    with pytest.raises(CheckpointError, match="is not the file that the encoder was made with"):
+        build(Parts(base=str(base), encoder_from=WAVLM), name="x", seed=1)
+    for bridge, new in (("", False), (f", bridge_from: {tmp_path / 'mine.py'}:Plain", True)):
+        recipe = read_recipe(RECIPE, (f"parts={{base: {base}, {ear}{bridge}}}",))
+        made = build(recipe.parts, name="x", seed=2)
+        assert torch.equal(made.encoder.map.weight, built["encoder"].map.weight)
+        assert isinstance(made.bridge, MeanPool) != new and _bridge_is_new(recipe, 0) == new
+    both = save(tiny_audio_lm(encoder=built["encoder"], bridge=made.bridge), tmp_path / "both")
+    plain = f"bridge_from: {tmp_path / 'mine.py'}:Plain"
+    recipe = read_recipe(RECIPE, (f"parts={{base: {both}, {ear}, {plain}}}",))
+    again = build(recipe.parts, name="x", seed=3)
+    assert torch.equal(again.bridge.output.weight, made.bridge.output.weight) and not _bridge_is_new(recipe, 0)

@@ -156,6 +156,17 @@ def test_items_that_no_header_shows_to_be_bad_are_named(folder: Path) -> None:
         look(path, "connect.data.pool_items=1", data=str(data))
 
 
+def test_a_bad_item_that_no_header_shows_joins_the_report(folder: Path) -> None:
+    soundfile.write(folder / "nan.wav", np.full(8_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    data = manifest(folder, 39, {"audio": "nan.wav", "text": "x"})
+    report = look(recipe(folder, 2), data=data)
+    (checked,) = report.checked
+    assert [str(fault) for fault in checked.faults] == ["own.jsonl, line 40: nan.wav: a sample is not a finite number"]
+    assert set(checked.lengths) == set(range(1, 40))
+    with pytest.raises(DataError, match="1 of 40 items of the manifest cannot be used"):
+        report.refuse()
+
+
 def test_a_batch_that_does_not_fit_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         """An objective for whose loss there is no memory."""

@@ -9,13 +9,15 @@ from ossicle.data.check import Checked, Fault
 from ossicle.errors import DataError, StorageError
 from ossicle.train.rejected import MOST_TOLD, Rejected
 
+OWN = "data/own.jsonl"
 
-def faults(n: int, file: str = "own.jsonl") -> list[Fault]:
+
+def faults(n: int, file: str = OWN) -> list[Fault]:
     return [Fault(file, line, "no sound") for line in range(1, n + 1)]
 
 
 def checked(n_items: int, *known: Fault) -> Checked:
-    return Checked(Path("data") / "own.jsonl", n_items, known, {})
+    return Checked(Path(OWN), n_items, known, {})
 
 
 def listed(path: Path) -> list[Fault]:
@@ -38,17 +40,17 @@ def test_without_a_fault_there_is_no_list(tmp_path: Path) -> None:
 
 
 def test_what_is_met_joins_the_list_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, known, met = tmp_path / "rejected.jsonl", faults(1), [Fault("own.jsonl", 5, "cut")]
+    path, known, met = tmp_path / "rejected.jsonl", faults(1), [Fault(OWN, 5, "cut")]
     rejected = Rejected(path, known=known, met=met)
     rejected.begin(checked(1000, *known))
     for _ in range(3):
         rejected.add(10, ["own.jsonl, line 5: cut", "own.jsonl, line 9: damaged"], none_left=False)
     assert capsys.readouterr().err == "left out: own.jsonl, line 9: damaged\n"
-    assert listed(path) == [*known, *met, Fault("own.jsonl", 9, "damaged")] == [*rejected.known, *rejected.met]
+    assert listed(path) == [*known, *met, Fault(OWN, 9, "damaged")] == [*rejected.known, *rejected.met]
 
 
 def test_of_a_manifest_the_lines_count_that_are_its_own() -> None:
-    rejected = Rejected(known=[*faults(1), *faults(9, "other.jsonl")])
+    rejected = Rejected(known=[*faults(1), *faults(9, "other/own.jsonl")])
     rejected.begin(checked(200, *faults(1)))
     rejected.add(100, ["own.jsonl, line 1: no text", "own.jsonl, line 2: cut"], none_left=True)
     rejected.add(100, ["own.jsonl, line 2: cut"], none_left=False)  # in the next epoch

@@ -60,6 +60,25 @@ def test_a_resumed_run_forgets_what_it_does_again_and_a_line_that_a_kill_cut_off
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
 
 
+def test_lines_that_are_no_readings_are_passed_over(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    whole = [json.dumps({"stage": "a", "step": i}).encode() for i in range(3)]
+    others = [
+        b"gar\x00bage",
+        b"\xff\xfe",
+        b"[]",
+        b"3",
+        b'{"stage": "a"}',
+        b'{"step": 1}',
+        b'{"stage": "a", "step": null}',
+        b"",
+    ]
+    log.write_bytes(b"\n".join([whole[0], *others, *whole[1:], b"[" * 100_000]) + b"\n")
+    assert [one["step"] for one in readings(log)] == [0, 1, 2]
+    forget_after(log, 1)
+    assert log.read_bytes() == b"\n".join(whole[:2]) + b"\n"
+
+
 def test_a_step_that_was_skipped_does_not_spoil_the_mean(tmp_path: Path) -> None:
     progress = Progress("hear", tmp_path / "log.jsonl")
     progress.show(1, 0.5, 36.0, 2.0, {"loss": float("nan"), "norm": float("inf"), "skipped": 1.0})

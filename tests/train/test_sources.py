@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ossicle.errors import ConfigError, DataError
 from ossicle.prompt.tags import Tags
-from ossicle.train.sources import Manifest, Sample, World, divided
+from ossicle.train.sources import Manifest, Sample, World, divided, is_held_out
 
 QUIET = {"sound": 1.0, "count": 2.0, "instrument": 1.0}
 """Tasks without a voice."""
@@ -111,9 +111,9 @@ def test_a_sample_of_a_manifest_is_at_16_khz_with_its_question(folder: Path) -> 
         "task": "chat",
     }
     voice_chat = Manifest(manifest(folder, chat), 1).sample(0)
-    assert (voice_chat.question, voice_chat.answer, voice_chat.task) == (None, "yes", "chat")
+    assert (voice_chat.question, voice_chat.answer, voice_chat.task) == ((None,), "yes", "chat")
     said = Manifest(manifest(folder, shorthand(1)[0]), 1).sample(5)
-    assert (said.question, said.answer, said.task) == ("what is said?", "text 0", "transcribe")
+    assert (said.question, said.answer, said.task) == ((None, "what is said?"), "text 0", "transcribe")
     assert len(said.samples) == 4_000 and said.scene is None and said.events == ()
 
 
@@ -145,6 +145,14 @@ def test_an_item_that_is_not_one_clip_and_one_answer_says_so(folder: Path, line:
 def test_an_empty_manifest_is_refused(folder: Path) -> None:
     with pytest.raises(DataError, match=r"the manifest .*own\.jsonl holds no item"):
         Manifest(manifest(folder), 1)
+
+
+def test_a_manifest_of_which_all_is_held_out_says_so(folder: Path) -> None:
+    key = next(str(i) for i in range(99) if is_held_out(str(i), 0.1))
+    path = manifest(folder, {"id": key, "audio": "0.wav", "text": "a"}, {"id": "0", "audio": "0.wav", "text": "a"})
+    with pytest.raises(DataError, match=r"no item to train on: all 1 that can be used are held out \(holdout: 0\.1\)"):
+        Manifest(path, 1, holdout=0.1, without={2})
+    assert len(Manifest(path, 1, holdout=0.1).items) == 1
 
 
 def test_held_out_items_are_never_sampled_and_never_change_sides(folder: Path) -> None:

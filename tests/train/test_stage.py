@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from ossicle.data.check import Longest
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.lora import has_lora
 from ossicle.train.answers import Answer, Tell
@@ -18,9 +19,9 @@ from ossicle.train.sources import Manifest, World
 from ossicle.train.stage import (
     check_stages,
     enter,
-    fitting,
     frozen_of,
     learning_rate,
+    longest_of,
     manifest_of,
     new_optimizer,
     objective_of,
@@ -92,8 +93,8 @@ def test_each_stage_has_its_objective() -> None:
 
 def test_clips_must_fit_the_encoder() -> None:
     model = tiny_model()  # 300 frames: 6 s
-    assert fitting(Data(max_clip_s=16.0, batch_s=7.0), model) == Data(max_clip_s=6.0, batch_s=7.0)
-    assert fitting(Data(max_clip_s=5.0), model).max_clip_s == 5.0
+    assert longest_of(Data(max_clip_s=16.0), model) == Longest(6.0, "all that the encoder reads at once")
+    assert longest_of(Data(max_clip_s=5.0), model) == Longest(5.0, "data.max_clip_s")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +151,11 @@ def test_matrices_decay_and_the_encoder_has_its_own_rate() -> None:
         group["scale"] for group in new_optimizer(HEAR, model, hear, set_trainable(HEAR, model, hear)).param_groups
     }
     assert scales == {1.0}
+
+
+def test_a_stage_has_something_to_train() -> None:
+    with pytest.raises(ConfigError, match=r"stage connect trains \[bridge\], which holds no weight"):
+        new_optimizer(CONNECT, tiny_model(), Answer(tiny_model()), [])
 
 
 def test_the_rate_warms_up_and_follows_a_cosine() -> None:
@@ -260,6 +266,8 @@ def test_every_manifest_is_gone_through_once_for_the_model(tmp_path: Path) -> No
     several = replace(several, stages=(several.stages[2], CONNECT, several.stages[2]))
     first, none, last = check_stages(several, tiny_model(), None)
     assert none is None and first is last and first is not None
-    assert [str(fault) for fault in first.faults] == ["own.jsonl, line 2: 7.0 s are longer than 6 s"]
+    assert [str(fault) for fault in first.faults] == [
+        "own.jsonl, line 2: 7.0 s are longer than 6 s (all that the encoder reads at once)"
+    ]
     assert [manifest_of(several, i, None) for i in range(3)] == [own, None, own]
     assert len(source_of(several, 0, None, without=first.bad).items) == 1

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ossicle.errors import CheckpointError
-from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
+from ossicle.train.weights import SAMPLED, dump_optimizer, fingerprint, load_named, load_optimizer
 
 
 def stepped(n: int) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -46,3 +46,18 @@ def test_weights_are_copied_strictly() -> None:
         load_named(ours, {"a": torch.zeros(2), "b": torch.ones(1)})  # which a plain copy would broadcast
     assert caught.value.code == "key_mismatch"
     assert ours["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_a_fingerprint_is_of_the_weights(dtype: torch.dtype) -> None:
+    module = nn.Module()
+    module.register_buffer("small", torch.arange(6, dtype=dtype).reshape(2, 3))
+    module.register_buffer("large", torch.ones(3, SAMPLED, dtype=dtype))
+    module.register_buffer("empty", torch.empty(0, dtype=dtype))
+    found = [fingerprint(module)]
+    assert fingerprint(module) == found[0]
+    for name, change in (("small", slice(5, 6)), ("large", slice(0, 1)), ("large", slice(None))):
+        module.get_buffer(name).view(-1)[change] += 1
+        found.append(fingerprint(module))
+    module.small = module.small.reshape(3, 2)
+    assert len({*found, fingerprint(module)}) == 5

@@ -56,6 +56,7 @@ class Info:
         channels: channels in the file; a clip has one.
         n_frames: samples per channel as declared, None where nothing is.
         n_bytes: encoded size.
+        cut: whether bytes are missing, as far as that shows without decoding; `read_clip` then refuses the file.
     """
 
     container: str
@@ -64,6 +65,7 @@ class Info:
     channels: int
     n_frames: int | None
     n_bytes: int
+    cut: bool = False
 
     @property
     def duration_s(self) -> float | None:
@@ -88,7 +90,8 @@ def probe(source: Source, *, format: str | None = None, rate: int | None = None,
     with open_source(source) as file:
         header, size = _header(file, format, rate, channels)
         with open_stream(header, file) as stream:
-            return Info(header.container, stream.codec, stream.rate, len(stream.layout), stream.n_frames, size)
+            channels, n_frames = len(stream.layout), stream.n_frames
+            return Info(header.container, stream.codec, stream.rate, channels, n_frames, size, header.cut)
 
 
 def read_clip(

@@ -6,7 +6,7 @@ Source: the norms of trained embedding tables against uncalibrated projectors (1
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import torch
 
@@ -15,13 +15,17 @@ from ossicle.errors import BridgeError
 from ossicle.tensors import AudioTokens, Frames, length_mask
 
 
-@runtime_checkable
 class Calibratable(Protocol):
     """A bridge that ends with an `Output`."""
 
     output: Output
 
     def __call__(self, frames: Frames) -> AudioTokens: ...
+
+
+def calibratable(bridge: Any) -> TypeGuard[Calibratable]:
+    """Whether a bridge ends with an `Output`; what a bridge of one's own calls so may be anything."""
+    return isinstance(getattr(bridge, "output", None), Output)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class FrameCache:
 
     def __init__(self, folder: Path, identity: str, *, limit_bytes: int) -> None:
         self.folder, self.identity, self.limit_bytes = folder, identity, limit_bytes
-        self.n_bytes = sum(path.stat().st_size for path in folder.glob("*/*"))
+        self.n_bytes = sum(_size(path) for place in _inside(folder) for path in _inside(place))
         self.closed = False
         self._lock = Lock()
 
@@ -71,7 +71,7 @@ class FrameCache:
             if self.n_bytes + size > self.limit_bytes:
                 self._close(f"is full ({self.limit_bytes / 1e9:g} GB): data.cache_gb of the recipe makes it larger")
                 return
-            before = path.stat().st_size if path.is_file() else 0
+            before = _size(path)
             try:
                 written = _write(path, values, key)
             except (OSError, SafetensorError) as error:
@@ -85,6 +85,22 @@ class FrameCache:
     def _close(self, why: str) -> None:
         self.closed = True
         print(f"the cache {self.folder} {why}; frames that are not in it are computed each time", file=sys.stderr)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder; nothing if it is none. Other runs share a cache, so anything may vanish meanwhile."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 if it is not there."""
+    try:
+        return path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def _write(path: Path, values: torch.Tensor, key: str) -> int:

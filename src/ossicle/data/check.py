@@ -6,8 +6,8 @@ shows when the item is read. What is found is a list, not an error, so that a ba
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,43 @@ PLACE = re.compile(r"(?P<file>[^/]+?), line (?P<line>\d+): (?P<reason>.*)", re.D
 
 @dataclass(frozen=True)
 class Fault:
-    """Why an item cannot be used; file and line are empty where it comes from no manifest."""
+    """Why an item cannot be used; file and line are empty where it comes from no manifest.
+
+    ``file`` is the manifest's path, since two of a run may have one name; messages give the name alone.
+    """
 
     file: str
     line: int
     reason: str
 
     @classmethod
-    def of(cls, message: str) -> "Fault":
-        """From the message of an error, which begins with its place."""
+    def of(cls, message: str, manifest: Path | None = None) -> "Fault":
+        """From the message of an error, which begins with its place: a line of ``manifest``, if that is known."""
         found = PLACE.fullmatch(message)
-        return cls("", 0, message) if found is None else cls(found["file"], int(found["line"]), found["reason"])
+        if found is None:
+            return cls("", 0, message)
+        return cls(found["file"] if manifest is None else str(manifest), int(found["line"]), found["reason"])
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}: {self.reason}" if self.file else self.reason
+        return f"{Path(self.file).name}, line {self.line}: {self.reason}" if self.file else self.reason
 
     def as_dict(self) -> dict[str, Any]:
         """For a line of JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The longest clip that can be used, and whose limit that is."""
+
+    seconds: float = float("inf")
+    whose: str = "data.max_clip_s"
+
+    def fault(self, seconds: float) -> str | None:
+        """What is wrong with a clip of so many seconds."""
+        if seconds <= self.seconds:
+            return None
+        return f"{seconds:.1f} s are longer than {self.seconds:g} s ({self.whose})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +77,14 @@ class Reader:
         tokenizer, pad_id, clip_text: what its prompts are made with.
         context: most tokens of prompt and answer.
         n_tokens: audio tokens of a number of samples at 16 kHz.
-        longest_s: longest clip, seconds.
+        longest: of its clips.
     """
 
     tokenizer: Any
     pad_id: int
     context: int
     n_tokens: Callable[[int], int]
-    longest_s: float = float("inf")
+    longest: Longest = Longest()
     clip_text: ClipText | None = None
 
 
@@ -101,6 +120,13 @@ class Checked:
     def bad(self) -> frozenset[int]:
         """Numbers of the lines that have a fault."""
         return frozenset(fault.line for fault in self.faults)
+
+    def joined(self, reasons: Iterable[str]) -> "Checked":
+        """The same with what showed only when items were read, as errors told it."""
+        found = dict.fromkeys([*self.faults, *(Fault.of(reason, self.path) for reason in reasons)])
+        bad = {fault.line for fault in found}
+        lengths = {line: length for line, length in self.lengths.items() if line not in bad}
+        return replace(self, faults=tuple(sorted(found, key=lambda fault: fault.line)), lengths=lengths)
 
     def refuse(self) -> None:
         """Nothing, if it can be trained on.
@@ -139,15 +165,15 @@ def check(path: str | Path, *, reader: Reader | None = None, deep: bool = False)
         What was found; `Checked.refuse` judges it.
 
     Raises:
-        DataError: the manifest is missing or no text.
+        DataError: the manifest is missing or cannot be read.
     """
+    path, n_items = Path(path), 0
     faults: list[Fault] = []
     lengths: dict[int, Length] = {}
-    n_items = 0
     for number, found in scan(path):
         n_items += 1
         if isinstance(found, DataError):
-            faults.append(Fault.of(str(found)))
+            faults.append(Fault.of(str(found), path))
             continue
         n_samples, reasons = _heard(found, deep=deep)
         reasons += _written(found, reader)
@@ -157,8 +183,8 @@ def check(path: str | Path, *, reader: Reader | None = None, deep: bool = False)
             lengths |= {} if isinstance(judged, str) else {number: judged}
         elif not reasons:
             lengths[number] = Length(n_samples / SAMPLE_RATE)
-        faults += [Fault(Path(path).name, number, reason) for reason in reasons]
-    return Checked(Path(path), n_items, tuple(faults), lengths)
+        faults += [Fault(str(path), number, reason) for reason in reasons]
+    return Checked(path, n_items, tuple(faults), lengths)
 
 
 def shape_fault(item: Item) -> str | None:
@@ -188,8 +214,8 @@ def _heard(item: Item, *, deep: bool) -> tuple[int, list[str]]:
 def _n_samples(part: AudioPart, *, deep: bool) -> int:
     """Samples at 16 kHz, by the header where that is enough."""
     info = None if deep else probe(part.path)
-    if info is None or info.n_frames is None or not (part.whole or info.container in EXACT):
-        return part.read(rate=SAMPLE_RATE).n_samples
+    if info is None or info.cut or info.n_frames is None or not (part.whole or info.container in EXACT):
+        return part.read(rate=SAMPLE_RATE).n_samples  # of a file that is cut this raises, before it decodes any
     check_length(info.n_frames, info.rate)
     n_samples = resampled_samples(info.n_frames, info.rate, SAMPLE_RATE)
     first, last = part_of(n_samples, SAMPLE_RATE, part.start_s, part.end_s)
@@ -215,11 +241,11 @@ def _written(item: Item, reader: Reader | None) -> Iterator[str]:
 def _read(item: Item, n_samples: int, reader: Reader) -> Length | str:
     """How long a well-formed item is to a model, or why it cannot read it."""
     seconds = n_samples / SAMPLE_RATE
-    if seconds > reader.longest_s:
-        return f"{seconds:.1f} s are longer than {reader.longest_s:g} s"
-    silent = Clip(np.zeros(1, np.float32), SAMPLE_RATE)  # only that it is a clip counts
-    question = " ".join(part for part in item.turns[0].content if isinstance(part, str))
-    user = Message("user", (silent, question) if question else (silent,))
+    fault = reader.longest.fault(seconds)
+    if fault is not None:
+        return fault
+    silent = Clip(np.zeros(1, np.float32), SAMPLE_RATE)  # only that it is a clip, and where, counts
+    user = Message("user", tuple(part if isinstance(part, str) else silent for part in item.turns[0].content))
     n_audio = reader.n_tokens(n_samples)
     try:
         prompt = render([user], [n_audio], reader.tokenizer, pad_id=reader.pad_id, clip_text=reader.clip_text)

@@ -58,13 +58,14 @@ class Item:
     """One line of a manifest.
 
     Args:
-        id: unique in the manifest; the line number where the line gives none.
+        id: unique among those that lines give; the line number where the line gives none.
         turns: the conversation; where the last is the assistant's, it is the answer that is wanted.
         task: free, e.g. "transcribe".
         language: of the answer, e.g. "en"; None where the line does not say.
         truth: whatever else is known about the audio.
         where: file and line, for error messages.
         line: its number, from 1.
+        named: whether the line gives its id.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Item:
     truth: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
     line: int = 0
+    named: bool = True
 
     def open(self, *, rate: int | None = None) -> tuple[Message, ...]:
         """Read the audio.
@@ -118,12 +120,12 @@ def scan(
     """Every line that is not empty, by its number: its item, or what is wrong with it, as `read` would raise it.
 
     Raises:
-        DataError: the manifest is missing or no text.
+        DataError: the manifest is missing or cannot be read.
     """
     path = Path(path)
     seen: set[str] = set()
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:  # so that a bad byte is one line's
             for number, line in enumerate(lines, 1):
                 if line.strip() and number not in without:
                     yield _scanned(line, number, path, seen)
@@ -131,8 +133,6 @@ def scan(
         raise DataError(f"there is no manifest {path}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text") from error
 
 
 def write(path: str | os.PathLike[str], items: Iterable[Item]) -> int:
@@ -166,16 +166,18 @@ def _scanned(line: str, number: int, path: Path, seen: set[str]) -> tuple[int, I
     """One line; its id joins those that were seen."""
     try:
         item = _item(line, number, path)
-        _expect(item.id not in seen, item.where, f"the id {item.id!r} stands in an earlier line")
+        _expect(not item.named or item.id not in seen, item.where, f"the id {item.id!r} stands in an earlier line")
     except DataError as error:
         return number, error
-    seen.add(item.id)
+    if item.named:
+        seen.add(item.id)
     return number, item
 
 
 def _item(line: str, number: int, path: Path) -> Item:
     """One line, checked."""
     where = f"{path.name}, line {number}"
+    _expect(_is_unicode(line), where, "not UTF-8 text")
     try:
         data = json.loads(line)
     except RecursionError as error:
@@ -183,7 +185,11 @@ def _item(line: str, number: int, path: Path) -> Item:
     except ValueError as error:
         raise DataError(f"{where}: not JSON: {error}") from error
     _expect(isinstance(data, dict), where, "a line is one JSON object")
-    _expect(_is_unicode(data), where, "a text holds half of a surrogate pair, which is no Unicode")
+    _expect(
+        _is_unicode(json.dumps(data, ensure_ascii=False)),
+        where,
+        "a text holds half of a surrogate pair, which is no Unicode",
+    )
     short = "messages" not in data
     allowed = SHORT_KEYS if short else KEYS
     unknown = sorted(set(data) - allowed)
@@ -194,7 +200,8 @@ def _item(line: str, number: int, path: Path) -> Item:
     _expect(language is None or isinstance(language, str), where, "language is a string")
     task = data.get("task", "transcribe" if short else "")
     _expect(isinstance(task, str), where, "task is a string")
-    return Item(str(data.get("id", number)), turns, task, language, truth, where, number)
+    key = data.get("id")
+    return Item(str(number if key is None else key), turns, task, language, truth, where, number, key is not None)
 
 
 def _short(data: Mapping[str, Any], where: str, folder: Path) -> tuple[Turn, ...]:
@@ -250,9 +257,9 @@ def _seconds(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
 
 
-def _is_unicode(data: Any) -> bool:
+def _is_unicode(text: str) -> bool:
     try:
-        json.dumps(data, ensure_ascii=False).encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
@@ -269,7 +276,8 @@ def _line(item: Item, folder: Path) -> dict[str, Any]:
         {"role": turn.role, "content": [_written(part, folder) for part in turn.content]} for turn in item.turns
     ]
     extra = {"task": item.task, "language": item.language, "truth": dict(item.truth)}
-    return {"id": item.id, "messages": messages, **{key: value for key, value in extra.items() if value}}
+    named = {"id": item.id} if item.named else {}  # another file has other lines
+    return {**named, "messages": messages, **{key: value for key, value in extra.items() if value}}
 
 
 def _written(part: AudioPart | str, folder: Path) -> dict[str, Any]:

@@ -5,21 +5,27 @@ bring a part of their own: each broken promise is one line that says what was wa
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.lengths import resampled_samples
 from ossicle.bridge.own import Letters, OwnLesson
-from ossicle.tensors import AudioTokens, Frames
+from ossicle.tensors import AudioTokens, Frames, sample_of
 
 TOLERANCE = 1e-3
+ROUNDINGS = 16
+"""How many roundings of a part's own numbers two ways of computing the same may lie apart, where that is more."""
 EXAMPLES = 24
 RATES = (8_000, 16_000, 22_050, 44_100)
 LONGEST_S = 2.0
+MOST_S = 60.0
+"""A clip as long as an encoder says it can read is tried up to so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,11 @@ class Checked:
 
 
 def check_encoder(encoder: Any, *, seed: int = 0, examples: int = EXAMPLES) -> Checked:
-    """Try the contracts of an encoder on random clips of two samples to 2 s, of several rates, alone and in batches.
+    """Try the contracts of an encoder on random clips of two samples to 2 s, of several rates, alone and in batches,
+    and on one as long as it says it can read.
 
     Args:
-        encoder: any object; in evaluation mode, if it has modes.
+        encoder: any object, on any device and of any dtype; it is tried in evaluation mode, and left as it was.
         seed: of the clips.
         examples: batches of three clips for each promise; a few find most faults.
 
@@ -63,7 +70,7 @@ def check_bridge(bridge: Any, *, rate_hz: float = 50.0, seed: int = 0, examples:
     """Try the contracts of a bridge on random frames of clips of 1 to 60 frames, alone and in batches.
 
     Args:
-        bridge: any object; in evaluation mode, if it has modes.
+        bridge: as the encoder.
         rate_hz: frames a second of the encoder that it is meant for.
         seed: of the frames.
         examples: batches of three clips for each promise.
@@ -79,20 +86,42 @@ Check = tuple[str, Callable[[], str | None]]
 
 
 def _checked(part: Any, checks: Iterator[Check]) -> Checked:
-    mode = getattr(part, "eval", None)
-    if callable(mode):
-        mode()
+    if isinstance(part, type):
+        return Checked(part.__name__, (f"promise: this is the class, not a part: make one, {part.__name__}(...)",))
     faults = []
-    for name, check in checks:
-        try:
-            fault = check()
-        except Exception as error:  # a part that is not ours may raise anything; that it does is what we tell
-            fault = f"raised {type(error).__name__}: {error}"
-        if fault is not None:
-            faults.append(f"{name}: {fault}")
-            if name == "promise":  # nothing else can be tried
-                break
+    with _evaluating(part):
+        for name, check in checks:
+            try:
+                fault = check()
+            except Exception as error:  # a part that is not ours may raise anything; that it does is what we tell
+                fault = f"raised {type(error).__name__}: {error}"
+            if fault is not None:
+                faults.append(f"{name}: {fault}")
+                if name == "promise":  # nothing else can be tried
+                    break
     return Checked(type(part).__name__, tuple(faults))
+
+
+@contextmanager
+def _evaluating(part: Any) -> Iterator[None]:
+    """Evaluation mode for as long as it takes, if a part has modes."""
+    modules = part.modules() if isinstance(part, nn.Module) else [part] if hasattr(part, "training") else []
+    before = [(one, one.training) for one in modules]
+    if callable(getattr(part, "eval", None)):
+        part.eval()
+    try:
+        yield
+    finally:
+        for one, training in before:
+            one.training = training
+
+
+def _near(part: Any, one: torch.Tensor, other: torch.Tensor) -> float | None:
+    """How far apart two ways to the same values are, if that is too far."""
+    roundings = ROUNDINGS * torch.finfo(sample_of(part, torch.zeros(())).dtype).eps
+    apart = float((one.float() - other.float()).abs().max())
+    near = apart <= max(TOLERANCE, roundings) * max(1.0, float(other.abs().max()))
+    return None if near else apart
 
 
 def _missing(part: Any, values: tuple[str, ...], methods: tuple[str, ...]) -> str | None:
@@ -109,29 +138,33 @@ def _missing(part: Any, values: tuple[str, ...], methods: tuple[str, ...]) -> st
 def _encoder_checks(encoder: Any, seed: int, n: int) -> Iterator[Check]:
     values = ("width", "rate_hz", "sample_rate", "max_samples")
     yield "promise", lambda: _missing(encoder, values, ("features", "n_frames", "parameters"))
-    yield "length", lambda: _first(_encoder_length(encoder, clips) for clips in _batches(seed, n))
-    yield "coverage", lambda: _first(_encoder_coverage(encoder, clips[0]) for clips in _batches(seed + 1, n))
-    yield "batch", lambda: _first(_encoder_batch(encoder, clips) for clips in _batches(seed + 2, n))
+    yield "length", lambda: _first(_encoder_length(encoder, clips) for clips in _batches(encoder, seed, n))
+    yield "coverage", lambda: _first(_encoder_coverage(encoder, clips[0]) for clips in _batches(encoder, seed + 1, n))
+    yield "batch", lambda: _first(_encoder_batch(encoder, clips) for clips in _batches(encoder, seed + 2, n))
+    yield "longest", lambda: _encoder_longest(encoder, seed + 3)
 
 
 def _first(found: Iterator[str | None]) -> str | None:
     return next((fault for fault in found if fault is not None), None)
 
 
-def _batches(seed: int, n: int) -> Iterator[list[Clip]]:
+def _batches(encoder: Any, seed: int, n: int) -> Iterator[list[Clip]]:
+    longest_s = min(LONGEST_S, encoder.max_samples / encoder.sample_rate)
     rng = np.random.default_rng(seed)
     for i in range(n):
         made = []
         for _ in range(3):
             rate = int(rng.choice(RATES))
-            n_samples = int(rng.integers(2, 700)) if i % 3 == 0 else int(rng.integers(2, int(LONGEST_S * rate)))
+            most = max(int(longest_s * rate), 3)
+            n_samples = int(rng.integers(2, min(700, most) if i % 3 == 0 else most))
             made.append(Clip(rng.normal(0, 0.1, n_samples).astype(np.float32), rate))
         yield made
 
 
 def _listen(encoder: Any, clips: list[Clip]) -> Frames:
+    weight = sample_of(encoder, torch.zeros(()))
     with torch.no_grad():
-        frames: Frames = encoder(encoder.features(clips))
+        frames: Frames = encoder(encoder.features(clips).to(weight.device, weight.dtype))
     return frames
 
 
@@ -153,6 +186,8 @@ def _encoder_length(encoder: Any, clips: list[Clip]) -> str | None:
         return f"values have the shape {tuple(frames.values.shape)}, wanted {shape} (B, T, width)"
     if frames.lengths.dtype != torch.int64 or frames.lengths.device.type != "cpu":
         return f"lengths are {frames.lengths.dtype} on {frames.lengths.device}, wanted int64 on the CPU"
+    if abs(frames.rate_hz - encoder.rate_hz) > 1e-6 * encoder.rate_hz:
+        return f"its frames come at {frames.rate_hz:g} Hz, its rate_hz says {encoder.rate_hz:g}"
     for clip, seconds in zip(clips, frames.durations_s.tolist(), strict=True):
         if seconds > clip.duration_s + 1e-6:
             return f"{_say(clip)} lasts {clip.duration_s:.6f} s, durations_s says {seconds:.6f}"
@@ -183,10 +218,17 @@ def _encoder_batch(encoder: Any, clips: list[Clip]) -> str | None:
         alone, n = _listen(encoder, [clip]), int(together.lengths[row])
         if int(alone.lengths[0]) != n:
             return f"{_say(clip)} gives {int(alone.lengths[0])} frames alone, {n} in a batch"
-        apart = float((together.values[row, :n] - alone.values[0, :n]).abs().max())
-        if not apart <= TOLERANCE * max(1.0, float(alone.values.abs().max())):
+        apart = _near(encoder, together.values[row, :n], alone.values[0, :n])
+        if apart is not None:
             return f"{_say(clip)}: its frames differ by {apart:.2g} alone and in a batch"
     return None
+
+
+def _encoder_longest(encoder: Any, seed: int) -> str | None:
+    if encoder.max_samples > MOST_S * encoder.sample_rate:
+        return None
+    samples = np.random.default_rng(seed).normal(0, 0.1, encoder.max_samples).astype(np.float32)
+    return _encoder_length(encoder, [Clip(samples, encoder.sample_rate)])
 
 
 # Bridges
@@ -203,14 +245,14 @@ def _bridge_checks(bridge: Any, rate_hz: float, seed: int, n: int) -> Iterator[C
 
 def _frames(bridge: Any, rate_hz: float, seed: int, n: int) -> Iterator[Frames]:
     """Random frames; what lies past a clip's own is not a number."""
-    rng = np.random.default_rng(seed)
+    rng, weight = np.random.default_rng(seed), sample_of(bridge, torch.zeros(()))
     for _ in range(n):
         lengths = torch.from_numpy(rng.integers(1, 61, 3))
         values = torch.from_numpy(rng.normal(0, 1, (3, int(lengths.max()), bridge.width_in)).astype(np.float32))
         for row, length in enumerate(lengths.tolist()):
             values[row, length:] = float("nan")
         durations = (lengths.double() - torch.from_numpy(rng.uniform(0, 0.99, 3))) / rate_hz
-        yield Frames(values, lengths, rate_hz, durations)
+        yield Frames(values.to(weight), lengths, rate_hz, durations)
 
 
 def _row(frames: Frames, row: int) -> Frames:
@@ -264,8 +306,8 @@ def _bridge_batch(bridge: Any, frames: Frames) -> str | None:
         n_frames = int(frames.lengths[row])
         if int(alone.lengths[0]) != n:
             return f"{n_frames} frames give {int(alone.lengths[0])} tokens alone, {n} in a batch"
-        apart = float((together.values[row, :n] - alone.values[0, :n]).abs().max())
-        if not apart <= TOLERANCE * max(1.0, float(alone.values.abs().max())):
+        apart = _near(bridge, together.values[row, :n], alone.values[0, :n])
+        if apart is not None:
             return f"the tokens of {n_frames} frames differ by {apart:.2g} alone and in a batch"
         if bool(together.values[row, n:].ne(0).any()):
             return f"places past the {n} tokens of a clip are not zero"
@@ -273,7 +315,9 @@ def _bridge_batch(bridge: Any, frames: Frames) -> str | None:
 
 
 def _bridge_gradient(bridge: Any, frames: Frames) -> str | None:
-    weights = [value for value in bridge.parameters() if value.requires_grad]
+    weights = [value for value in getattr(bridge, "parameters", tuple)() if value.requires_grad]
+    if not weights:
+        return None
     tokens = bridge(replace(frames, values=frames.values.nan_to_num()))
     loss = tokens.values.square().sum()
     if isinstance(bridge, OwnLesson):  # what the tokens have no gradient for is learned by it

@@ -60,7 +60,7 @@ def _task_table(scores: Scores) -> str:
             str(one.n),
             percent(one.silence),
             percent(one.swapped),
-            str(one.n_control),
+            str(one.n_control) if one.n_swapped == one.n_control else f"{one.n_control} and {one.n_swapped}",
             "yes" if one.listens else "not shown",
         )
         for name, one in scores.tasks.items()

@@ -14,7 +14,7 @@ import numpy as np
 from ossicle.errors import LimitError, RequestError
 from ossicle.evaluate.items import Item, manifest_items, silence, taken_from, with_audio, world_items
 from ossicle.evaluate.metrics import Counts, Difference, count, interval, paired
-from ossicle.infer.ask import Request, ask_all, ask_batch, clips_in
+from ossicle.infer.ask import Request, ask_all, ask_batch, clips_in, prepare
 from ossicle.infer.generate import Sampling
 from ossicle.models.audio_lm import AudioLM
 
@@ -23,6 +23,7 @@ N_CONTROL = 40
 """Items of a control; a limit lowers it."""
 BATCH = 16
 MAX_TOKENS = 160
+"""Of an answer; where the prompt leaves less of the context, as much as it leaves."""
 Show = Callable[[str], None]
 
 
@@ -37,9 +38,10 @@ class TaskScore:
         high: upper end.
         n: headline items.
         silence: the rate with zeros in place of the audio, over the first ``n_control`` items.
-        swapped: the rate with another item's audio, over the same.
+        swapped: the rate with another item's audio, over the first ``n_swapped`` of them that it fits.
         slices: rate and number of items of each slice.
-        n_control: items of each control.
+        n_control: items of the control with silence.
+        n_swapped: items of the control with another clip's audio.
         counts: of every headline item, for paired comparisons.
     """
 
@@ -52,6 +54,7 @@ class TaskScore:
     swapped: float | None
     slices: dict[str, tuple[float | None, int]]
     n_control: int
+    n_swapped: int
     counts: Counts
 
     @property
@@ -71,6 +74,7 @@ class TaskScore:
             "n": self.n,
             "silence": _rounded(self.silence),
             "swapped": _rounded(self.swapped),
+            "n_swapped": self.n_swapped,
             "slices": {name: {"value": _rounded(value), "n": n} for name, (value, n) in self.slices.items()},
         }
 
@@ -160,7 +164,7 @@ def score(
     n_control: int = N_CONTROL,
     seed: int = 0,
 ) -> TaskScore:
-    """Ask a model every item, and the first headline items again with silence and with the next item's audio.
+    """Ask a model every item, and the first headline items again with silence and with another item's audio.
 
     Args:
         model: what is scored.
@@ -176,8 +180,7 @@ def score(
     low, high = interval(main, seed=seed) or (None, None)
     controls = [item for item in items if item.headline][:n_control]
     silent = answered(model, [with_audio(item, silence) for item in controls], metric)
-    following = zip(controls, [*controls[1:], *controls[:1]], strict=True) if len(controls) > 1 else ()
-    swapped = answered(model, [with_audio(item, taken_from(other)) for item, other in following], metric)
+    swapped = _swapped(model, controls, metric)
     names = dict.fromkeys(name for item in items for name in item.slices)
     slices = {name: counts.subset(np.array([name in item.slices for item in items])) for name in names}
     return TaskScore(
@@ -191,19 +194,25 @@ def score(
         slices={name: (part.rate, len(part.numerators)) for name, part in slices.items()}
         | {name: (None, 0) for name in missing},
         n_control=len(controls),
+        n_swapped=len(swapped.numerators),
         counts=main,
     )
 
 
 def answered(model: AudioLM, items: Sequence[Item], metric: str) -> Counts:
-    """Ask every item, greedily and in batches of like length, and score the answers in the items' own order."""
+    """Ask every item, greedily and in batches of like length, and score the answers in the items' own order.
+
+    Raises:
+        LimitError: an item does not fit the model; the line that it stands in is named.
+    """
     requests = [Request(item.messages, Sampling(MAX_TOKENS)) for item in items]
     try:
         answers = ask_all(model, requests, batch=BATCH)
-    except LimitError:
-        for item, request in sorted(zip(items, requests, strict=True), key=lambda pair: -_seconds(pair[0])):
-            _alone(model, item, request)
-        raise
+    except LimitError:  # not all have room for the longest answer: the longest clips first, which may have none at all
+        order = sorted(range(len(items)), key=lambda i: -_seconds(items[i]))
+        rooms = {i: _room(model, items[i]) for i in order}
+        requests = [Request(item.messages, Sampling(rooms[i])) for i, item in enumerate(items)]
+        answers = ask_all(model, requests, batch=BATCH)
     return count(metric, [item.answer for item in items], [answer.text for answer in answers])
 
 
@@ -211,12 +220,46 @@ def _seconds(item: Item) -> float:
     return sum(clip.duration_s for clip in clips_in(item.messages))
 
 
-def _alone(model: AudioLM, item: Item, request: Request) -> None:
-    """Ask one item of those that were refused, so that the error says where the item stands."""
+def _room(model: AudioLM, item: Item) -> int:
+    """Tokens that are left for an item's answer, at most `MAX_TOKENS`.
+
+    Raises:
+        LimitError: none is; the message says where the item stands.
+    """
     try:
-        ask_batch(model, [request])
+        ask_batch(model, [Request(item.messages, Sampling(1))])
     except LimitError as error:
         raise type(error)(f"{item.where}: {error}" if item.where else str(error), code=error.code) from error
+    (prompt,), _ = prepare(model, [item.messages])
+    return min(MAX_TOKENS, model.context - len(prompt.ids))
+
+
+def _swapped(model: AudioLM, items: Sequence[Item], metric: str) -> Counts:
+    """Ask every item about the next one's audio; where that does not fit beside its text about the shortest of the
+    others, and where none fits not at all."""
+    if len(items) < 2:
+        return answered(model, (), metric)
+    following = [*items[1:], *items[:1]]
+    try:
+        return answered(model, [_about(*pair) for pair in zip(items, following, strict=True)], metric)
+    except LimitError:
+        first, second = sorted(items, key=_seconds)[:2]
+        fitting = []
+        for item, other in zip(items, following, strict=True):
+            pairs = _about(item, other), _about(item, second if item is first else first)
+            fitting += [pair for pair in pairs if _fits(model, pair)][:1]
+        return answered(model, fitting, metric)
+
+
+def _about(item: Item, other: Item) -> Item:
+    return with_audio(item, taken_from(other))
+
+
+def _fits(model: AudioLM, item: Item) -> bool:
+    try:
+        return _room(model, item) > 0
+    except LimitError:
+        return False
 
 
 def _rounded(value: float | None) -> float | None:

@@ -118,9 +118,10 @@ def save(
     with whole_folder(target, replaces=replaces, instead="choose another name, or say overwrite=True") as draft:
         stored = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
-            tensors = part.state_dict()
-            kind = exact_dtype(tensors.values(), stored) if name in exact else stored
-            save_file(_stored(tensors, kind), draft / f"{name}.safetensors", {"format": "pt"})
+            twins = _twins(part)
+            own = {key: value for key, value in part.state_dict().items() if key not in twins}
+            kind = exact_dtype(own.values(), stored) if name in exact else stored
+            save_file(_stored(own, kind), draft / f"{name}.safetensors", {"format": "pt"})
         if llm is None:
             _save_llm(model.llm, draft / "llm", stored, exact="llm" in exact)
         if about.adapter is not None:
@@ -319,7 +320,9 @@ def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> T
     for name, tensor in tensors.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key not in seen:
-            seen[key] = as_stored(name, tensor, dtype)
+            value = as_stored(name, tensor, dtype)
+            piece = value.untyped_storage().nbytes() > value.numel() * value.element_size()
+            seen[key] = value.clone() if piece else value  # no two names may share memory but as twins
         stored[name] = seen[key]
     return stored
 
@@ -346,9 +349,20 @@ def _save_adapter(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
 
 
 def _load_part(part: nn.Module, folder: Path, name: str) -> None:
-    tensors = read_tensors(inside(folder, name))
-    check_keys(part.state_dict(), tensors, name)
-    part.load_state_dict(tensors)
+    tensors, twins = read_tensors(inside(folder, name)), _twins(part)
+    check_keys({key: value for key, value in part.state_dict().items() if key not in twins}, tensors, name)
+    part.load_state_dict(tensors | {key: tensors[first] for key, first in twins.items()})
+
+
+def _twins(part: nn.Module) -> dict[str, str]:
+    """Names of tensors that are another's too, such as of tied weights, to that other's name: files hold each once."""
+    first: dict[tuple[Any, ...], str] = {}
+    twins = {}
+    for name, value in part.state_dict().items():
+        key = (value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else (name,)
+        if first.setdefault(key, name) != name:
+            twins[name] = first[key]
+    return twins
 
 
 def _load_llm(folder: Path, weights: str | Reference, dtype: torch.dtype) -> Any:

@@ -9,20 +9,24 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
-from ossicle.errors import CheckpointError, ConfigError, RequestError
+from ossicle.errors import CheckpointError, ConfigError, OssicleError, RequestError
 from ossicle.hub.description import CONFIG, Part, digest
 
 OWN = "own"
 """The kind of such a part in a description."""
+MODULE = "ossicle_own_"
+"""How the modules of such files are called, before the hash of the file."""
 _FORM = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 
@@ -90,7 +94,7 @@ def build_own(source: str, arguments: Mapping[str, Any] | None = None) -> Any:
         raise ConfigError(f"{source}: {path.name} holds no class {name} that is a torch.nn.Module")
     try:
         part: Any = found(**given)
-    except Exception as error:  # a class that is not ours may raise anything; that it does is what we tell
+    except (Exception, SystemExit) as error:  # a class that is not ours may raise anything; that it does is told
         said = ", ".join(f"{key}={value!r}" for key, value in given.items())
         raise ConfigError(f"{source}: {name}({said}) raised {type(error).__name__}: {error}") from error
     part.ossicle_own = Own(path.name, name, sha256, given)
@@ -99,7 +103,7 @@ def build_own(source: str, arguments: Mapping[str, Any] | None = None) -> Any:
 
 def _imported(path: Path, sha256: str) -> ModuleType:
     """A file as a module; the same file is run once."""
-    name = f"ossicle_own_{sha256[:16]}"
+    name = MODULE + sha256[:16]
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -108,10 +112,41 @@ def _imported(path: Path, sha256: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up while it is run
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # as above
+    except BaseException as error:
         del sys.modules[name]
+        if not isinstance(error, Exception | SystemExit):  # such as an interrupt
+            raise
         raise ConfigError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """What a part of one's own raises while it is used is told with its file and method; our own errors stay as they
+    are.
+
+    Raises:
+        ConfigError: in place of what such a part raised.
+    """
+    try:
+        yield
+    except OssicleError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = raised_in(error)
+        if where is None:
+            raise
+        raise ConfigError(f"{where} raised {type(error).__name__}: {error}") from error
+
+
+def raised_in(error: BaseException) -> str | None:
+    """File and method of a part of one's own that an error came through, the innermost; None where there is none, and
+    where it is an exit that came from elsewhere, as by a signal while the part was at work."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if str(frame.f_globals.get("__name__", "")).startswith(MODULE)]
+    if not own or (isinstance(error, SystemExit) and own[-1] is not frames[-1]):
+        return None
+    return f"{own[-1].f_code.co_filename}: {own[-1].f_code.co_qualname}"
 
 
 def own_part(which: str, said: Part, given: Any) -> Any:
@@ -135,7 +170,8 @@ def own_part(which: str, said: Part, given: Any) -> Any:
     if given is None:
         raise RequestError(
             f"the {which} is a class of its maker's own, {named}, and a model folder never brings code: give it "
-            f'yourself, load(..., parts={{"{which}": "{named}"}}), on the command line --part {which}={named}',
+            f'yourself, load(..., parts={{"{which}": "{named}"}}), on the command line --part {which}={named} '
+            "(--compare-part of a model to compare with)",
             code="missing_parameter",
         )
     if isinstance(given, nn.Module):

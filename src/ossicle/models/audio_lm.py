@@ -24,7 +24,7 @@ from ossicle.errors import AudioInputError, ConfigError, RequestError
 from ossicle.models.batches import MOST_FRAMES, MOST_TOKENS, together
 from ossicle.models.decoder import ROOM, Buffers, Decoder
 from ossicle.prompt.chat import ClipText, Prompt, end_of_turn
-from ossicle.tensors import AudioTokens, Features, Frames, side_by_side
+from ossicle.tensors import AudioTokens, Features, Frames, sample_of, side_by_side
 
 PATTERNS = ("frozen", "lora", "full")
 NEEDED = ("inputs_embeds", "past_key_values", "position_ids", "logits_to_keep")
@@ -284,7 +284,7 @@ class AudioLM(nn.Module):
 
     def _hear_batch(self, windows: Sequence[Window]) -> list[Heard]:
         """Windows that fit the encoder, in one batch."""
-        weight = next(self.encoder.parameters())
+        weight = sample_of(self.encoder, self.table.weight)
         clips = [piece for piece, _ in windows]
         ready = [features for _, features in windows if features is not None]
         features = side_by_side(ready) if ready else self.encoder.features(clips)

@@ -14,19 +14,19 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.audio.lengths import resampled_samples
 from ossicle.errors import ConfigError, DataError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
-from ossicle.prompt.tags import Tags
 from ossicle.tensors import Features, Frames, side_by_side
 from ossicle.train.frozen import FrozenEncoder, Sound, gather
 from ossicle.train.hear import Hear, HearItem
 from ossicle.train.objectives import IGNORE, Batch, Loss, Spans
-from ossicle.train.sources import Sample
+from ossicle.train.sources import Question, Sample
 from ossicle.world.telling import TELL_HZ, tell
 
-Turns = Sequence[tuple[str | Tags | None, str]]
-"""Questions and answers about one clip; None where the audio is the question."""
+Turns = Sequence[tuple[Question, str]]
+"""Questions and answers about one clip."""
 
 
 def prompt_with_answers(
@@ -40,8 +40,7 @@ def prompt_with_answers(
     messages: list[Message] = []
     asked: list[tuple[Prompt, list[int]]] = []
     for question, answer in turns:
-        parts = () if messages else (Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE),)
-        messages.append(Message("user", (*parts, *(() if question is None else (question,)))))
+        messages.append(_asked(question, with_clip=not messages))
         before = render(messages, [n], tokenizer, pad_id=pad_id, clip_text=clip_text)
         asked.append((before, render_answer(tokenizer, answer)))
         messages.append(Message("assistant", (answer,)))
@@ -51,6 +50,13 @@ def prompt_with_answers(
         (len(before.ids), len(ids)) for before, ids in asked if whole[: len(before.ids) + len(ids)] == before.ids + ids
     ]
     return Prompt(whole, last.slots), tuple(spans)
+
+
+def _asked(question: Question, *, with_clip: bool) -> Message:
+    """A turn of the user, its parts in order; of the clip only counts where it stands."""
+    clip = [Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)] if with_clip else []
+    parts = question if isinstance(question, tuple) else (None,) if question is None else (None, question)
+    return Message("user", tuple(one for part in parts for one in (clip if part is None else [part])))
 
 
 def check_fits(prompt: Prompt, context: int, sample: Sample) -> None:
@@ -244,7 +250,8 @@ class Answer:
         seconds = len(sample.samples) / SAMPLE_RATE
         hear = features = sound = None
         if self.frozen is not None:
-            sound, n_samples = self.frozen.sound(Clip(sample.samples, SAMPLE_RATE)), len(sample.samples)
+            sound = self.frozen.sound(Clip(sample.samples, SAMPLE_RATE))
+            n_samples = resampled_samples(len(sample.samples), SAMPLE_RATE, self.encoder.sample_rate)
         elif self.hear is not None:
             hear = self.hear.item(sample, rng)
             n_samples = hear.n_samples

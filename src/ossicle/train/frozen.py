@@ -23,7 +23,7 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.data.cache import FrameCache
 from ossicle.hub.parts import describe
 from ossicle.models.audio_lm import Encoder
-from ossicle.tensors import Features, Frames, side_by_side
+from ossicle.tensors import Features, Frames, sample_of, side_by_side
 from ossicle.train.recipe import Data
 
 VERSIONS = ("torch", "transformers", "numpy", "soxr")
@@ -76,10 +76,13 @@ class FrozenEncoder:
     Args:
         encoder: whose frames; its weights never change as long as this object is used.
         cache: None keeps nothing.
+        device: where it computes.
     """
 
-    def __init__(self, encoder: Encoder, cache: FrameCache | None = None) -> None:
-        self.encoder, self.cache = encoder, cache
+    def __init__(
+        self, encoder: Encoder, cache: FrameCache | None = None, *, device: torch.device | str = "cpu"
+    ) -> None:
+        self.encoder, self.cache, self.device = encoder, cache, device
 
     def sound(self, clip: Clip) -> Sound:
         """What a worker sends of a clip at 16 kHz."""
@@ -101,11 +104,10 @@ class FrozenEncoder:
 
     def _one(self, key: str, features: "_Later") -> torch.Tensor:
         """Frames (T, D) of one clip."""
-        device = next(self.encoder.parameters()).device
         kept = None if self.cache is None else self.cache.get(key)
         if kept is not None and kept.shape[1] == self.encoder.width:
-            return kept.to(device)
-        made = self.encoder(features.made().to(device))
+            return kept.to(self.device)
+        made = self.encoder(features.made().to(self.device))
         frames = made.values[0, : int(made.lengths[0])]
         if self.cache is not None:
             self.cache.put(key, frames)
@@ -162,7 +164,7 @@ def identity_of(encoder: Any, precision: str) -> str:
     """Digest of all that frames depend on besides the samples: kind, settings, weights, where they are computed, and by
     which versions."""
     kind, settings = describe(encoder)
-    device = next(encoder.parameters()).device.type
+    device = sample_of(encoder, torch.zeros(())).device.type
     told = [kind, settings, device, precision, __version__, {name: version(name) for name in VERSIONS}]
     found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for name, value in sorted(encoder.state_dict().items()):

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ossicle.audio.clip import Clip
+from ossicle.data.check import Longest
 from ossicle.data.manifest import Item, write
 from ossicle.errors import DataError
 from ossicle.evaluate.score import Scores, evaluate
@@ -21,7 +22,7 @@ def score_held_out(
     manifest: str | Path,
     holdout: float,
     out: Path,
-    longest_s: float = float("inf"),
+    longest: Longest | None = None,
     without: Collection[int] = (),
 ) -> Scores | None:
     """Score a model on a manifest's held-out items.
@@ -34,12 +35,12 @@ def score_held_out(
         holdout: share of the items that was left out.
         out: the run's folder.
         without: lines of the manifest that cannot be used, and were told before.
-        longest_s: longer items are left out, as in training; what is left out is told on standard error.
+        longest: longer items are left out, as in training; what is left out is told on standard error.
 
     Returns:
         The scores; None if no item was held out, or none of them can be used.
     """
-    items = [item for item in divided(manifest, holdout, without)[1] if _usable(item, longest_s)]
+    items = [item for item in divided(manifest, holdout, without)[1] if _usable(item, longest or Longest())]
     if not items:
         return None
     write(out / "holdout.jsonl", items)
@@ -48,14 +49,14 @@ def score_held_out(
     return scores
 
 
-def _usable(item: Item, longest_s: float) -> bool:
+def _usable(item: Item, longest: Longest) -> bool:
     """Whether an item's audio can be read and is not too long; says so if not."""
     try:
         clips = [part for message in item.open() for part in message.content if isinstance(part, Clip)]
     except DataError as error:
         print(f"left out of the score: {error}", file=sys.stderr)
         return False
-    seconds = max((clip.duration_s for clip in clips), default=0.0)
-    if seconds > longest_s:
-        print(f"left out of the score: {item.where}: {seconds:.1f} s are longer than {longest_s:g} s", file=sys.stderr)
-    return seconds <= longest_s
+    fault = longest.fault(max((clip.duration_s for clip in clips), default=0.0))
+    if fault is not None:
+        print(f"left out of the score: {item.where}: {fault}", file=sys.stderr)
+    return fault is None

@@ -31,7 +31,7 @@ UNKNOWN = 255
 
 @dataclass(frozen=True, eq=False)
 class HearItem:
-    """What the encoder reads of one sample, (F, M), and the targets of its frames."""
+    """What the encoder reads of one sample, (F, M), how many samples it hears, and the targets of its frames."""
 
     features: np.ndarray
     n_samples: int
@@ -128,10 +128,10 @@ class Hear(nn.Module):
 
     def item(self, sample: Sample, rng: np.random.Generator) -> HearItem:
         """Masked features and targets."""
-        n_samples = len(sample.samples)
-        read = self.read([Clip(sample.samples, SAMPLE_RATE)]).values[0].numpy()
+        read, seconds = self.read([Clip(sample.samples, SAMPLE_RATE)]), len(sample.samples) / SAMPLE_RATE
+        n_samples = int(read.n_samples[0])
         targets = frame_targets(sample, self.n_frames(n_samples), rate_hz=self.rate_hz)
-        return HearItem(masked(read, self.columns, rng), n_samples, *targets, n_samples / SAMPLE_RATE)
+        return HearItem(masked(read.values[0].numpy(), self.columns, rng), n_samples, *targets, seconds)
 
     def collate(self, items: Sequence[HearItem]) -> Batch:
         """Items side by side, frames padded to the longest."""
@@ -185,5 +185,5 @@ class Hear(nn.Module):
 
 def features_of(items: Sequence[HearItem]) -> Features:
     """What the encoder reads of the items, as one batch."""
-    lengths = [item.n_samples for item in items]
-    return stacked([item.features for item in items], lengths, [n / SAMPLE_RATE for n in lengths])
+    lengths, seconds = [item.n_samples for item in items], [item.seconds for item in items]
+    return stacked([item.features for item in items], lengths, seconds)

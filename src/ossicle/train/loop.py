@@ -12,6 +12,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -22,17 +23,17 @@ from torch import nn
 
 from ossicle.data.check import Checked, Fault
 from ossicle.data.manifest import scan
-from ossicle.errors import CheckpointError, RequestError, TrainingError
+from ossicle.errors import CheckpointError, DataError, OssicleError, RequestError, TrainingError
 from ossicle.evaluate.report import tables
 from ossicle.hub.description import digest
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.folder import save as save_model
-from ossicle.hub.own import file_of
+from ossicle.hub.own import faults_told, file_of
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import merge_lora, target_layers
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
-from ossicle.train.feed import Pools, feed
+from ossicle.train.feed import Pools, feed, workers_told
 from ossicle.train.guards import score_held_out
 from ossicle.train.hear import Hear
 from ossicle.train.objectives import Batch, Loss, Objective
@@ -47,10 +48,11 @@ from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import (
     check_stages,
     enter,
-    fitting,
     frozen_of,
     learning_rate,
+    longest_of,
     manifest_of,
+    memory_told,
     new_optimizer,
     objective_of,
     pattern_after,
@@ -58,7 +60,7 @@ from ossicle.train.stage import (
     set_trainable,
     source_of,
 )
-from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
+from ossicle.train.weights import dump_optimizer, fingerprint, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
 
@@ -126,6 +128,7 @@ class Run:
         )
         self.accelerator.init_trackers("tensorboard")
         made = build(recipe.parts, name=recipe.name, seed=recipe.seed, stages=recipe.stages)
+        self.frozen = self._frozen(made)
         self.model = made.to(self.accelerator.device)
         for stage in recipe.stages:
             if "lora" in stage.trains:  # now: a pattern that matches nothing must not wait for its stage
@@ -155,16 +158,28 @@ class Run:
         if self.stopping:
             return self.out
         folder = self._save_folder(self.out / "model")
-        manifest = self.data or self.recipe.stages[-1].data.manifest
-        longest = fitting(self.recipe.stages[-1].data, self.model).max_clip_s
-        scores = None
-        if manifest:
-            left_out = self._left_out(len(self.recipe.stages) - 1)
+        self._score(folder)
+        return folder
+
+    def _score(self, folder: Path) -> None:
+        """Score the finished model on what was held out.
+
+        Raises:
+            DataError: it cannot be scored; the model stands all the same.
+        """
+        last = len(self.recipe.stages) - 1
+        manifest = self.data or self.recipe.stages[last].data.manifest
+        if not manifest:
+            return
+        longest = longest_of(self.recipe.stages[last].data, self.model)
+        try:
             made = load(str(folder), parts=self.recipe.parts.own)
-            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest, left_out)
+            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest, self._left_out(last))
+        except Exception as error:  # a part of one's own may raise anything, and hours of training stand in the folder
+            what = str(error) if isinstance(error, OssicleError) else f"{type(error).__name__}: {error}"
+            raise DataError(f"the model is whole in {folder}, but was not scored: {what}") from error
         if scores is not None:
             print(tables(scores), file=sys.stderr)
-        return folder
 
     def _check(self) -> None:
         """Go through all manifests before the first step; tell and list what is left out of them.
@@ -200,19 +215,23 @@ class Run:
         if self.place.stage_steps and self.restored is not None:
             load_optimizer(self.optimizer, self.restored)
         step, optimizer = self.accelerator.prepare(Step(self.model, objective), self.optimizer)
-        pools = Pools(source, objective, fitting(stage.data, self.model), (self.recipe.seed, index), self.place.pool)
+        longest, key = longest_of(stage.data, self.model), (self.recipe.seed, index)
+        pools = Pools(source, objective, stage.data, key, self.place.pool, longest=longest)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         n = stage.optimizer.accumulate
         n_lanes = 1 if stage.checkpointing else n  # side by side would take the memory that checkpointing spares
         with (
             recomputed(stage, self.model),
+            workers_told(),
             lanes(n_lanes, self.accelerator.device) as run_all,
             closing(feed(pools, skip=self.place.batch, rejected=self.rejected)) as batches,
         ):
             for group in zip(*[batches] * n, strict=False):
-                parts = self._backward(step, [batch for _, _, batch in group], run_all)
-                parts |= self._update(stage, optimizer, trained, parts)
+                several = [batch for _, _, batch in group]
+                with memory_told(stage, max(batch.seconds for batch in several), self.accelerator.device):
+                    parts = self._backward(step, several, run_all)
+                    parts |= self._update(stage, optimizer, trained, parts)
                 self._count(group)
                 share = self._share_done(stage)
                 shown = progress.show(self.place.step, share, self.place.stage_audio_s, self.place.stage_s, parts)
@@ -226,6 +245,8 @@ class Run:
         if not self.stopping:
             self._leave(stage, progress.mean_loss)
         self._save()
+        if not self.stopping:
+            self._save_stage(again=True)
 
     def _backward(self, step: nn.Module, batches: list[Batch], run_all: RunAll) -> dict[str, float]:
         """Gradients of the mean loss over all that the batches count, and the means for the log."""
@@ -288,6 +309,11 @@ class Run:
         return 60 * (minutes if self.minutes is None else min(minutes, self.minutes / 20))
 
     def _leave(self, stage: Stage, loss: float) -> None:
+        if self.place.bad_steps:
+            raise TrainingError(
+                f"stage {stage.name} ends with a step that gave no finite loss ({self.place.bad_steps} in a row): it "
+                "is not done, the last checkpoint stays; lower optimizer.lr, and look for weights that are not finite"
+            )
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
         if "lora" in stage.trains and not self.model.quantized:
@@ -296,8 +322,13 @@ class Run:
         fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
         self.place = Place(stage=self.place.stage + 1, **fresh)
         self.optimizer = self.restored = None
-        if stage.objective == "answer":
-            self._save_folder(self.out / "stages" / stage.name)
+
+    def _save_stage(self, *, again: bool) -> None:
+        """The folder of the stage that was left last, if it answers; its checkpoint comes first."""
+        stage = self.recipe.stages[self.place.stage - 1]
+        folder = self.out / "stages" / stage.name
+        if stage.objective == "answer" and (again or not folder.exists()):
+            self._save_folder(folder)
 
     def _named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins."""
@@ -316,8 +347,7 @@ class Run:
         if self.optimizer is not None:
             groups["optimizer"] = dump_optimizer(self.optimizer)
         for name, values in groups.items():
-            if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
-                raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
+            _check_finite(name, values)
         begun = self.place.stage + self.place.started_stage
         state = {
             "recipe": self.recipe.hash,
@@ -325,6 +355,7 @@ class Run:
             "place": dataclasses.asdict(self.place),
             "segments": self.segments,
             "rejected": [fault.as_dict() for fault in self.rejected.met],
+            "frozen": self.frozen,
         }
         save_checkpoint(self.out / "checkpoints", self.place.step, Checkpoint(groups, state))
 
@@ -338,6 +369,26 @@ class Run:
             return own
         read = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()[:12]
         return f"{own}-{read}-{self.recipe.holdout:g}"
+
+    def _frozen(self, model: AudioLM) -> dict[str, str]:
+        """Fingerprints of the parts that no stage trains: no checkpoint holds them."""
+        trained = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
+        trained -= {"llm"} if model.quantized else set()
+        return {name: fingerprint(part) for name, part in model.named_children() if name not in trained}
+
+    def _check_frozen(self, theirs: Mapping[str, str]) -> None:
+        """Refuse to go on with frozen weights that are others than those the run was begun with.
+
+        Raises:
+            CheckpointError: ``key_mismatch``, with the names of the parts.
+        """
+        other = [name for name, found in self.frozen.items() if theirs.get(name, found) != found]
+        if other:
+            raise CheckpointError(
+                f"the weights of the {' and the '.join(other)} are not those that the run in {self.out} was begun "
+                "with: what the recipe names was changed since; put it back, or take another folder",
+                code="key_mismatch",
+            )
 
     def _resume(self) -> None:
         """Take up the newest checkpoint, if there is one that this recipe may go on from."""
@@ -355,6 +406,7 @@ class Run:
                     "take its own recipe and data, or another folder",
                     code="key_mismatch",
                 )
+        self._check_frozen(found.state.get("frozen", {}))
         self.place = Place(**found.state["place"])
         self.segments = [*found.state["segments"], {**self.segments[0], "from_step": self.place.step}]
         self.rejected = Rejected(met=[Fault(**one) for one in found.state.get("rejected", [])])
@@ -367,6 +419,8 @@ class Run:
             load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
         torch.set_rng_state(found.tensors["random"]["cpu"])
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
+        if self.place.stage and not self.place.started_stage:  # a kill may have come between checkpoint and folder
+            self._save_stage(again=False)
 
     def _take_up(self, taken: Taken) -> None:
         """Stand where the finished model's last stage ended."""
@@ -382,6 +436,7 @@ class Run:
         (self.out / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in origin["log"]), encoding="utf-8")
 
     def _save_folder(self, folder: Path) -> Path:
+        _check_finite("model", dict(self.model.named_parameters()))  # frozen ones too, which no checkpoint holds
         self.model.pattern = pattern_after(self.recipe.stages[: self.place.stage])
         origin = {
             "recipe": dataclasses.asdict(self.recipe),
@@ -400,6 +455,7 @@ class Run:
         return folder
 
 
+@faults_told()
 def run(
     recipe: str | Path,
     *,
@@ -430,7 +486,7 @@ def run(
         CheckpointError: the folder holds another recipe's run, or another recipe made ``begun``.
         NotFoundError: there is no model ``begun``.
         StorageError: the folder cannot be written, or another process trains in it.
-        TrainingError: the loss is not finite, or a gate is missed.
+        TrainingError: the loss is not finite, a gate is missed, or a step does not fit the device's memory.
         RequestError: minutes that are not above 0, or a device that is not there.
     """
     check_minutes(minutes)
@@ -441,13 +497,23 @@ def run(
         if manifest is None:
             source_of(read, index, None)
         else:
-            next(scan(manifest), None)  # refuses what is missing or no text
+            next(scan(manifest), None)  # refuses what is missing
     fresh = begun is not None and not (folder / "checkpoints").is_dir()
     taken = take_up(str(begun), read) if fresh else None
     with locked(folder):
         training = Run(read, folder, minutes=minutes, data=data, device=device, taken=taken)
         with stop_on_signal(training):
             return training.go()
+
+
+def _check_finite(name: str, values: Mapping[str, torch.Tensor]) -> None:
+    """Refuse to save what could not be trained on.
+
+    Raises:
+        TrainingError: a number is infinite or none.
+    """
+    if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
+        raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
 
 
 def check_minutes(minutes: float | None) -> None:

@@ -5,6 +5,8 @@ learns one way of copying for all words, and spells those that it never saw. Eve
 any text can be read and written.
 """
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,9 +18,9 @@ from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import BridgeError, ConfigError, EncoderError
 from ossicle.evaluate.contracts import check_bridge, check_encoder
-from ossicle.hub.description import Reference
-from ossicle.hub.folder import load, refer
-from ossicle.hub.own import build_own
+from ossicle.hub.description import Reference, read_description
+from ossicle.hub.folder import find, layout_of, load, refer
+from ossicle.hub.own import OWN, build_own
 from ossicle.hub.parts import AnyBridge, build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
@@ -177,7 +179,7 @@ def build(parts: Parts, *, name: str, seed: int, stages: tuple[Stage, ...] = ())
 
     Args:
         parts: what it is made of; with ``base`` a model that is there, in which the encoder may be a new or a
-            published one and the bridge new.
+            published one and the bridge new; parts of its maker's own stay in it, and must be named.
         name: what messages call it.
         seed: of the random weights.
         stages: those of the recipe; the tags with which they ask become special tokens, and rows of the embeddings.
@@ -190,7 +192,9 @@ def build(parts: Parts, *, name: str, seed: int, stages: tuple[Stage, ...] = ())
     """
     torch.manual_seed(seed)
     if parts.base is not None:
-        model = _changed(load(parts.base, device="cpu", dtype="float32"), parts, name)
+        kept = base_owns(parts)
+        base = load(parts.base, device="cpu", dtype="float32", parts=kept)
+        model = _changed(base, replace(parts, **dict.fromkeys(_named(kept))), name)
         add_tags(model.tokenizer, model.llm, stages)
         return model
     encoder = _encoder(parts)
@@ -212,6 +216,39 @@ def build(parts: Parts, *, name: str, seed: int, stages: tuple[Stage, ...] = ())
         context = parts.context or min(getattr(llm.config, "max_position_embeddings", LONGEST), LONGEST)
     pattern = "full" if parts.llm_bits is None else "frozen"
     return AudioLM(encoder, bridge, llm, tokenizer, context=context, pattern=pattern, name=name)
+
+
+def base_owns(parts: Parts) -> dict[str, str]:
+    """The parts of its maker's own that a base has: "encoder" and "bridge" to ``FILE.py:CLASS``, as the recipe names
+    them. They stay in it with their weights.
+
+    Raises:
+        ConfigError: the recipe does not name one, or gives it other arguments.
+    """
+    folder = None if parts.base is None else find(parts.base)
+    if folder is None or layout_of(folder) is not None:
+        return {}
+    about, found = read_description(folder), {}
+    for name, said in (("encoder", about.encoder), ("bridge", about.bridge)):
+        if said.kind != OWN:
+            continue
+        what = f"{said.config.get('file')}:{said.config.get('name')}"
+        if name not in parts.own:
+            raise ConfigError(
+                f"the {name} of {parts.base} is a class of its maker's own, {what}, and a model folder never brings "
+                f"code: name its file, parts.{name}_from: {what}; it then stays as it is, another cannot take its place"
+            )
+        config = parts.encoder_config if name == "encoder" else parts.bridge_config
+        if config not in (None, said.config.get("arguments")):
+            raise ConfigError(f"the {name} of {parts.base} stays as it is: leave out parts.{name}_config")
+        found[name] = parts.own[name]
+    return found
+
+
+def _named(kept: Iterable[str]) -> Iterator[str]:
+    """Where a recipe names parts."""
+    for name in kept:
+        yield from (f"{name}_from", f"{name}_config")
 
 
 def add_tags(tokenizer: Any, llm: Any, stages: tuple[Stage, ...]) -> None:

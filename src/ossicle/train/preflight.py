@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from ossicle.data.check import Checked
-from ossicle.errors import DataError, TrainingError
+from ossicle.errors import DataError
 from ossicle.hub.folder import place_of
+from ossicle.hub.own import faults_told
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import merge_lora
 from ossicle.train import recipe as recipes
@@ -38,8 +39,9 @@ from ossicle.train.sources import Manifest, Source
 from ossicle.train.stage import (
     check_stages,
     enter,
-    fitting,
     frozen_of,
+    longest_of,
+    memory_told,
     new_optimizer,
     objective_of,
     set_trainable,
@@ -47,11 +49,12 @@ from ossicle.train.stage import (
 )
 
 MOST_ITEMS = 64
-"""Items that are made to measure a stage; its own pools may hold more."""
+"""Items that are made to measure a stage, or of a manifest at least read; its own pools may hold more."""
 TRIES = 20
 """Items that are tried for an example."""
 
 
+@faults_told()
 def preflight(
     recipe: str | Path,
     *,
@@ -81,11 +84,14 @@ def preflight(
             one.refuse()
     precision = choose_precision(read.precision, place)
     stages, example = [], None
+    met: dict[int, list[str]] = {id(one): [] for one in checked if one is not None}
     for index in range(first, len(read.stages)):
         look = _Look(read, index, model, hear, checked[index], precision, data)
         example = look.example() if index == first else example
         stages.append(look.estimate(minutes))
-    known = {id(one): one for one in checked if one is not None}
+        if checked[index] is not None:
+            met[id(checked[index])] += look.bad
+    known = {id(one): one.joined(met[id(one)]) for one in checked if one is not None}
     return Report(example, tuple(known.values()), read.holdout, tuple(stages), str(place), precision)
 
 
@@ -110,6 +116,7 @@ class _Look:
         frozen = frozen_of(self.stage, self.source, model, folder=None, precision=precision)
         if frozen is not None:
             self.objective = objective_of(self.stage, model, hear, frozen=frozen)
+        self.bad: list[str] = []
         self.kept = frozen is not None and self.stage.data.cache is not False
 
     def example(self) -> Example | None:
@@ -132,11 +139,12 @@ class _Look:
         model, stage = self.model, self.stage
         trained = set_trainable(stage, model, self.objective)
         optimizer = new_optimizer(stage, model, self.objective, trained)
-        data = fitting(stage.data, model)
+        data, longest, key = stage.data, longest_of(stage.data, model), (self.recipe.seed, self.index)
         began = time.perf_counter()
         few = replace(data, pool_items=min(data.pool_items, MOST_ITEMS))
-        pool = Pools(self.source, self.objective, few, (self.recipe.seed, self.index), 0).pool(0)
+        pool = Pools(self.source, self.objective, few, key, 0, longest=longest).pool(0)
         made_s = time.perf_counter() - began
+        self.bad = [*pool.bad, *self._unreadable(few.pool_items)]
         if not pool.batches:
             raise DataError(f"stage {stage.name}: no item of its first pool can be used, such as {pool.bad[0]}")
         largest = sorted(pool.batches, key=lambda batch: -batch.seconds)
@@ -144,16 +152,9 @@ class _Look:
         on_cpu = model.device.type == "cpu"
         lone = not on_cpu or stage.checkpointing
         beside = 1 if lone else min(stage.optimizer.accumulate, torch.get_num_threads())
-        try:
-            with recomputed(stage, model):
-                kept, most = self._keep(largest[0])
-                step_s, known_s, measured = self._time(largest, trained, optimizer)
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"stage {stage.name}: a batch of {largest[0].seconds:.0f} s of audio does not fit into the memory of "
-                f"{model.device}: lower data.batch_s",
-                code="out_of_memory",
-            ) from error
+        with memory_told(stage, largest[0].seconds, model.device), recomputed(stage, model):
+            kept, most = self._keep(largest[0])
+            step_s, known_s, measured = self._time(largest, trained, optimizer)
         parts = part_bytes(model, self.objective.heads, optimizer, {key: n * beside for key, n in kept.items()})
         if "lora" in stage.trains and not model.quantized:
             merge_lora(model)
@@ -173,6 +174,17 @@ class _Look:
             audio_s=3600 * stage.budget.audio_hours,
         )
         return found if minutes is None else replace(found, audio_s=self._audio_s(found, minutes))
+
+    def _unreadable(self, first: int) -> list[str]:
+        """Why items of a manifest from a place on cannot be read, of as many as are tried."""
+        n = min(MOST_ITEMS, len(self.source.items)) if isinstance(self.source, Manifest) else 0
+        found = []
+        for index in range(first, n):
+            try:
+                self.source.sample(index)
+            except DataError as error:
+                found.append(str(error))
+        return found
 
     def _epoch_s(self) -> float:
         if not isinstance(self.source, Manifest) or self.checked is None:

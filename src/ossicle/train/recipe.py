@@ -7,9 +7,10 @@ the result.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -128,8 +129,9 @@ class LlmPart:
 class Parts:
     """What the model is made of.
 
-    ``base`` (a model folder or a shipped name) replaces all that is not said. ``encoder`` and ``llm`` are sizes of new
-    parts with random weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
+    ``base`` (a model folder or a shipped name) replaces all that is not said; a part of its maker's own stays in it,
+    and ``encoder_from`` or ``bridge_from`` names its file. ``encoder`` and ``llm`` are sizes of new parts with random
+    weights; ``encoder_from`` and ``llm_from`` name published ones, a folder or a hub id, and
     ``context`` the most tokens of prompt and answer for such an LLM (by default all its positions, at most 4,096).
     ``llm_bits`` of 4 holds it in 4 bits on a GPU: it stays frozen, or gets a LoRA in the last stage that is not merged,
     and the model's folder refers to its weights.
@@ -340,11 +342,14 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     """What no type says: each demand on the numbers of a recipe, and the words for one that is not met."""
+    for where, part in (("", replace(recipe, stages=())), *((f"{one.name}: ", one) for one in recipe.stages)):
+        for place, value in _floats(part):
+            yield math.isfinite(value), f"{where}{place} must be a finite number (got {value:g})"
     names = [stage.name for stage in recipe.stages]
     yield len(names) > 0, "a recipe needs at least one stage"
     yield len(set(names)) == len(names), f"two stages have the same name: {', '.join(names)}"
     yield 0 <= recipe.holdout < 1, f"holdout is a share from 0 to below 1 (got {recipe.holdout:g})"
-    yield recipe.seed >= 0, f"seed must be at least 0 (got {recipe.seed})"
+    yield 0 <= recipe.seed < 2**64, f"seed must be at least 0 and fit into 64 bits (got {recipe.seed})"
     yield recipe.checkpoint_minutes >= 0, f"checkpoint_minutes must be at least 0 (got {recipe.checkpoint_minutes:g})"
     yield from _part_demands(recipe.parts)
     if recipe.parts.llm_bits is not None:
@@ -389,18 +394,33 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             ("lora_rank", stage.lora_rank),
         ):
             yield value > 0, f"{stage.name}: {place} must be above 0 (got {value:g})"
+        rate = stage.encoder_lr
+        yield rate is None or rate > 0, f"{stage.name}: encoder_lr must be above 0 (got {rate or 0:g})"
         for place, value in (
             ("data.workers", data.workers),
             ("optimizer.weight_decay", optimizer.weight_decay),
             ("hear_weight", stage.hear_weight),
         ):
             yield value >= 0, f"{stage.name}: {place} must be at least 0 (got {value:g})"
+        final = optimizer.final
+        yield 0 <= final <= 1, f"{stage.name}: optimizer.final is a share from 0 to 1 (got {final:g})"
         yield 0 <= optimizer.beta2 < 1, f"{stage.name}: optimizer.beta2 is from 0 to below 1 (got {optimizer.beta2:g})"
         yield (
             optimizer.warmup >= 0 and optimizer.hold >= 0 and optimizer.warmup + optimizer.hold < 1,
             f"{stage.name}: optimizer.warmup and hold are shares, together below 1 "
             f"(got {optimizer.warmup:g} and {optimizer.hold:g})",
         )
+
+
+def _floats(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """Every number that may be no number, and where it stands; arguments of parts of one's own are theirs to judge."""
+    if isinstance(value, float):
+        yield place, value
+    named = {one.name: getattr(value, one.name) for one in fields(value)} if is_dataclass(value) else value
+    if isinstance(named, dict):
+        for key, one in named.items():
+            if key not in ("encoder_config", "bridge_config"):
+                yield from _floats(one, f"{place}.{key}" if place else key)
 
 
 def _part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:

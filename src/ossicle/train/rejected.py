@@ -56,7 +56,8 @@ class Rejected:
             DataError: ``too_many_bad_items`` for over 1 %, or where nothing is left of a source without end.
         """
         self.n_bad, self.n_seen = self.n_bad + len(reasons), self.n_seen + n_items
-        faults = dict.fromkeys(Fault.of(reason) for reason in reasons)
+        manifest = None if self.checked is None else self.checked.path
+        faults = dict.fromkeys(Fault.of(reason, manifest) for reason in reasons)
         new = [fault for fault in faults if fault not in self.known and fault not in self.met]
         for fault in new:
             print(f"left out: {fault}", file=sys.stderr)
@@ -64,7 +65,7 @@ class Rejected:
         if new:
             self._write()
         if self.checked is not None:
-            ours = [one for one in (*self.known, *self.met) if one.file == self.checked.path.name]
+            ours = [*self.checked.faults, *(one for one in self.met if one.file == str(manifest))]
             refuse(len({one.line for one in ours}), self.checked.n_items, next(iter(ours), None))
         elif none_left or (self.n_bad > BAD_SHARE * self.n_seen and self.n_seen >= FEW):
             raise DataError(

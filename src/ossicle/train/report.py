@@ -64,11 +64,12 @@ class Progress:
 
 
 def forget_after(log: Path, step: int) -> None:
-    """Take away what a log says of later steps, which a resumed run does again, and a last line that a kill cut off."""
+    """Take away what a log says of later steps, which a resumed run does again, and lines that are none: the last one
+    if a kill cut it off, or what a full disk or another hand left."""
     if not log.is_file():
         return
     lines = log.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+    kept = [line for line in lines if line.endswith(b"\n") and (one := _reading(line)) and one["step"] <= step]
     if kept != lines:
         partial = log.with_name(log.name + ".partial")
         partial.write_bytes(b"".join(kept))
@@ -79,7 +80,17 @@ def readings(log: Path, *, most: int = 120) -> list[dict[str, Any]]:
     """The readings of a run's log, thinned evenly to at most ``most``, the last of each stage among them."""
     if not log.is_file():
         return []
-    found = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    found = [one for line in log.read_bytes().splitlines() if (one := _reading(line))]
     last = {one["stage"]: i for i, one in enumerate(found)}
     every = -(-len(found) // max(most - len(last), 1)) if found else 1
     return [one for i, one in enumerate(found) if i % every == 0 or i == last[one["stage"]]]
+
+
+def _reading(line: bytes) -> dict[str, Any] | None:
+    """A line of a log; None if it is no reading."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    whole = isinstance(said, dict) and isinstance(said.get("stage"), str) and isinstance(said.get("step"), int)
+    return said if whole else None

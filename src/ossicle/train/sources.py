@@ -25,6 +25,10 @@ from ossicle.world.tagging import tagged
 from ossicle.world.tasks import TASKS, Example, mixture, sample
 from ossicle.world.telling import sketch
 
+Question = str | Tags | tuple[str | None, ...] | None
+"""What is asked about a clip, behind it; None where the audio is the question. Where texts stand around the clip: all
+of them in their order, and None in its place."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -32,7 +36,8 @@ class Sample:
 
     Args:
         samples: (S,) float32 at 16 kHz.
-        question: None where the audio is the question; tags where the world is asked by them.
+        question: None where the audio is the question; tags where the world is asked by them; all parts of the user's
+            turn where it comes from a manifest.
         answer: what the model should say.
         task: a name for logs.
         scene, events: the ground truth, where the sample comes from the world.
@@ -41,7 +46,7 @@ class Sample:
     """
 
     samples: np.ndarray
-    question: str | Tags | None
+    question: Question
     answer: str
     task: str
     scene: Scene | None = None
@@ -152,12 +157,18 @@ class Manifest:
         without: numbers of lines that are left out because they cannot be used.
 
     Raises:
-        DataError: an empty manifest, or a line that cannot be read.
+        DataError: no item to train on, or a line that cannot be read.
     """
 
     def __init__(self, path: str | Path, seed: int, *, holdout: float = 0.0, without: Collection[int] = ()) -> None:
-        self.items: Sequence[Item] = divided(path, holdout, without)[0]
+        self.items: Sequence[Item]
+        self.items, held_out = divided(path, holdout, without)
         self.seed = seed
+        if not self.items and held_out:
+            raise DataError(
+                f"the manifest {path} holds no item to train on: all {len(held_out)} that can be used are held out "
+                f"(holdout: {holdout:g}); lower holdout, or add items"
+            )
         if not self.items:
             raise DataError(f"the manifest {path} holds no item")
 
@@ -176,5 +187,5 @@ class Manifest:
         user, assistant = item.open(rate=SAMPLE_RATE)
         (clip,) = (part for part in user.content if isinstance(part, Clip))
         (answer,) = assistant.content
-        question = " ".join(part for part in user.content if isinstance(part, str)) or None
+        question = tuple(part if isinstance(part, str) else None for part in user.content)
         return Sample(clip.samples, question, str(answer), item.task or "own", where=item.where)

@@ -4,18 +4,21 @@ Knows recipes and models; does not know steps, checkpoints or folders.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ossicle.bridge.calibrate import Calibratable, calibrate
-from ossicle.data.check import Checked, Reader, check
+from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.audio.lengths import resampled_samples
+from ossicle.bridge.calibrate import calibratable, calibrate
+from ossicle.data.check import Checked, Longest, Reader, check
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
-from ossicle.errors import ConfigError, DataError
+from ossicle.errors import ConfigError, DataError, TrainingError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.train.answers import Answer, Tell
@@ -24,6 +27,7 @@ from ossicle.train.frozen import FrozenEncoder, cache_of
 from ossicle.train.hear import Hear
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
+from ossicle.train.parts import base_owns
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, Source, World
 
@@ -78,32 +82,37 @@ def check_stages(recipe: Recipe, model: AudioLM, data: str | None) -> list[Check
     Raises:
         ConfigError, DataError: as `manifest_of` and `check`.
     """
-    done: dict[tuple[str, float], Checked] = {}
+    done: dict[tuple[str, Longest], Checked] = {}
     found: list[Checked | None] = []
     for index, stage in enumerate(recipe.stages):
         manifest = manifest_of(recipe, index, data)
         if manifest is None:
             found.append(None)
             continue
-        longest_s = fitting(stage.data, model).max_clip_s
-        if (manifest, longest_s) not in done:
-            done[manifest, longest_s] = check(manifest, reader=reader_of(model, longest_s))
-        found.append(done[manifest, longest_s])
+        longest = longest_of(stage.data, model)
+        if (manifest, longest) not in done:
+            done[manifest, longest] = check(manifest, reader=reader_of(model, longest))
+        found.append(done[manifest, longest])
     return found
 
 
-def reader_of(model: AudioLM, longest_s: float) -> Reader:
+def reader_of(model: AudioLM, longest: Longest) -> Reader:
     """How a model reads the items of a manifest."""
 
+    encoder = model.encoder
+
     def n_tokens(n_samples: int) -> int:
-        return model.bridge.max_tokens(model.encoder.n_frames(n_samples))
+        own = resampled_samples(n_samples, SAMPLE_RATE, encoder.sample_rate)
+        return model.bridge.max_tokens(encoder.n_frames(own))
 
-    return Reader(model.tokenizer, model.pad_id, model.context, n_tokens, longest_s, model.clip_text)
+    return Reader(model.tokenizer, model.pad_id, model.context, n_tokens, longest, model.clip_text)
 
 
-def fitting(data: Data, model: AudioLM) -> Data:
-    """The same data with no clip that is longer than the encoder has positions for."""
-    return replace(data, max_clip_s=min(data.max_clip_s, model.encoder.max_samples / model.encoder.sample_rate))
+def longest_of(data: Data, model: AudioLM) -> Longest:
+    """The longest clip of a stage: what its data say, or what the encoder has positions for."""
+    encoder_s = model.encoder.max_samples / model.encoder.sample_rate
+    said = Longest(data.max_clip_s)
+    return said if said.seconds <= encoder_s else Longest(encoder_s, "all that the encoder reads at once")
 
 
 def objective_of(stage: Stage, model: AudioLM, hear: Hear | None, *, frozen: FrozenEncoder | None = None) -> Objective:
@@ -131,9 +140,8 @@ def frozen_of(
     """
     if not isinstance(source, Manifest) or stage.objective != "answer" or "encoder" in stage.trains:
         return None
-    return FrozenEncoder(
-        model.encoder, None if folder is None else cache_of(stage.data, model.encoder, folder, precision)
-    )
+    cache = None if folder is None else cache_of(stage.data, model.encoder, folder, precision)
+    return FrozenEncoder(model.encoder, cache, device=model.device)
 
 
 def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, source: Source) -> None:
@@ -143,9 +151,10 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         put_lora(stage, model)
     bridge = model.bridge
     new = "bridge" in stage.trains and _bridge_is_new(recipe, index)
-    if isinstance(objective, Answer) and new and isinstance(bridge, Calibratable):
-        data = replace(fitting(stage.data, model), pool_items=CALIBRATION_ITEMS, batch_s=float("inf"))
-        pool = Pools(source, objective, data, (recipe.seed, index), 0).pool(0)
+    if isinstance(objective, Answer) and new and calibratable(bridge):
+        data = replace(stage.data, pool_items=CALIBRATION_ITEMS, batch_s=float("inf"))
+        longest = longest_of(stage.data, model)
+        pool = Pools(source, objective, data, (recipe.seed, index), 0, longest=longest).pool(0)
         if not pool.batches:
             raise DataError(
                 f"stage {stage.name}: none of its first {CALIBRATION_ITEMS} items can be used, such as {pool.bad[0]}",
@@ -156,6 +165,23 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
         with torch.no_grad():
             frames = model.encoder(batch.features.to(model.device))
         calibrate(bridge, frames, model.embedding_rows())
+
+
+@contextmanager
+def memory_told(stage: Stage, seconds: float, device: torch.device) -> Iterator[None]:
+    """Around a step of batches of at most so many seconds.
+
+    Raises:
+        TrainingError: ``out_of_memory`` where it does not fit the device.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"stage {stage.name}: a batch of {seconds:.0f} s of audio does not fit into the memory of {device}: lower "
+            "data.batch_s",
+            code="out_of_memory",
+        ) from error
 
 
 def put_lora(stage: Stage, model: AudioLM) -> None:
@@ -170,7 +196,9 @@ def put_lora(stage: Stage, model: AudioLM) -> None:
 
 
 def _bridge_is_new(recipe: Recipe, index: int) -> bool:
-    kept = recipe.parts.base is not None and recipe.parts.bridge is None and recipe.parts.bridge_from is None
+    parts = recipe.parts
+    other = parts.bridge is not None or (parts.bridge_from is not None and "bridge" not in base_owns(parts))
+    kept = parts.base is not None and not other
     return not kept and not any("bridge" in stage.trains for stage in recipe.stages[:index])
 
 
@@ -194,7 +222,13 @@ def new_optimizer(
     stage: Stage, model: AudioLM, objective: Objective, trained: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
     """AdamW, with Muon for hidden matrices if the stage says so; matrices decay, the rest do not; the encoder and its
-    heads may have a rate of their own."""
+    heads may have a rate of their own.
+
+    Raises:
+        ConfigError: there is nothing to train, as in a bridge of one's own without weights.
+    """
+    if not trained:
+        raise ConfigError(f"stage {stage.name} trains [{', '.join(stage.trains)}], which holds no weight")
     settings = stage.optimizer
     encoder = {id(p) for p in [*model.encoder.parameters(), *objective.heads.parameters()]}
     blocks = _blocks(model) if settings.muon else {}

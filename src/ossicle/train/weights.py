@@ -3,11 +3,17 @@
 Knows tensors and names; does not know files.
 """
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from ossicle.errors import CheckpointError
+
+SAMPLED = 2**18
+"""Numbers of a tensor that a fingerprint looks at; of larger tensors evenly strided ones, so that a large LLM takes
+seconds."""
 
 
 def dump_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -42,3 +48,15 @@ def load_named(ours: dict[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]
     with torch.no_grad():
         for name, value in ours.items():
             value.copy_(theirs[name])
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Digest of a module's weights by which another training of them is told; not proof against a single number that
+    was changed in a tensor of more than `SAMPLED`."""
+    found = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        flat = value.detach().reshape(-1)
+        flat = flat[:: -(-len(flat) // SAMPLED) or 1].cpu().contiguous()
+        found.update(flat.view(torch.uint8).numpy().data)
+    return found.hexdigest()[:16]
