@@ -80,7 +80,7 @@ def test_a_sweep_in_small_is_made_and_a_killed_one_goes_on(tmp_path: Path) -> No
     done = {path: path.stat().st_mtime_ns for path in cells.glob("*/result.json")}
     page = Path(ossicle(*command).strip())
     assert done and all(path.stat().st_mtime_ns == then for path, then in done.items())
-    rows = json.loads(page.with_suffix(".json").read_text())
+    rows = json.loads(page.with_suffix(".json").read_text())["rows"]
     assert {(row["bridge"], row["k"]) for row in rows} >= {(name, k) for name in ("mean", "stack") for k in (4, 16)}
     assert len({row["trained_audio_h"] for row in rows}) == 1
     assert "failed" not in page.read_text().lower() and page.with_suffix(".svg").is_file()

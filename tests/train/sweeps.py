@@ -39,7 +39,7 @@ def base(folder: Path) -> str:
 def written(folder: Path, **changes: Any) -> Path:
     """A sweep's file with some settings of its own, for a base that is there."""
     path = folder / "sweep.yaml"
-    path.write_text(yaml.safe_dump({"base": base(folder), **SETTINGS, **changes}))
+    path.write_text(yaml.safe_dump({"base": base(folder), **SETTINGS, **changes}, sort_keys=False))
     return path
 
 

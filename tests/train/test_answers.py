@@ -205,9 +205,10 @@ def test_what_a_bridge_draws_follows_from_the_batch_and_its_own_loss_is_added() 
     assert total.item() == pytest.approx(parts["answer"] * count + 0.5 * own.item() * count, rel=1e-5)
     told = model.bridge.told
     said = samples(1, "transcribe")[0].said
-    assert told.n.tolist() == [len(said), 0] and told.ids.tolist() == tiny_hear().collate(
-        items(tiny_hear(), 1, "transcribe")
-    ).letters.tolist()
+    assert (
+        told.n.tolist() == [len(said), 0]
+        and told.ids.tolist() == tiny_hear().collate(items(tiny_hear(), 1, "transcribe")).letters.tolist()
+    )
     losses = {objective.loss(model, replace(batch, seed=seed))[0].item() for seed in range(8)}
     assert len(losses) == 2
     unknown = replace(speech[0], said=None)

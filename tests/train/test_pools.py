@@ -25,7 +25,10 @@ def manifest(folder: Path, name: str, lengths_s: list[float], tasks: tuple[str, 
         noise = np.random.default_rng(i).normal(0, 0.1, round(16_000 * seconds)).astype(np.float32)
         soundfile.write(folder / f"{name}-{i}.wav", noise, 16_000)
         asked = [{"type": "audio", "path": f"{name}-{i}.wav"}, {"type": "text", "text": "what?"}]
-        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": [{"type": "text", "text": f"a {i}"}]}]
+        turns = [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": [{"type": "text", "text": f"a {i}"}]},
+        ]
         lines.append(json.dumps({"id": f"{name}{i}", "messages": turns, "task": tasks[i % len(tasks)]}))
     (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     return folder / f"{name}.jsonl"

@@ -277,8 +277,11 @@ def test_clips_that_are_kept_with_their_frames_teach_what_the_clips_themselves_t
     frozen = frozen_of(recipe.stages[2], kept, model, folder=tmp_path, precision="float32")
     objective = objective_of(recipe.stages[2], model, None, frozen=frozen)
     sample = kept.sample(0)
-    (like,) = (one for one in map(source.sample, range(8)) if (one.answer, one.said, len(one.samples)) == (
-        *(sample.answer, sample.said), len(sample.samples)))
+    (like,) = (
+        one
+        for one in map(source.sample, range(8))
+        if (one.answer, one.said, len(one.samples)) == (*(sample.answer, sample.said), len(sample.samples))
+    )
     losses = []
     for lesson, one in ((objective, sample), (Answer(model), like)):
         batch = lesson.collate([lesson.item(one, np.random.default_rng(0))])

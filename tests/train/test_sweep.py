@@ -14,7 +14,7 @@ from ossicle.train.sweep import Done
 
 from .sweeps import DATA, arm, written
 
-OWN = '''
+OWN = """
 import os, signal
 import torch
 from ossicle.bridge.pooling import MeanPool
@@ -28,8 +28,8 @@ class Own(MeanPool):
         moved = not torch.equal(self.before, self.output.linear.weight)
         {act}
         return super().forward(frames)
-'''
-STOP = "if moved and self.training and not os.path.exists({mark!r}): open({mark!r}, 'w'), os.kill(os.getpid(), signal.SIGTERM)"
+"""
+STOP = "if moved and self.training and not os.path.exists(MARK): os.mkdir(MARK), os.kill(os.getpid(), signal.SIGTERM)"
 RAISE = "if moved and self.training: raise KeyError('tail')"
 
 
@@ -75,7 +75,7 @@ def test_cells_are_made_once_and_a_cell_that_is_made_again_is_the_same(tmp_path:
         assert again["rates"]["8"][key] == found["stack-k8-seed2"]["rates"]["8"][key]
     other = load_file(out / "cells" / "stack-k8-seed2" / "bridge.safetensors")
     assert all((value == other[name]).all() for name, value in weights.items())
-    with pytest.raises(CheckpointError, match="the cell mean-k8-seed1 in .* was made by another sweep"):
+    with pytest.raises(CheckpointError, match=r"the cell mean-k8-seed1 in .* was made by another sweep"):
         go(written(tmp_path, arms=[arm("mean", "mean_pool")]), out)
     (out / "cells" / "mean-k8-seed1" / "result.json").write_text("{")
     with pytest.raises(CheckpointError, match="is no result of a cell: take its folder away"):
@@ -84,7 +84,7 @@ def test_cells_are_made_once_and_a_cell_that_is_made_again_is_the_same(tmp_path:
 
 def test_a_sweep_that_is_interrupted_goes_on_inside_its_cell(tmp_path: Path) -> None:
     mark = str(tmp_path / "mark")
-    arms = [arm("mean", "mean_pool"), own(tmp_path, STOP.replace("{mark!r}", repr(mark)))]
+    arms = [arm("mean", "mean_pool"), own(tmp_path, STOP.replace("MARK", repr(mark)))]
     path = written(tmp_path, arms=arms, audio_hours=0.02)
     before = signal.getsignal(signal.SIGTERM)
     stopped = go(path, tmp_path / "a")
@@ -134,7 +134,10 @@ def test_only_some_and_not_for_longer(tmp_path: Path) -> None:
 
 def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
     data = {**DATA, "test_items": 20, "tasks": {"instrument": 1}, "silent_items": 0}
-    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")], data=data), tmp_path / "run"
+    path, out = (
+        written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")], data=data),
+        tmp_path / "run",
+    )
     assert set(cells(out)) == set() and not go(path, out, double=True).failed
     for name, share in (("mean", 1), ("stack", 0)):  # what an hour of training would show
         file = out / "cells" / f"{name}-k8-seed1" / "result.json"

@@ -26,15 +26,22 @@ def test_one_sentence_says_where_a_ranking_holds_and_where_none_is_stated() -> N
     assert told.startswith("at 12.5 tokens a second conv is first with 90.0 % (")
     assert "before mean with 70.0 % (" in told
     assert "at 25 and 6.25 no ranking is stated, the first two do not differ clearly" in told
-    assert told.endswith("at 3.12 (not doubled) no ranking is stated, the difference is not confirmed by twice the hours.")
+    assert told.endswith(
+        "at 3.12 (not doubled) no ranking is stated, the difference is not confirmed by twice the hours."
+    )
 
 
 def test_the_page_holds_tables_failures_and_what_is_left(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path)
-    wer = [result("mean", k, 0.2, task="transcribe", metric="wer") for k in (4, 8)]
+    wer = [result("written", k, 0.2, task="transcribe", metric="wer") for k in (4, 8)]
     several = found(*pair(), *pair(shares=(0.8, 0.8), double=True), *wer, result("greedy", 4, 0.5, rate=20.0))
     told = page(
-        sweep, several, failed=[("own-k4-seed1", "KeyError: 'x'")], left=2, made=MADE, command="ossicle sweep x",
+        sweep,
+        several,
+        failed=[("own-k4-seed1", "KeyError: 'x'")],
+        left=2,
+        made=MADE,
+        command="ossicle sweep x",
         picture="sweep.svg",
     )
     for words in (
@@ -62,7 +69,13 @@ def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_p
         write(path, sweep, several, failed=[], left=0, made=MADE, command="x")
 
     made(tmp_path / "docs" / "sweep.md", found(*pair(), *pair(double=True)))
-    rows = json.loads((tmp_path / "docs" / "sweep.json").read_text())
+    told = json.loads((tmp_path / "docs" / "sweep.json").read_text())
+    rows, (figure, _) = told["rows"], told["figures"]
+    assert figure.pop("low") < 90 < figure.pop("high")
+    assert figure == {
+        **{"task": "sound", "metric": "accuracy, small world, %", "better": "higher", "hz": 12.5, "value": 90.0},
+        **{"system": f"conv on {sweep.base}", "command": "x"},
+    }
     assert [(row["bridge"], row["k"], row["value"]) for row in rows] == [("conv", 4, 0.9), ("mean", 4, 0.7)]
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"sweep.md", "sweep.json", "sweep.svg"}
     (tmp_path / "file").write_text("")

@@ -1,6 +1,7 @@
-"""A bridge's own loss: what a bridge that finds its tokens in the sound learns by, beside the answers of the LLM.
+"""What a bridge with a lesson of its own is told beside the frames: the letters of each clip, where they are known.
 
-Knows frames and letters; does not know which bridge learns by them, nor how.
+Knows ids and counts; does not know which letters they stand for, nor who wrote them. Such a bridge has ``own_weight``
+and ``own_loss(frames, letters)``, a mean that training adds to the loss of the answers.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,11 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from ossicle.errors import BridgeError
 from ossicle.tensors import Frames
+
+BLANK = 0
+"""The class of a frame that says no letter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +21,8 @@ class Letters:
     """What is said in the clips of a batch.
 
     Args:
-        ids: all letters in a row, clip after clip, int64 from 1 to V; 0 is left for the blank of CTC.
-        n: (B,) int64, letters of each clip; 0 where nothing is said.
+        ids: (n,) int64, the letters of all clips in a row, each from 1 on; 0 is the blank.
+        n: (B,) int64 on the CPU, letters of each clip; 0 for a clip without speech.
     """
 
     ids: torch.Tensor
@@ -25,10 +30,19 @@ class Letters:
 
 
 @runtime_checkable
-class OwnLoss(Protocol):
-    """A bridge with a loss of its own; the LLM's loss is 1, this one weighs ``own_weight``."""
+class OwnLesson(Protocol):
+    """A bridge that learns something beside the answers."""
 
     own_weight: float
 
-    def own_loss(self, frames: Frames, letters: Letters | None) -> torch.Tensor:
-        """The mean loss of a batch; ``letters`` is None where nobody knows what is said."""
+    def own_loss(self, frames: Frames, letters: Letters | None) -> torch.Tensor: ...
+
+
+def check_weight(name: str, own_weight: float) -> None:
+    """Refuse a weight that would teach the opposite.
+
+    Raises:
+        BridgeError: it is not 0 or more.
+    """
+    if not own_weight >= 0:
+        raise BridgeError(f"{name} needs an own_weight of at least 0, got {own_weight:g}")

@@ -168,7 +168,9 @@ def pooled_difference(
         RequestError: other numbers of seeds, or other items.
     """
     if len(these) != len(others) or not np.array_equal(these[0].denominators, others[0].denominators):
-        raise RequestError("a paired comparison needs both models trained with the same seeds, scored on the same items")
+        raise RequestError(
+            "a paired comparison needs both models trained with the same seeds, scored on the same items"
+        )
     first, whole = _crossed(these, seed)
     second, _ = _crossed(others, seed)
     kept = whole > 0

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.bridge.own import OwnLoss
+from ossicle.bridge.own import OwnLesson
 from ossicle.errors import DataError
 from ossicle.models.audio_lm import AudioLM, Bridge
 from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer, resized
@@ -277,7 +277,7 @@ class Answer:
     ) -> None:
         self.tokenizer, self.pad_id, self.context = model.tokenizer, model.pad_id, model.context
         self.encoder, self.n_tokens, self.clip_text = model.encoder, tokens_in_prompts(model), model.clip_text
-        self.reads_letters = isinstance(model.bridge, OwnLoss)
+        self.reads_letters = isinstance(model.bridge, OwnLesson)
         self.hear, self.hear_weight, self.frozen = hear, hear_weight, frozen
         self._heads: nn.Module = nn.Identity() if hear is None else hear
 
@@ -340,7 +340,7 @@ class Answer:
         batch = fitted(batch, tokens)
         embeds, mask = model.splice(batch.prompts, tokens)
         total, count, parts = answer_loss(model, embeds, mask, batch)
-        if isinstance(model.bridge, OwnLoss):
+        if isinstance(model.bridge, OwnLesson):
             own = model.bridge.own_loss(frames, batch.said)
             total = total + model.bridge.own_weight * own * count
             parts["bridge"] = own.item()

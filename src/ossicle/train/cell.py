@@ -22,7 +22,7 @@ from ossicle.infer.generate import Sampling, generate
 from ossicle.models.audio_lm import AudioLM, Heard
 from ossicle.prompt.chat import Message, render, render_answer
 from ossicle.train.answers import INSTANT
-from ossicle.train.grid import Cell, Sweep, recipe_at, settings_at
+from ossicle.train.grid import Cell, Sweep, rate_of, recipe_at, settings_at
 from ossicle.train.kept import Kept
 from ossicle.train.loop import Run
 from ossicle.train.process import stop_on_signal
@@ -74,13 +74,11 @@ def at_rate(sweep: Sweep, cell: Cell, trained: Any, k: int) -> Any:
     Raises:
         ConfigError: at that rate the bridge has other weights.
     """
-    settings, own = settings_at(cell.arm, k), cell.arm.bridge_from
-    widths = {"width_in": trained.width_in, "width_out": trained.width_out}
+    settings, own, told = settings_at(cell.arm, k), cell.arm.bridge_from, rate_of(cell.arm, k)
     if own is None:
-        known = {**trained.settings(), **{key: value for key, value in settings.items() if key != "kind"}}
-        bridge: Any = build_bridge(str(settings["kind"]), {**known, **widths})
+        bridge: Any = build_bridge(str(settings["kind"]), {**trained.settings(), **told})
     else:
-        bridge = build_own(own, {**widths, **settings})
+        bridge = build_own(own, {"width_in": trained.width_in, "width_out": trained.width_out, **settings})
     try:
         bridge.load_state_dict(trained.state_dict())
     except RuntimeError as error:
@@ -119,7 +117,9 @@ def scored(model: AudioLM, test: Kept) -> dict[str, Any]:
             texts[row], spent[row] = text, len(one.values)
     tasks: dict[str, Any] = {}
     for task in dict.fromkeys(clip.task for clip in test.clips):
-        real, silent = ([i for i, c in enumerate(test.clips) if c.task == task and c.silent is s] for s in (False, True))
+        real, silent = (
+            [i for i, c in enumerate(test.clips) if c.task == task and c.silent is s] for s in (False, True)
+        )
         metric = test.clips[real[0]].metric
         counts, without = (
             count(metric, [test.clips[i].answer for i in rows], [texts[i] for i in rows]) for rows in (real, silent)

@@ -103,6 +103,7 @@ class Sweep:
         seeds: of a cell's random weights and of the order of its data.
         audio_hours: what a cell learns from, counted with repetition; the same for all.
         reference_k: the rate that lower ones are held against.
+        precision: of the products in training; not left to this machine's speed, so that a cell made again is the same.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -117,7 +118,7 @@ class Sweep:
     optimizer: Optimizer = field(default_factory=Optimizer)
     finalists: Finalists | None = None
     reference_k: int = 4
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
     summary: str = ""
 
 
@@ -165,7 +166,9 @@ def _demands(sweep: Sweep) -> Iterator[tuple[bool, str]]:
     yield min((*sweep.k, *sweep.seeds), default=1) > 0, "k and seeds are at least 1"
     yield sweep.audio_hours > 0, f"audio_hours must be above 0 (got {sweep.audio_hours:g})"
     yield (
-        any((arm.bridge or {}).get("kind") == "mean_pool" and set(sweep.k) <= set(_ks(sweep, arm)) for arm in sweep.arms),
+        any(
+            (arm.bridge or {}).get("kind") == "mean_pool" and set(sweep.k) <= set(_ks(sweep, arm)) for arm in sweep.arms
+        ),
         "one arm is a mean_pool at every k of the sweep: the others are seen against it",
     )
     for arm in sweep.arms:
@@ -191,7 +194,10 @@ def _demands(sweep: Sweep) -> Iterator[tuple[bool, str]]:
     for task in data.test_tasks or ():
         yield task in TASKS, f"unknown task {task!r}, allowed are {', '.join(TASKS)}"
     if sweep.finalists is not None:
-        yield 0 < sweep.finalists.n <= len(names), f"finalists.n is from 1 to the number of arms (got {sweep.finalists.n})"
+        yield (
+            0 < sweep.finalists.n <= len(names),
+            f"finalists.n is from 1 to the number of arms (got {sweep.finalists.n})",
+        )
 
 
 def _ks(sweep: Sweep, arm: Arm) -> tuple[int, ...]:
@@ -227,8 +233,12 @@ def final_cells(sweep: Sweep, best: tuple[str, ...]) -> list[Cell]:
 
 def settings_at(arm: Arm, k: int) -> dict[str, Any]:
     """What an arm's bridge is built with at a rate, beside the widths."""
-    told = {"k": k} if arm.at is None else arm.at[k]
-    return {**((arm.bridge if arm.bridge_from is None else arm.bridge_config) or {}), **told}
+    return {**((arm.bridge if arm.bridge_from is None else arm.bridge_config) or {}), **rate_of(arm, k)}
+
+
+def rate_of(arm: Arm, k: int) -> dict[str, Any]:
+    """The settings that tell an arm's bridge its rate."""
+    return {"k": k} if arm.at is None else arm.at[k]
 
 
 def _recipe(sweep: Sweep, cell: Cell, k: int, pool: str) -> dict[str, Any]:

@@ -96,18 +96,26 @@ def write_kept(
             with torch.no_grad():
                 made = encoder(encoder.features([Clip(samples, SAMPLE_RATE)]).to(device))
             frames = made.values[0, : int(made.lengths[0])].half().cpu()
-            first, n, task = sum(map(len, rows)), len(samples), sample.task
-            kept.append(
-                KeptClip(
-                    *(None if sample.question is None else str(sample.question), sample.answer, task, one.metric),
-                    *(n, shard, first, len(frames), sample.more, sample.said, one.silent),
-                )
+            first = sum(map(len, rows))
+            clip = KeptClip(
+                question=None if sample.question is None else str(sample.question),
+                answer=sample.answer,
+                task=sample.task,
+                metric=one.metric,
+                n_samples=len(samples),
+                shard=shard,
+                first=first,
+                n_frames=len(frames),
+                more=sample.more,
+                said=sample.said,
+                silent=one.silent,
             )
+            kept.append(clip)
             rows.append(frames)
             if first + len(frames) >= SHARD_FRAMES:
                 _write_shard(draft, shard, rows)
                 rows, shard = [], shard + 1
-            seconds += n / SAMPLE_RATE
+            seconds += len(samples) / SAMPLE_RATE
             show(seconds)
         if not kept:
             raise DataError("there is no clip to keep: the data hold none that can be used")
@@ -141,10 +149,10 @@ class Kept:
             lines = (self.folder / CLIPS).read_text(encoding="utf-8").splitlines()
             self.clips = [_clip(json.loads(line)) for line in lines]
             shards = range(1 + max(clip.shard for clip in self.clips))
-            self.shards: list[Any] = [
-                safe_open(self.folder / f"{FRAMES}-{shard:03d}.safetensors", framework="pt").get_slice(FRAMES)
-                for shard in shards
+            files: list[Any] = [
+                safe_open(self.folder / f"{FRAMES}-{shard:03d}.safetensors", framework="pt") for shard in shards
             ]
+            self.shards = [file.get_slice(FRAMES) for file in files]
             self.identity, self.rate_hz, self.seconds = about["identity"], about["rate_hz"], about["seconds"]
             readable = about["format"] == FORMAT
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -136,9 +136,7 @@ def _test(data: SweepData, longest_s: float) -> Iterator[Asked]:
             if len(same) < data.test_items:
                 default = TASKS[line.task].metric if line.task in TASKS else "wer"
                 same.append((line, metric_of(line, default)))
-    items = [
-        (one, metric, i < data.silent_items) for group in groups.values() for i, (one, metric) in enumerate(group)
-    ]
+    items = [(one, metric, i < data.silent_items) for group in groups.values() for i, (one, metric) in enumerate(group)]
 
     def made(index: int) -> list[Asked]:
         one, metric, silent = items[index]

@@ -161,7 +161,9 @@ class Found:
         for key in self.keys:
             for k in self.ks:
                 same = [row for row in self.rows if row.key == key and row.place[1:] == (k, False)]
-                same = sorted((row for row in same if self.kept_rate(row.place)), key=lambda row: _worse(key, row.value))
+                same = sorted(
+                    (row for row in same if self.kept_rate(row.place)), key=lambda row: _worse(key, row.value)
+                )
                 if len(same) > 1:
                     yield self._rank(key, k, same[0], same[1])
 
@@ -268,4 +270,6 @@ def _rows(place: Place, found: Sequence[Scored]) -> Iterator[Row]:
 
 
 def _together(tasks: Sequence[dict[str, Any]]) -> Counts:
-    return Counts(*(np.concatenate([np.array(task[side]) for task in tasks]) for side in ("numerators", "denominators")))
+    return Counts(
+        *(np.concatenate([np.array(task[side]) for task in tasks]) for side in ("numerators", "denominators"))
+    )

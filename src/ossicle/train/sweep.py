@@ -144,7 +144,8 @@ class _Work:
                 self.stopped = True
                 return
             result = result_of(self.sweep, cell, training, self.test)
-            state = {name: value.cpu().contiguous() for name, value in training.model.bridge.state_dict().items()}
+            bridge: Any = training.model.bridge
+            state = {name: value.cpu().contiguous() for name, value in bridge.state_dict().items()}
         except StorageError:
             raise
         except Exception as error:  # a bridge of one's own may raise anything: the other cells go on
@@ -155,9 +156,7 @@ class _Work:
         self._keep(cell, {"identity": identity, **result, "made": self.made}, state, draft / LOG)
         shutil.rmtree(draft, ignore_errors=True)
 
-    def _keep(
-        self, cell: Cell, result: dict[str, Any], state: dict[str, torch.Tensor] | None, log: Path
-    ) -> None:
+    def _keep(self, cell: Cell, result: dict[str, Any], state: dict[str, torch.Tensor] | None, log: Path) -> None:
         with whole_folder(self.folder / "cells" / cell.name, replaces=lambda path: (path / RESULT).is_file()) as draft:
             if state is not None:
                 save_file(state, draft / BRIDGE)

@@ -17,10 +17,20 @@ from ossicle.train.grid import Sweep
 from ossicle.train.ranking import TOLERANCE, Found, Key, Lowest, Rank, Row
 
 METRICS = {"wer": "word error rate", "accuracy": "accuracy"}
+PLANNED = {"content": "speech", "sounds": "sound", "music": "music", "speaker": "speaker"}
+"""Groups by what the planner calls their task; it has none for time and order."""
 
 
-def write(path: str | os.PathLike[str], sweep: Sweep, found: Found, *, failed: Sequence[tuple[str, str]], left: int,
-          made: dict[str, Any], command: str) -> None:
+def write(
+    path: str | os.PathLike[str],
+    sweep: Sweep,
+    found: Found,
+    *,
+    failed: Sequence[tuple[str, str]],
+    left: int,
+    made: dict[str, Any],
+    command: str,
+) -> None:
     """Write ``F.md`` and beside it ``F.json`` and ``F.svg``, each whole or not at all.
 
     Args:
@@ -38,7 +48,7 @@ def write(path: str | os.PathLike[str], sweep: Sweep, found: Found, *, failed: S
     path = Path(path)
     files = {
         path.with_suffix(".svg"): svg(found),
-        path.with_suffix(".json"): json.dumps(as_rows(found), indent=1) + "\n",
+        path.with_suffix(".json"): json.dumps(as_json(sweep, found, command), indent=1) + "\n",
         path: page(sweep, found, failed=failed, left=left, made=made, command=command, picture=path.stem + ".svg"),
     }
     for target, text in files.items():
@@ -50,16 +60,40 @@ def write(path: str | os.PathLike[str], sweep: Sweep, found: Found, *, failed: S
         except OSError as error:
             raise StorageError(f"{target} cannot be written: {error.strerror}") from error
         finally:
-            partial.unlink(missing_ok=True)
+            if partial.exists():
+                partial.unlink()
 
 
-def as_rows(found: Found) -> list[dict[str, Any]]:
-    """A row for each arm, rate and group; those of twice the hours are not among them."""
-    return [row.as_dict(found.costs[row.place]) for row in found.rows if not row.place[2]]
+def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
+    """``rows``, one for each arm, rate and group, and of those that the planner has a task for the same as ``figures``
+    in its form; what learned for twice as long is not among them."""
+    rows = [row for row in found.rows if not row.place[2]]
+    figures = [
+        {
+            "task": PLANNED[row.key[0]],
+            "metric": f"{METRICS[row.key[1]]}, small world, %",
+            "better": "lower" if row.key[1] == "wer" else "higher",
+            "system": f"{row.place[0]} on {sweep.base}",
+            "hz": round(found.costs[row.place].tokens_per_s, 4),
+            **{name: round(100 * getattr(row, name), 4) for name in ("value", "low", "high")},
+            "command": command,
+        }
+        for row in rows
+        if row.key[0] in PLANNED
+    ]
+    return {"rows": [row.as_dict(found.costs[row.place]) for row in rows], "figures": figures}
 
 
-def page(sweep: Sweep, found: Found, *, failed: Sequence[tuple[str, str]], left: int, made: dict[str, Any],
-         command: str, picture: str) -> str:
+def page(
+    sweep: Sweep,
+    found: Found,
+    *,
+    failed: Sequence[tuple[str, str]],
+    left: int,
+    made: dict[str, Any],
+    command: str,
+    picture: str,
+) -> str:
     """The page as Markdown."""
     hours, seeds = sweep.audio_hours, len(sweep.seeds)
     versions = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
@@ -67,14 +101,12 @@ def page(sweep: Sweep, found: Found, *, failed: Sequence[tuple[str, str]], left:
         f"# Sweep {sweep.name}",
         "",
         f"Made by `{command}`",
-        f"at commit {made.get('commit', 'unknown')} on {made.get('device', 'cpu')}, {made.get('threads', '?')} threads; "
-        f"{versions}.",
-        f"A bridge alone learns between the encoder and the LLM of {sweep.base}, both frozen: {hours:g} hours of audio a "
-        f"cell,",
-        f"the same clips in the same order for all, {seeds} seeds. Intervals are of 95 %, over items and seeds. A ranking "
-        "is",
-        "stated only if it holds after twice the hours. Figures of a small world: no other model's can be held against "
-        "them.",
+        f"at commit {made.get('commit', 'unknown')},",
+        f"on {made.get('device', 'cpu')}, {made.get('threads', '?')} threads; {versions}.",
+        f"A bridge alone learns between the encoder and the LLM of {sweep.base}, both frozen: {hours:g} hours of audio",
+        f"a cell, the same clips in the same order for all, {seeds} seeds. Intervals: 95 %, over items and seeds.",
+        "A ranking is stated only if it holds after twice the hours.",
+        "Figures of a small world: no other model's can be held against them.",
         "",
     ]
     if left:
@@ -83,7 +115,15 @@ def page(sweep: Sweep, found: Found, *, failed: Sequence[tuple[str, str]], left:
         lines += ["Failed cells:", "", *(f"- {name}: {why}" for name, why in failed), ""]
     if found.rows:
         lines += [f"![curves]({picture})", "", *_sentences(found), ""]
-        lines += ["## Rankings", "", _rank_table(found), "", "## Lowest rate within the tolerance", "", _low_words(sweep)]
+        lines += [
+            "## Rankings",
+            "",
+            _rank_table(found),
+            "",
+            "## Lowest rate within the tolerance",
+            "",
+            _low_words(sweep),
+        ]
         lines += ["", _low_table(found), "", "## Costs", "", _cost_table(found), "", "## Figures", "", _figures(found)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -103,8 +143,8 @@ def sentence(found: Found, ranks: Sequence[Rank]) -> str:
         at = f"{_hz(found, rank.first)} tokens a second"
         if rank.verdict == "holds":
             said.append(
-                f"at {at} {rank.first.place[0]} is first with {_figure(rank.first)}, before {rank.second.place[0]} with "
-                f"{_figure(rank.second)}"
+                f"at {at} {rank.first.place[0]} is first with {_figure(rank.first)}, "
+                f"before {rank.second.place[0]} with {_figure(rank.second)}"
             )
         elif rank.verdict == "open":
             silent.append(_hz(found, rank.first))
@@ -122,10 +162,24 @@ def _listed(several: Sequence[str]) -> str:
 
 
 def _rank_table(found: Found) -> str:
-    head = ("group", "metric", "tokens/s", "first", "", "second", " ", "difference, points", "after twice the hours",
-            "ranking")
-    words = {"holds": "holds", "open": "none: the interval holds 0", "not doubled": "none: not doubled yet",
-             "under-trained": "under-trained"}
+    head = (
+        "group",
+        "metric",
+        "tokens/s",
+        "first",
+        "",
+        "second",
+        " ",
+        "difference, points",
+        "after twice the hours",
+        "ranking",
+    )
+    words = {
+        "holds": "holds",
+        "open": "none: the interval holds 0",
+        "not doubled": "none: not doubled yet",
+        "under-trained": "under-trained",
+    }
     rows = [
         (
             *(rank.key[0], METRICS[rank.key[1]], _hz(found, rank.first)),
@@ -139,15 +193,22 @@ def _rank_table(found: Found) -> str:
 
 def _low_words(sweep: Sweep) -> str:
     return (
-        f"Against the same bridge at k {sweep.reference_k}; the tolerance is {100 * TOLERANCE['wer']:g} point of word "
-        f"error rate or {100 * TOLERANCE['accuracy']:g} points of\naccuracy, and the whole interval of the difference lies "
-        "within it. \"None\" says that no lower rate is shown to be within."
+        f"Against the same bridge at k {sweep.reference_k}. The tolerance is {100 * TOLERANCE['wer']:g} point of word "
+        f"error rate, {100 * TOLERANCE['accuracy']:g} points of accuracy,\nand the whole interval of the difference "
+        'lies within it; "none": no lower rate is shown to be within.'
     )
 
 
 def _low_table(found: Found) -> str:
-    head = ("group", "metric", "bridge", "lowest rate, tokens/s", "difference, points", "audio tokens per text token",
-            "per word")
+    head = (
+        "group",
+        "metric",
+        "bridge",
+        "lowest rate, tokens/s",
+        "difference, points",
+        "audio tokens per text token",
+        "per word",
+    )
     return table(head, [_low_row(found, one) for one in found.lowest()])
 
 
@@ -161,8 +222,19 @@ def _low_row(found: Found, one: Lowest) -> tuple[str, ...]:
 
 
 def _cost_table(found: Found) -> str:
-    head = ("bridge", "k", "hours", "tokens/s", "equal rate", "per text token", "per word", "parameters",
-            "MFLOP per audio-s", "training, s", "trained at k")
+    head = (
+        "bridge",
+        "k",
+        "hours",
+        "tokens/s",
+        "equal rate",
+        "per text token",
+        "per word",
+        "parameters",
+        "MFLOP per audio-s",
+        "training, s",
+        "trained at k",
+    )
     rows = [
         (
             *(place[0], str(place[1]), f"{cost.trained_audio_h:.2f}", f"{cost.tokens_per_s:.2f}"),
