@@ -69,6 +69,12 @@ def test_a_cell_is_a_recipe_in_which_a_bridge_alone_learns(tmp_path: Path) -> No
     assert settings_at(sweep.arms[0], 8) == {"kind": "mean_pool", "k": 8}
 
 
+def test_test_items_may_be_told_task_by_task(tmp_path: Path) -> None:
+    data = sweep_of(tmp_path, data={**DATA, "test_items": {"transcribe": 9, "others": 4}}).data
+    assert (data.n_test("transcribe"), data.n_test("said")) == (9, 4)
+    assert sweep_of(tmp_path).data.n_test("said") == 3
+
+
 def test_an_identity_follows_from_what_a_result_depends_on_and_nothing_else(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, arms=[MEAN, NAMED])
     mean, own = cells_of(sweep)
@@ -108,7 +114,10 @@ def test_an_identity_follows_from_what_a_result_depends_on_and_nothing_else(tmp_
         ({"arms": [MEAN, arm("s", "stack_mlp", at={4: {}})]}, "s: at has no settings for k 8"),
         ({"arms": [MEAN, {"name": "s", "bridge": {"kind": "stack_mlp", "depth": 2}}]}, "arm s at k 8: unknown key"),
         ({"arms": [MEAN, {"name": "s", "bridge_from": "x"}]}, "FILE.py:CLASS"),
-        ({"data": {**DATA, "test_items": 0}}, r"data.test_items must be above 0 \(got 0\)"),
+        ({"data": {**DATA, "test_items": 0}}, r"data.test_items must be above 0 \(got 0 of others\)"),
+        ({"data": {**DATA, "test_items": {"said": 0, "others": 1}}}, r"data.test_items .*\(got 0 of said\)"),
+        ({"data": {**DATA, "test_items": {"said": 1}}}, "data.test_items needs a number for 'others'"),
+        ({"data": {**DATA, "hours": 0}}, r"data.hours must be above 0 \(got 0\)"),
         ({"data": {**DATA, "silent_items": -1}}, r"data.silent_items must be at least 0 \(got -1\)"),
         ({"data": {**DATA, "holdout": 1}}, r"data.holdout is a share from 0 to below 1 \(got 1\)"),
         ({"data": {**DATA, "manifest": "m", "holdout": 0}}, "data.manifest needs items to score"),

@@ -46,7 +46,7 @@ def test_the_page_holds_tables_failures_and_what_is_left(tmp_path: Path) -> None
     )
     for words in (
         "Made by `ossicle sweep x`",
-        "at commit abc on cpu, 2 threads; torch 2.",
+        "at commit abc,\non cpu, 2 threads; torch 2.",
         "2 cells of the grid are still to be done.",
         "- own-k4-seed1: KeyError: 'x'",
         "![curves](sweep.svg)",

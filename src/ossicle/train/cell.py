@@ -25,9 +25,10 @@ from ossicle.train.answers import INSTANT
 from ossicle.train.grid import Cell, Sweep, rate_of, recipe_at, settings_at
 from ossicle.train.kept import Kept
 from ossicle.train.loop import Run
-from ossicle.train.process import stop_on_signal
+from ossicle.train.process import lanes, stop_on_signal
 
-BATCH = 32
+BATCH = 64
+SPARE = 4
 FLOPS_CLIPS = 16
 """Clips on which a bridge's operations are counted."""
 
@@ -107,14 +108,19 @@ def costs(model: AudioLM, test: Kept) -> dict[str, float]:
 
 def scored(model: AudioLM, test: Kept) -> dict[str, Any]:
     """Counts of each task's items, their rate with silence, and how many tokens were spent."""
-    order = sorted(range(len(test.clips)), key=lambda i: test.clips[i].n_frames)
-    texts, spent = [""] * len(order), [0] * len(order)
-    frames_of = test.to(model.device)
-    for at in range(0, len(order), BATCH):
-        rows = order[at : at + BATCH]
-        heard = _heard(model, frames_of, rows)
-        for row, one, text in zip(rows, heard, _answers(model, test, rows, heard), strict=True):
-            texts[row], spent[row] = text, len(one.values)
+    longest = _longest(model, test)
+    order = sorted(range(len(test.clips)), key=lambda i: (longest[test.clips[i].task], test.clips[i].n_frames))
+    batches = [order[at : at + BATCH] for at in range(0, len(order), BATCH)]  # of answers of about one length
+    there = test.to(model.device)
+
+    def answered(rows: list[int]) -> list[tuple[int, str]]:
+        heard = _heard(model, there, rows)
+        texts = _answers(model, test, rows, heard, [longest[test.clips[row].task] for row in rows])
+        return [(len(one.values), text) for one, text in zip(heard, texts, strict=True)]
+
+    with lanes(len(batches), model.device) as run_all:
+        found = dict(zip(order, [one for batch in run_all(answered, batches) for one in batch], strict=True))
+    spent, texts = ([found[i][side] for i in range(len(order))] for side in (0, 1))
     tasks: dict[str, Any] = {}
     for task in dict.fromkeys(clip.task for clip in test.clips):
         real, silent = (
@@ -144,6 +150,16 @@ def scored(model: AudioLM, test: Kept) -> dict[str, Any]:
     }
 
 
+def _longest(model: AudioLM, test: Kept) -> dict[str, int]:
+    """Most tokens that an answer of each task may have: what is longer than every right one, and is scored by being
+    equal, is wrong already."""
+    most: dict[str, int] = {}
+    for clip in test.clips:
+        n = len(render_answer(model.tokenizer, clip.answer)) + SPARE if clip.metric == "accuracy" else MAX_TOKENS
+        most[clip.task] = min(MAX_TOKENS, max(n, most.get(clip.task, 0)))
+    return most
+
+
 @torch.no_grad()
 def _heard(model: AudioLM, test: Kept, rows: Sequence[int]) -> list[Heard]:
     """Clips as the LLM reads them."""
@@ -157,7 +173,7 @@ def _heard(model: AudioLM, test: Kept, rows: Sequence[int]) -> list[Heard]:
     return found
 
 
-def _answers(model: AudioLM, test: Kept, rows: Sequence[int], heard: Sequence[Heard]) -> list[str]:
+def _answers(model: AudioLM, test: Kept, rows: Sequence[int], heard: Sequence[Heard], most: Sequence[int]) -> list[str]:
     """What the model answers, greedily; nothing where the context leaves no room."""
     prompts = []
     for row, one in zip(rows, heard, strict=True):
@@ -166,7 +182,7 @@ def _answers(model: AudioLM, test: Kept, rows: Sequence[int], heard: Sequence[He
         n = [len(one.values)]
         prompts.append(render([turn], n, model.tokenizer, pad_id=model.pad_id, clip_text=model.clip_text))
     texts = [""] * len(rows)
-    room = [min(MAX_TOKENS, model.context - len(prompt.ids)) for prompt in prompts]
+    room = [min(n, model.context - len(prompt.ids)) for n, prompt in zip(most, prompts, strict=True)]
     fits = [i for i, n in enumerate(room) if n > 0]
     if fits:
         samplings = [Sampling(room[i]) for i in fits]

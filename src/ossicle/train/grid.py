@@ -20,6 +20,7 @@ from ossicle.train.sources import World
 from ossicle.world.tasks import TASKS
 
 STAGE = "connect"
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class SweepData:
         manifest: a manifest in place of the world; ``holdout`` of it are the test items, unless ``test`` names others.
         hours: of audio in the pool, which is made once.
         test_tasks: those of the world that are scored; all that are learned by default.
-        test_items, silent_items: of each task; the second again with silence.
+        test_items, silent_items: of each task; the second again with silence. ``test_items`` may name tasks, with
+            "others" for the rest.
         seed: of the pool and of the test items, the same for all cells.
         pool_items, batch_s, max_clip_s, workers: as in a recipe's data.
     """
@@ -66,13 +68,18 @@ class SweepData:
     holdout: float = 0.1
     hours: float = 3.0
     test_tasks: tuple[str, ...] | None = None
-    test_items: int = 100
+    test_items: int | dict[str, int] = 100
     silent_items: int = 20
     seed: int = 1
     pool_items: int = 192
     batch_s: float = 24.0
     max_clip_s: float = 16.0
     workers: int = 1
+
+    def n_test(self, task: str) -> int:
+        """Test items of a task."""
+        several = self.test_items if isinstance(self.test_items, dict) else {OTHERS: self.test_items}
+        return several.get(task, several[OTHERS])
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,13 @@ def _demands(sweep: Sweep) -> Iterator[tuple[bool, str]]:
             yield k > 0, f"{arm.name}: k is at least 1 (got {k})"
             yield arm.at is None or k in arm.at, f"{arm.name}: at has no settings for k {k}"
     data = sweep.data
-    for name in ("hours", "test_items", "pool_items", "batch_s", "max_clip_s"):
+    for task, n in (data.test_items if isinstance(data.test_items, dict) else {OTHERS: data.test_items}).items():
+        yield n > 0, f"data.test_items must be above 0 (got {n} of {task})"
+    yield (
+        not isinstance(data.test_items, dict) or OTHERS in data.test_items,
+        f"data.test_items needs a number for {OTHERS!r}, the tasks that it does not name",
+    )
+    for name in ("hours", "pool_items", "batch_s", "max_clip_s"):
         yield getattr(data, name) > 0, f"data.{name} must be above 0 (got {getattr(data, name):g})"
     yield data.silent_items >= 0, f"data.silent_items must be at least 0 (got {data.silent_items})"
     yield 0 <= data.holdout < 1, f"data.holdout is a share from 0 to below 1 (got {data.holdout:g})"

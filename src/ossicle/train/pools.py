@@ -1,7 +1,8 @@
 """What a sweep learns from and is scored on: clips of the world or of a manifest, sent through the encoder once.
 
-Knows tasks, manifests and the encoder; does not know bridges. The clips are a function of the sweep's data alone, so
-that whoever makes the folders anew gets the same ones.
+Knows tasks, manifests and the encoder; does not know bridges. Questions and scenes follow from the sweep's data alone;
+the sound of a synthetic voice may differ by some samples when it is made anew, so that only cells of one folder are to
+be compared.
 """
 
 import sys
@@ -127,13 +128,13 @@ def _test(data: SweepData, longest_s: float) -> Iterator[Asked]:
     if data.manifest is None:
         learned = dict.fromkeys(key.partition(":")[0] for key in data.tasks or TASKS)
         for name in data.test_tasks or learned:
-            examples = drawn(name, (TASKS[name].slices or (None,))[0], data.test_items, data.seed)
+            examples = drawn(name, (TASKS[name].slices or (None,))[0], data.n_test(name), data.seed)
             groups[name] = [(one, TASKS[name].metric) for one in examples]
     else:
         lines = list(read(data.test)) if data.test else divided(data.manifest, data.holdout)[1]
         for line in lines:
-            same = groups.setdefault(line.task or "answer", [])
-            if len(same) < data.test_items:
+            same = groups.setdefault(line.task, [])
+            if len(same) < data.n_test(line.task):
                 default = TASKS[line.task].metric if line.task in TASKS else "wer"
                 same.append((line, metric_of(line, default)))
     items = [(one, metric, i < data.silent_items) for group in groups.values() for i, (one, metric) in enumerate(group)]
