@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from models.tiny import noise, tiny_model
+from train.sweeps import written
 
 from ossicle import errors
 from ossicle.cli import run, split_arguments
@@ -459,6 +460,16 @@ def test_a_part_of_ones_own_is_run_where_it_is_named(ossicle, wav, tmp_path):
 
 def test_a_recipe_that_is_not_there_is_told(ossicle, tmp_path):
     failed(ossicle("train", tmp_path / "none.yaml", "--out", tmp_path / "run"), 3, "file_not_found")
+
+
+def test_a_sweep_prints_its_page_and_is_exit_7_where_cells_are_left(ossicle, tmp_path):
+    path = written(tmp_path)
+    command = ["sweep", path, "--out", tmp_path / "run", "--device", "cpu"]
+    done = ossicle(*command, "--minutes", "0.0000001")
+    assert (done[0], done[1].strip()) == (7, str(tmp_path / "run" / "sweep.md"))
+    assert done[2].splitlines()[-1] == "0 cells failed, 1 are left"
+    assert ossicle(*command)[0] == 0
+    failed(ossicle(*command, "--only", "conv"), 2, "invalid_value")
 
 
 def test_a_training_that_is_interrupted_says_so_and_is_exit_130(tmp_path):

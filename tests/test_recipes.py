@@ -66,3 +66,21 @@ def test_a_bridge_learns_from_two_hundred_files(voices: Path, tmp_path: Path) ->
     assert 10 <= task["n"] <= 30
     assert task["high"] < task["silence"] and task["value"] < task["swapped"]
     assert json.loads(ossicle("ask", voices.parent / "0.wav", "What is said?", "--model", folder, "--json"))["text"]
+
+
+def test_a_sweep_in_small_is_made_and_a_killed_one_goes_on(tmp_path: Path) -> None:
+    command = ("sweep", RECIPES / "sweep-smoke.yaml", "--out", tmp_path / "sweep")
+    first = subprocess.Popen([*OSSICLE, *map(str, command)], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    cells = tmp_path / "sweep" / "cells"
+    while not list(cells.glob("*/result.json")) and first.poll() is None:
+        time.sleep(0.5)
+    assert first.poll() is None
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    done = {path: path.stat().st_mtime_ns for path in cells.glob("*/result.json")}
+    page = Path(ossicle(*command).strip())
+    assert done and all(path.stat().st_mtime_ns == then for path, then in done.items())
+    rows = json.loads(page.with_suffix(".json").read_text())["rows"]
+    assert {(row["bridge"], row["k"]) for row in rows} >= {(name, k) for name in ("mean", "stack") for k in (4, 16)}
+    assert len({row["trained_audio_h"] for row in rows}) == 1
+    assert "failed" not in page.read_text().lower() and page.with_suffix(".svg").is_file()

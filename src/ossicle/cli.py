@@ -284,6 +284,54 @@ def _preflight(recipe: str, **arguments: Any) -> None:
 
 
 @app.command()
+def sweep(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", show_default=False)],
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="For clips, cells and report; runs/RECIPE.")] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this bridge of the sweep.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Begin no cell after so many.")] = None,
+    double: Annotated[
+        bool, typer.Option("--double", help="Also train what a ranking rests on for twice as long.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Make cells that failed anew.")] = False,
+    report: Annotated[
+        str | None, typer.Option(metavar="F.md", help="Where the page goes, F.json and F.svg beside it.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    debug: Debug = False,
+) -> None:
+    """Compare bridges at equal rates: each learns alone between a frozen encoder and a frozen LLM.
+
+    A sweep that was killed or interrupted goes on with the same command; what is done is not done again. Ends with 7
+    where cells failed or are left.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in `train`
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from ossicle.train import sweep as sweeps
+
+    _set_threads(threads)
+    done = sweeps.run(
+        recipe,
+        out=out or Path("runs") / Path(recipe).stem,
+        only=only or (),
+        minutes=minutes,
+        double=double,
+        retry=retry,
+        report=report,
+        device=device,
+        command=shlex.join(["ossicle", *context.obj]),
+    )
+    print(done.report)
+    if done.stopped:
+        print("interrupted: the same command goes on", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+    if done.failed or done.left:
+        print(f"{len(done.failed)} cells failed, {done.left} are left", file=sys.stderr)
+        raise typer.Exit(DONE_IN_PART)
+
+
+@app.command()
 def evaluate(
     context: typer.Context,
     model: Model = "mini",

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ossicle.errors import RequestError
-from ossicle.evaluate.metrics import Counts, count, interval, normalise, paired, word_edits
+from ossicle.evaluate.metrics import (
+    Counts,
+    count,
+    interval,
+    normalise,
+    paired,
+    pooled,
+    pooled_difference,
+    word_edits,
+)
 
 
 @pytest.mark.parametrize(
@@ -126,3 +135,38 @@ def test_without_jiwer_the_extra_is_named():
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "missing_dependency word error rates need the package jiwer: pip install 'ossicle[eval]'\n"
+
+
+def hits(*shares, n=400):
+    return [Counts((np.arange(n) < share * n).astype(float), np.ones(n)) for share in shares]
+
+
+def test_one_seed_is_pooled_as_it_is_alone():
+    (one,) = hits(0.7)
+    value, low, high = pooled([one])
+    alone = interval(one)
+    assert value == one.rate and low == pytest.approx(alone[0], abs=0.01) and high == pytest.approx(alone[1], abs=0.01)
+
+
+def test_seeds_that_differ_widen_the_interval_and_seeds_that_agree_do_not():
+    same, apart = pooled(hits(0.7, 0.7)), pooled(hits(0.5, 0.9))
+    assert same[0] == apart[0] == pytest.approx(0.7)
+    assert 0.07 < same[2] - same[1] < 0.11 and apart[1] < 0.52 and apart[2] > 0.88
+
+
+def test_a_difference_of_seeds_is_paired_by_seed_and_item():
+    difference = pooled_difference(hits(0.5, 0.9), hits(0.51, 0.91))
+    assert difference.value == pytest.approx(0.01) and difference.clear and difference.high < 0.025
+    assert not pooled_difference(hits(0.5, 0.9), hits(0.9, 0.5)).clear
+
+
+def test_what_was_not_scored_on_the_same_items_is_not_pooled():
+    with pytest.raises(RequestError, match="pooled only over the same items"):
+        pooled([*hits(0.5), *hits(0.5, n=10)])
+    with pytest.raises(RequestError, match="pooled only over the same items"):
+        pooled([])
+    for other in (hits(0.5, n=10), hits(0.5, 0.5)):
+        with pytest.raises(RequestError, match="trained with the same seeds, scored on the same items"):
+            pooled_difference(hits(0.5), other)
+    nothing = Counts(np.zeros(2), np.zeros(2))
+    assert pooled([nothing]) is None and pooled_difference([nothing], [nothing]) is None

@@ -9,7 +9,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
-from ossicle.prompt.chat import Message, Prompt, Slot, control_words, end_of_turn, render, render_answer
+from ossicle.prompt.chat import Message, Prompt, Slot, control_words, end_of_turn, render, render_answer, resized
 from ossicle.prompt.tags import Tags, pieces
 
 from .vocabularies import SPECIAL, byte_level, with_thinking, word_level
@@ -294,3 +294,20 @@ def test_the_text_of_a_question_and_text_like_tags_never_become_tags(data: st.Da
 def test_a_tag_that_the_tokenizer_does_not_have_is_refused() -> None:
     with pytest.raises(RequestError, match=r"the tokenizer has no tag <\|startoftranscript\|>: ask in words, or train"):
         render(ask(CLIP, TRANSCRIBE), [2], BYTES, pad_id=0)
+
+
+@given(before=st.lists(st.integers(1, 9), min_size=1, max_size=3), data=st.data())
+def test_a_prompt_whose_slots_get_other_lengths_is_the_one_rendered_with_them(
+    before: list[int], data: st.DataObject
+) -> None:
+    after = data.draw(st.lists(st.integers(1, 9), min_size=len(before), max_size=len(before)))
+    messages = [Message("user", (*(CLIP for _ in before), "what?"))]
+    prompt, wanted = (render(messages, lengths, BYTES, pad_id=3) for lengths in (before, after))
+    assert resized(prompt, after) == wanted and prompt == render(messages, before, BYTES, pad_id=3)
+
+
+def test_slots_get_one_length_each() -> None:
+    prompt = render([Message("user", (CLIP,))], [2], BYTES, pad_id=3)
+    for lengths, told in (([], "none"), ([1, 2], "1, 2"), ([0], "0")):
+        with pytest.raises(RequestError, match=f"the 1 slots of a prompt need a length of at least 1 each, got {told}"):
+            resized(prompt, lengths)

@@ -13,11 +13,14 @@ import torch
 from torch.nn import functional
 
 from ossicle.audio.clip import Clip
+from ossicle.bridge.own import Letters
+from ossicle.bridge.pooling import MeanPool
 from ossicle.data.check import Longest, check
 from ossicle.evaluate.contracts import check_encoder
 from ossicle.evaluate.items import manifest_items
 from ossicle.prompt.chat import CHATML, Message, render, render_answer
-from ossicle.train.answers import Answer, Tell, prompt_with_answers
+from ossicle.tensors import AudioTokens, Frames
+from ossicle.train.answers import Answer, Tell, prompt_with_answers, tokens_in_prompts
 from ossicle.train.frozen import FrozenEncoder
 from ossicle.train.sources import Manifest, Sample
 from ossicle.train.stage import reader_of
@@ -173,3 +176,86 @@ def test_noise_shakes_only_what_is_told() -> None:
             losses.append(Tell(MODEL, noise=noise).loss(MODEL, replace(batch, seed=seed))[0].item())
     assert losses[0] == losses[1] and losses[2] != losses[3]
     assert losses[3] == Tell(MODEL, noise=0.25).loss(MODEL, replace(batch, seed=2))[0].item()
+
+
+class Halves(MeanPool):
+    """As many tokens as the mean pool gives, but for the later half of the clips of a batch one less."""
+
+    fixed_rate = False
+
+    def max_tokens(self, n_frames: int) -> int:
+        return 2 * super().max_tokens(n_frames)
+
+    def forward(self, frames: Frames) -> AudioTokens:
+        tokens = super().forward(frames)
+        lengths = tokens.lengths.clone()
+        lengths[len(lengths) // 2 :] -= 1
+        return replace(tokens, lengths=lengths)
+
+
+class Draws(MeanPool):
+    """One or two tokens less, drawn at random, and a loss of its own: the letters, and how large the frames are."""
+
+    own_weight = 0.5
+
+    def forward(self, frames: Frames) -> AudioTokens:
+        tokens = super().forward(frames)
+        return replace(tokens, lengths=tokens.lengths - int(torch.randint(1, 3, ())))
+
+    def own_loss(self, frames: Frames, letters: Letters | None) -> torch.Tensor:
+        self.told = letters
+        return frames.values.square().mean()
+
+
+@torch.no_grad()
+def test_prompts_follow_the_tokens_that_a_bridge_of_no_fixed_rate_gives() -> None:
+    model = tiny_model()
+    model.bridge = Halves(16, 16, k=2)
+    objective = Answer(model)
+    assert tokens_in_prompts(model)(16_000) == 25 and tokens_in_prompts(MODEL)(16_000) == 25
+    several = items(objective, 4, "instrument")
+    total, count, _ = objective.loss(model, objective.collate(several))
+    wanted = 0.0
+    for i, sample in enumerate(samples(4, "instrument")):
+        tokens = MeanPool.forward(model.bridge, model.encoder(model.encoder.features([Clip(sample.samples, 16_000)])))
+        n = int(tokens.lengths[0]) - (i >= 2)
+        asked = [(sample.question, sample.answer), *sample.more]
+        prompt, spans = prompt_with_answers(model.tokenizer, model.pad_id, asked, n)
+        embeds = model.table(torch.tensor(prompt.ids))
+        start = prompt.slots[0].start
+        embeds[start : start + n] = tokens.values[0, :n]
+        logits = model.llm(inputs_embeds=embeds[None]).logits[0]
+        for begin, length in spans:
+            answer = torch.tensor(prompt.ids[begin : begin + length])
+            wanted += functional.cross_entropy(logits[begin - 1 : begin + length - 1], answer, reduction="sum").item()
+    assert total.item() == pytest.approx(wanted, rel=1e-4)
+    assert count == sum(length for item in several for _, length in item.answers)
+
+
+@torch.no_grad()
+def test_what_a_bridge_draws_follows_from_the_batch_and_its_own_loss_is_added() -> None:
+    model = tiny_model()
+    model.bridge = Draws(16, 16, k=2)
+    objective = Answer(model)
+    speech, music = items(objective, 1, "transcribe"), items(objective, 1, "instrument")
+    batch = objective.collate([*speech, *music])
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    total, count, parts = objective.loss(model, batch)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert objective.loss(model, batch)[0].item() == total.item()
+    own = model.bridge.own_loss(objective.frames(model, batch), batch.said)
+    assert parts["bridge"] == pytest.approx(own.item())
+    assert total.item() == pytest.approx(parts["answer"] * count + 0.5 * own.item() * count, rel=1e-5)
+    told = model.bridge.told
+    said = samples(1, "transcribe")[0].said
+    assert (
+        told.n.tolist() == [len(said), 0]
+        and told.ids.tolist() == tiny_hear().collate(items(tiny_hear(), 1, "transcribe")).letters.tolist()
+    )
+    losses = {objective.loss(model, replace(batch, seed=seed))[0].item() for seed in range(8)}
+    assert len(losses) == 2
+    unknown = replace(speech[0], said=None)
+    assert objective.collate([unknown]).said is None
+    assert objective.collate([unknown, speech[0]]).said.n.tolist() == [0, len(said)]

@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
-from ossicle.errors import ConfigError
 from ossicle.train.answers import Answer, Tell
 
-from .support import MODEL, items, tiny_hear, tiny_model
+from .support import MODEL, items, tiny_hear
 
 OBJECTIVES = {
     "hear": (lambda: tiny_hear(), "transcribe", False),
@@ -32,11 +31,3 @@ def test_a_batchs_loss_is_the_sum_of_its_items(name: str) -> None:
     batch = objective.collate(several)
     assert batch.seconds == pytest.approx(sum(item.seconds for item in several))
     assert all(item.size > 0 for item in several)
-
-
-def test_a_bridge_that_cannot_be_trained_is_refused() -> None:
-    model = tiny_model()
-    model.bridge = torch.nn.Identity()
-    model.bridge.fixed_rate = False
-    with pytest.raises(ConfigError, match="training needs a bridge of a fixed rate, Identity has none"):
-        Answer(model)

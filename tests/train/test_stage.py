@@ -14,6 +14,7 @@ from ossicle.errors import ConfigError, DataError
 from ossicle.models.lora import has_lora
 from ossicle.train.answers import Answer, Tell
 from ossicle.train.hear import Hear
+from ossicle.train.kept import Asked, Kept, write_kept
 from ossicle.train.recipe import Data, Recipe, Stage
 from ossicle.train.sources import Manifest, World
 from ossicle.train.stage import (
@@ -271,3 +272,29 @@ def test_every_manifest_is_gone_through_once_for_the_model(tmp_path: Path) -> No
     ]
     assert [manifest_of(several, i, None) for i in range(3)] == [own, None, own]
     assert len(source_of(several, 0, None, without=first.bad).items) == 1
+
+
+def test_clips_that_are_kept_with_their_frames_teach_what_the_clips_themselves_teach(tmp_path: Path) -> None:
+    model = tiny_model()
+    source = World(3, 0, "train", {"instrument": 1.0})
+    asked = (Asked(source.sample(i)) for i in range(8))
+    write_kept(tmp_path / "kept", model.encoder, asked, identity="", show=lambda _: None)
+    recipe = changed(2, data=Data("kept", kept=str(tmp_path / "kept")))
+    kept = source_of(recipe, 2, None)
+    assert isinstance(kept, Kept) and manifest_of(recipe, 2, None) is None
+    frozen = frozen_of(recipe.stages[2], kept, model, folder=tmp_path, precision="float32")
+    objective = objective_of(recipe.stages[2], model, None, frozen=frozen)
+    sample = kept.sample(0)
+    (like,) = (
+        one
+        for one in map(source.sample, range(8))
+        if (one.answer, one.said, len(one.samples)) == (*(sample.answer, sample.said), len(sample.samples))
+    )
+    losses = []
+    for lesson, one in ((objective, sample), (Answer(model), like)):
+        batch = lesson.collate([lesson.item(one, np.random.default_rng(0))])
+        losses.append(lesson.loss(model, batch)[0].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    before = model.bridge.output.linear.weight.detach().clone()
+    enter(recipe, 2, model, objective_of(recipe.stages[2], model, None), kept)  # the bridge is new: it is calibrated
+    assert not torch.equal(before, model.bridge.output.linear.weight)

@@ -75,18 +75,18 @@ def world_items(tasks: Sequence[str], limit: int | None, seed: int) -> Iterator[
     for name in tasks or TASKS:
         task = TASKS[name]
         first, *further = task.slices or (None,)
-        items = [item_of(example) for example in _drawn(name, first, _capped(N_ITEMS, limit), seed)]
+        items = [item_of(example) for example in drawn(name, first, _capped(N_ITEMS, limit), seed)]
         missing = []
         for part in further:
             try:
-                examples = _drawn(name, part, _capped(N_SLICE, limit), seed)
+                examples = drawn(name, part, _capped(N_SLICE, limit), seed)
                 items += [replace(item_of(example), headline=False) for example in examples]
             except DependencyError:  # the engine of this slice is not installed
                 missing.append(str(part))
         yield name, task.metric, items, missing
 
 
-def _drawn(task: str, part: str | None, n: int, seed: int) -> list[Example]:
+def drawn(task: str, part: str | None, n: int, seed: int) -> list[Example]:
     """The first ``n`` test examples of one slice of a task."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{task}/{part}".encode())])
     return [sample(task, rng, "test", slice=part) for _ in range(n)]
@@ -167,10 +167,15 @@ def manifest_items(path: str | os.PathLike[str], limit: int | None) -> Iterator[
         raise DataError(f"{os.fspath(path)} has no item to score")
     for name, lines in groups.items():
         default = TASKS[name].metric if name in TASKS else "wer"
-        yield name, _metric(lines[0], default), [_opened(line) for line in lines], []
+        yield name, metric_of(lines[0], default), [_opened(line) for line in lines], []
 
 
-def _metric(item: manifests.Item, default: str) -> str:
+def metric_of(item: manifests.Item, default: str) -> str:
+    """The metric that an item names, else the default.
+
+    Raises:
+        DataError: there is no such metric.
+    """
     metric = str(item.truth.get("metric", default))
     if metric not in METRICS:
         raise DataError(f"{item.where}: there is no metric {metric!r}, known are {', '.join(METRICS)}")

@@ -4,6 +4,7 @@ Knows texts and counts; does not know models or audio. Everything is a rate of s
 denominator (edits and reference words; hits and 1), so one bootstrap serves all.
 The normaliser, in full: lower case; apostrophes removed; every other character that is neither letter, digit nor
 combining mark becomes a space; runs of space become one.
+A model that was trained several times, with other seeds, is resampled in both: seeds, then items.
 Source: Bisani and Ney 2004 for the bootstrap over items; word alignment by the package jiwer.
 """
 
@@ -134,6 +135,63 @@ def paired(this: Counts, other: Counts, *, seed: int = 0, level: float = 0.95) -
     changes = ((second - first) / np.where(whole > 0, whole, 1))[whole > 0]
     low, high = np.quantile(changes, [(1 - level) / 2, (1 + level) / 2])
     return Difference(other.rate - this.rate, float(low), float(high))
+
+
+def pooled(several: Sequence[Counts], *, seed: int = 0, level: float = 0.95) -> tuple[float, float, float] | None:
+    """Rate of a model that was trained several times and scored on the same items each time, with its interval.
+
+    Seeds are drawn first, then items, the same for all seeds. Two or three seeds tell little of how far seeds differ:
+    the interval is then rather too narrow.
+
+    Returns:
+        The rate over all, the lower and the upper end; None where there is no rate.
+
+    Raises:
+        RequestError: the counts are not of the same items.
+    """
+    numerators, denominators = _crossed(several, seed)
+    kept = denominators > 0
+    whole = sum(one.denominators.sum() for one in several)
+    if not kept.any() or whole == 0:
+        return None
+    low, high = np.quantile(numerators[kept] / denominators[kept], [(1 - level) / 2, (1 + level) / 2])
+    return float(sum(one.numerators.sum() for one in several) / whole), float(low), float(high)
+
+
+def pooled_difference(
+    these: Sequence[Counts], others: Sequence[Counts], *, seed: int = 0, level: float = 0.95
+) -> Difference | None:
+    """Others minus these, both trained with the same seeds in the same order, with a bootstrap that draws the same
+    seeds and items for both; None where there is no rate.
+
+    Raises:
+        RequestError: other numbers of seeds, or other items.
+    """
+    if len(these) != len(others) or not np.array_equal(these[0].denominators, others[0].denominators):
+        raise RequestError(
+            "a paired comparison needs both models trained with the same seeds, scored on the same items"
+        )
+    first, whole = _crossed(these, seed)
+    second, _ = _crossed(others, seed)
+    kept = whole > 0
+    total = sum(one.denominators.sum() for one in these)
+    if not kept.any() or total == 0:
+        return None
+    low, high = np.quantile((second - first)[kept] / whole[kept], [(1 - level) / 2, (1 + level) / 2])
+    sums = [sum(one.numerators.sum() for one in side) for side in (these, others)]
+    return Difference(float((sums[1] - sums[0]) / total), float(low), float(high))
+
+
+def _crossed(several: Sequence[Counts], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over ``N_RESAMPLES`` draws of the seeds and of the items; the same draws for the same numbers of both."""
+    if not several or any(not np.array_equal(one.denominators, several[0].denominators) for one in several):
+        raise RequestError("scores of several seeds are pooled only over the same items in the same order")
+    n = len(several[0].numerators)
+    rng = np.random.default_rng(seed)
+    seeds, items = rng.integers(0, len(several), (N_RESAMPLES, len(several))), rng.integers(0, n, (N_RESAMPLES, n))
+    sums = np.stack([one.numerators[items].sum(axis=1) for one in several], axis=1)  # (R, seeds)
+    whole = several[0].denominators[items].sum(axis=1) * len(several)
+    return np.take_along_axis(sums, seeds, axis=1).sum(axis=1), whole
 
 
 def _resampled(counts: Counts, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -67,7 +67,7 @@ def _task_table(scores: Scores) -> str:
     ]
     closed = [one.value for one in scores.tasks.values() if one.metric == "accuracy" and one.value is not None]
     mean = f"\n\nMean accuracy over {len(closed)} tasks: {percent(sum(closed) / len(closed))}" if closed else ""
-    return _table(head, rows) + mean
+    return table(head, rows) + mean
 
 
 def _slice_table(scores: Scores) -> str:
@@ -76,7 +76,7 @@ def _slice_table(scores: Scores) -> str:
         for task, one in scores.tasks.items()
         for name, (value, n) in one.slices.items()
     ]
-    return _table(("task", "slice", "value", "n"), rows) if rows else ""
+    return table(("task", "slice", "value", "n"), rows) if rows else ""
 
 
 def _compare_table(scores: Scores, other: Comparison) -> str:
@@ -90,10 +90,10 @@ def _compare_table(scores: Scores, other: Comparison) -> str:
             change = (_points(difference.value), span, "yes" if difference.clear else "no")
         one = scores.tasks[name]
         rows.append((name, _metric(one), percent(one.value), percent(value), *change))
-    return _table(head, rows)
+    return table(head, rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns also stand under each other as plain text."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = (" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows))

@@ -172,6 +172,30 @@ def render(
     return Prompt(ids + _encode(tokenizer, waiting)[0], slots)
 
 
+def resized(prompt: Prompt, lengths: Sequence[int]) -> Prompt:
+    """The same prompt with slots of other lengths, for audio tokens whose number was not known before.
+
+    Args:
+        prompt: as rendered, with any lengths.
+        lengths: audio tokens of each slot, in their order.
+
+    Raises:
+        RequestError: another number of lengths than of slots, or one below 1.
+    """
+    if len(lengths) != len(prompt.slots) or min(lengths, default=1) < 1:
+        told = ", ".join(map(str, lengths)) or "none"
+        raise RequestError(f"the {len(prompt.slots)} slots of a prompt need a length of at least 1 each, got {told}")
+    ids: list[int] = []
+    slots: list[Slot] = []
+    at = 0
+    for slot, n in zip(prompt.slots, lengths, strict=True):
+        ids += prompt.ids[at : slot.start]
+        slots.append(Slot(len(ids), n, slot.clip))
+        ids += [prompt.ids[slot.start]] * n
+        at = slot.start + slot.length
+    return Prompt(ids + prompt.ids[at:], slots)
+
+
 def render_answer(tokenizer: Tokenizer, answer: str) -> list[int]:
     """The ids that generation should give for ``answer``: its text, then the end of the turn.
 

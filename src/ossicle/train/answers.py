@@ -4,8 +4,10 @@
 optimisers. Source: Chu et al. 2023 for next-token loss on the answer alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,18 +17,24 @@ from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.lengths import resampled_samples
-from ossicle.errors import ConfigError, DataError
-from ossicle.models.audio_lm import AudioLM
-from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer
-from ossicle.tensors import Features, Frames, side_by_side
+from ossicle.bridge.own import OwnLesson
+from ossicle.errors import DataError
+from ossicle.models.audio_lm import AudioLM, Bridge
+from ossicle.prompt.chat import ClipText, Message, Prompt, render, render_answer, resized
+from ossicle.tensors import AudioTokens, Features, Frames, side_by_side
 from ossicle.train.frozen import FrozenEncoder, Sound, gather
-from ossicle.train.hear import Hear, HearItem
+from ossicle.train.hear import Hear, HearItem, letters_of, side_by_side_letters
+from ossicle.train.kept import Kept
 from ossicle.train.objectives import IGNORE, Batch, Loss, Spans
 from ossicle.train.sources import Question, Sample
 from ossicle.world.telling import TELL_HZ, tell
 
 Turns = Sequence[tuple[Question, str]]
 """Questions and answers about one clip."""
+
+INSTANT = Clip(np.zeros(1, np.float32), SAMPLE_RATE)
+"""Stands in a message for a clip: only that there is one counts in a prompt."""
+_DRAWING = Lock()
 
 
 def prompt_with_answers(
@@ -40,7 +48,7 @@ def prompt_with_answers(
     messages: list[Message] = []
     asked: list[tuple[Prompt, list[int]]] = []
     for question, answer in turns:
-        messages.append(_asked(question, with_clip=not messages))
+        messages.append(asked_turn(question, with_clip=not messages))
         before = render(messages, [n], tokenizer, pad_id=pad_id, clip_text=clip_text)
         asked.append((before, render_answer(tokenizer, answer)))
         messages.append(Message("assistant", (answer,)))
@@ -52,11 +60,50 @@ def prompt_with_answers(
     return Prompt(whole, last.slots), tuple(spans)
 
 
-def _asked(question: Question, *, with_clip: bool) -> Message:
+def asked_turn(question: Question, *, with_clip: bool) -> Message:
     """A turn of the user, its parts in order; of the clip only counts where it stands."""
-    clip = [Clip(np.zeros(SAMPLE_RATE, np.float32), SAMPLE_RATE)] if with_clip else []
+    clip = [INSTANT] if with_clip else []
     parts = question if isinstance(question, tuple) else (None,) if question is None else (None, question)
     return Message("user", tuple(one for part in parts for one in (clip if part is None else [part])))
+
+
+def tokens_in_prompts(model: AudioLM) -> Callable[[int], int]:
+    """How many audio tokens a prompt keeps places for, by a clip's samples at the encoder's own rate: of a bridge of a
+    fixed rate the exact number, of any other what its rate lets expect; `fitted` makes that exact when the bridge has
+    spoken."""
+    encoder, bridge = model.encoder, model.bridge
+
+    def n_tokens(n_samples: int) -> int:
+        n_frames = encoder.n_frames(n_samples)
+        most = bridge.max_tokens(n_frames)
+        if bridge.fixed_rate or most == 0:
+            return most
+        return min(most, max(1, ceil(n_frames * bridge.expected_hz(encoder.rate_hz) / encoder.rate_hz)))
+
+    return n_tokens
+
+
+def bridged(bridge: Bridge, frames: Frames, seed: int) -> AudioTokens:
+    """Audio tokens of a batch in training; what the bridge draws from torch's global generator follows from the seed,
+    also where another thread computes another batch of the step meanwhile."""
+    with _DRAWING, torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(seed)
+        return bridge(frames)
+
+
+def fitted(batch: Batch, tokens: AudioTokens) -> Batch:
+    """A batch whose prompts keep as many places as the bridge gave tokens, with answers where they then stand.
+
+    A clip that gives more tokens than expected may thereby run over the context: it is learned all the same.
+    """
+    prompts: list[Prompt] = []
+    answers: list[Spans] = []
+    for prompt, spans, n in zip(batch.prompts, batch.answers, tokens.lengths.tolist(), strict=True):
+        (slot,) = prompt.slots
+        new = prompt if slot.length == n else resized(prompt, [n])
+        prompts.append(new)
+        answers.append(tuple((start + len(new.ids) - len(prompt.ids), length) for start, length in spans))
+    return replace(batch, prompts=tuple(prompts), answers=tuple(answers))
 
 
 def check_fits(prompt: Prompt, context: int, sample: Sample) -> None:
@@ -196,7 +243,8 @@ class Tell:
 @dataclass(frozen=True, eq=False)
 class AnswerItem:
     """Audio features of one clip, the prompt with its answers, and what `Hear` wants if it is asked beside; ``sound``
-    in place of features for an encoder that stays as it is."""
+    in place of features for an encoder that stays as it is, ``said`` the letters spoken where the bridge learns from
+    them, ``seed`` of what the bridge draws."""
 
     features: Features | None
     hear: HearItem | None
@@ -204,6 +252,8 @@ class AnswerItem:
     answers: Spans
     seconds: float
     sound: Sound | None = None
+    said: np.ndarray | None = None
+    seed: int = 0
 
     @property
     def size(self) -> float:
@@ -218,7 +268,10 @@ class Answer:
         model: whose tokenizer, encoder and bridge give the lengths.
         hear: the encoder's objective, or None.
         hear_weight: of that objective, per frame against per answer token.
-        frozen: the model's encoder, if it stays as it is and hears each clip alone; not together with ``hear``.
+        frozen: the model's encoder, if it stays as it is and hears each clip alone, or the clips that are kept with
+            their frames; not together with ``hear``.
+
+    A bridge with a loss of its own (`ossicle.bridge.own`) learns by it beside.
     """
 
     def __init__(
@@ -227,12 +280,11 @@ class Answer:
         *,
         hear: Hear | None = None,
         hear_weight: float = 0.0,
-        frozen: FrozenEncoder | None = None,
+        frozen: FrozenEncoder | Kept | None = None,
     ) -> None:
         self.tokenizer, self.pad_id, self.context = model.tokenizer, model.pad_id, model.context
-        if not model.bridge.fixed_rate:
-            raise ConfigError(f"training needs a bridge of a fixed rate, {type(model.bridge).__name__} has none")
-        self.encoder, self.n_tokens, self.clip_text = model.encoder, model.bridge.max_tokens, model.clip_text
+        self.encoder, self.n_tokens, self.clip_text = model.encoder, tokens_in_prompts(model), model.clip_text
+        self.reads_letters = isinstance(model.bridge, OwnLesson)
         self.hear, self.hear_weight, self.frozen = hear, hear_weight, frozen
         self._heads: nn.Module = nn.Identity() if hear is None else hear
 
@@ -249,45 +301,57 @@ class Answer:
         """
         seconds = len(sample.samples) / SAMPLE_RATE
         hear = features = sound = None
-        if self.frozen is not None:
+        n_samples = resampled_samples(len(sample.samples), SAMPLE_RATE, self.encoder.sample_rate)
+        if sample.sound is not None:
+            sound = sample.sound
+        elif isinstance(self.frozen, FrozenEncoder):
             sound = self.frozen.sound(Clip(sample.samples, SAMPLE_RATE))
-            n_samples = resampled_samples(len(sample.samples), SAMPLE_RATE, self.encoder.sample_rate)
         elif self.hear is not None:
             hear = self.hear.item(sample, rng)
             n_samples = hear.n_samples
         else:
             features = self.encoder.features([Clip(sample.samples, SAMPLE_RATE)])
             n_samples = int(features.n_samples[0])
-        n = self.n_tokens(self.encoder.n_frames(n_samples))
+        n = self.n_tokens(n_samples)
         prompt, answers = prompt_with_answers(self.tokenizer, self.pad_id, turns(sample), n, clip_text=self.clip_text)
         check_fits(prompt, self.context, sample)
-        return AnswerItem(features, hear, prompt, answers, seconds, sound)
+        said = letters_of(sample.said) if self.reads_letters and sample.said is not None else None
+        return AnswerItem(features, hear, prompt, answers, seconds, sound, said, int(rng.integers(2**63)))
 
     def collate(self, items: Sequence[AnswerItem]) -> Batch:
         """Items side by side."""
         prompts, answers = tuple(item.prompt for item in items), tuple(item.answers for item in items)
-        if self.frozen is not None:
-            sounds = gather([item.sound for item in items if item.sound is not None])
-            return Batch(sum(item.seconds for item in items), prompts=prompts, answers=answers, sounds=sounds)
-        if self.hear is None:
-            features = side_by_side([item.features for item in items if item.features is not None])
-            return Batch(sum(item.seconds for item in items), features, prompts=prompts, answers=answers)
-        b = self.hear.collate([item.hear for item in items if item.hear is not None])
-        return Batch(b.seconds, b.features, b.letters, b.n_letters, b.phones, b.marks, prompts, answers)
+        sounds = [item.sound for item in items if item.sound is not None]
+        features = [item.features for item in items if item.features is not None]
+        batch = Batch(sum(item.seconds for item in items))
+        if sounds:
+            batch = replace(batch, sounds=gather(sounds))
+        elif features:
+            batch = replace(batch, features=side_by_side(features))
+        elif self.hear is not None:
+            batch = self.hear.collate([item.hear for item in items if item.hear is not None])
+        said = side_by_side_letters([item.said for item in items])
+        return replace(batch, prompts=prompts, answers=answers, said=said, seed=items[0].seed)
 
     def frames(self, model: AudioLM, batch: Batch) -> Frames:
         """What the encoder makes of a batch."""
-        if self.frozen is not None:
-            assert batch.sounds is not None
+        if batch.sounds is not None:
+            assert self.frozen is not None
             return self.frozen.frames(batch.sounds)
         assert batch.features is not None
         return model.encoder(batch.features)
 
     def loss(self, model: AudioLM, batch: Batch) -> Loss:
-        """Next-token loss on the answers, plus the encoder's own."""
+        """Next-token loss on the answers, plus the encoder's own and the bridge's own."""
         frames = self.frames(model, batch)
-        embeds, mask = model.splice(batch.prompts, model.bridge(frames))
+        tokens = bridged(model.bridge, frames, batch.seed)
+        batch = fitted(batch, tokens)
+        embeds, mask = model.splice(batch.prompts, tokens)
         total, count, parts = answer_loss(model, embeds, mask, batch)
+        if isinstance(model.bridge, OwnLesson):
+            own = model.bridge.own_loss(frames, batch.said)
+            total = total + model.bridge.own_weight * own * count
+            parts["bridge"] = own.item()
         if self.hear is not None:
             heard, n, more = self.hear.frame_loss(frames, batch)
             total = total + self.hear_weight * heard * (count / n)

@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.bridge.own import Letters
 from ossicle.encoders.w2v_bert import STACKED, W2vBertEncoder
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.models.audio_lm import AudioLM
 from ossicle.tensors import Features, stacked
 from ossicle.train.objectives import IGNORE, Batch, Loss
-from ossicle.train.sources import Sample
+from ossicle.train.sources import Sample, said_in
 from ossicle.world.speech import PHONES
 from ossicle.world.telling import LETTERS, MARKS, marks, pitch_known
 
@@ -85,11 +86,23 @@ def picture_columns(encoder: Any) -> int:
             return 0
 
 
+def letters_of(said: str) -> np.ndarray:
+    """Ids (n,) int64 of spoken words, from 1: 0 is the blank of CTC."""
+    return np.array([LETTERS.index(letter) + 1 for letter in said], np.int64)
+
+
+def side_by_side_letters(several: Sequence[np.ndarray | None]) -> Letters | None:
+    """Letters of a batch's clips; None where nobody knows what any of them says."""
+    if all(one is None for one in several):
+        return None
+    rows = [np.zeros(0, np.int64) if one is None else one for one in several]
+    return Letters(torch.from_numpy(np.concatenate(rows)), torch.tensor([len(row) for row in rows]))
+
+
 def frame_targets(sample: Sample, n_frames: int, *, rate_hz: float = 50.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Letters (n,), phones (T,) and marks (T, M) of a sample of the world."""
     assert sample.scene is not None, "frame targets need the ground truth of the world"
-    said = " ".join(event.label for event in sample.events if event.kind == "speech")
-    letters = np.array([LETTERS.index(letter) + 1 for letter in said], np.int64)
+    letters = letters_of(said_in(sample.events))
     phones = np.full(n_frames, IGNORE, np.int64)
     for event in sample.events:
         if event.kind == "phone" and event.label in PHONES:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ossicle.bridge.own import Letters
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Prompt
 from ossicle.tensors import Features
@@ -33,7 +34,7 @@ class Batch:
     ``features`` (B, ...); ``letters`` all letter ids in a row with ``n_letters`` (B,); ``phones`` (B, T) int64;
     ``marks`` (B, T, M) uint8; ``prompts`` with their answers in them, ``answers``: where those stand; ``bags`` (3, n):
     row, position and token id of each told word; ``seed`` of what the loss itself draws; ``sounds``: in place of
-    ``features``, for an encoder that hears each clip alone.
+    ``features``, for an encoder that hears each clip alone; ``said``: letters for a bridge with a loss of its own.
     """
 
     seconds: float
@@ -47,6 +48,7 @@ class Batch:
     bags: torch.Tensor | None = None
     seed: int = 0
     sounds: Sounds | None = None
+    said: Letters | None = None
 
 
 class Objective(Protocol):

@@ -12,16 +12,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
 from ossicle.errors import StorageError
-from ossicle.train.objectives import Batch
 
 Counted = tuple[float, int, dict[str, float]]
 """A batch's summed loss, what it counts, and its means for the log."""
-RunAll = Callable[[Callable[[Batch], Counted], list[Batch]], list[Counted]]
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class RunAll(Protocol):
+    """Runs a function over several things, in their order."""
+
+    def __call__(self, function: Callable[[Given], Made], several: list[Given]) -> list[Made]: ...
+
+
+def _in_turn(function: Callable[[Given], Made], several: list[Given]) -> list[Made]:
+    return [function(one) for one in several]
 
 
 @contextmanager
@@ -33,14 +43,14 @@ def lanes(n: int, device: torch.device) -> Iterator[RunAll]:
     threads = torch.get_num_threads()
     n = min(n, threads) if device.type == "cpu" else 1
     if n == 1:
-        yield lambda function, batches: [function(batch) for batch in batches]
+        yield _in_turn
         return
     with ThreadPoolExecutor(n) as pool:
 
-        def side_by_side(function: Callable[[Batch], Counted], batches: list[Batch]) -> list[Counted]:
+        def side_by_side(function: Callable[[Given], Made], several: list[Given]) -> list[Made]:
             torch.set_num_threads(threads // n)
             try:
-                return list(pool.map(function, batches))
+                return list(pool.map(function, several))
             finally:
                 torch.set_num_threads(threads)  # for the optimiser
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
@@ -23,6 +23,7 @@ from ossicle.errors import ConfigError, FetchError
 from ossicle.hub.own import is_own
 
 NAME = re.compile(r"[\w-]+")
+Shape = TypeVar("Shape")
 MELS = (80, 128)
 FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
 """Names under which pydantic tells the forms of ``parts.encoder`` apart, by their kind."""
@@ -161,14 +162,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class Data:
-    """Where a stage's examples come from: the world, made as it goes, or a manifest.
+    """Where a stage's examples come from: the world, made as it goes, a manifest, or a folder ``kept`` of clips with
+    their frames, as `ossicle sweep` makes it.
 
     ``clean`` takes noise, rooms and equalisers out of the world's scenes. ``cache`` keeps what a frozen encoder makes
     of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
     to ``cache_gb`` (10^9 bytes).
     """
 
-    source: Literal["world", "manifest"] = "world"
+    source: Literal["world", "manifest", "kept"] = "world"
     split: Literal["train", "validation"] = "train"
     tasks: dict[str, float] | None = None
     clean: bool = False
@@ -179,6 +181,7 @@ class Data:
     workers: int = 1
     cache: bool | str = True
     cache_gb: float = 20.0
+    kept: str | None = None
 
 
 @dataclass(frozen=True)
@@ -259,13 +262,13 @@ class Recipe:
     @property
     def hash(self) -> str:
         """Twelve hex digits of everything that the recipe says."""
-        return _digest(asdict(self))
+        return digest_of(asdict(self))
 
     def stage_hash(self, index: int) -> str:
         """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
         stage = self.stages[index]
         same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
-        return _digest([_said(self.parts), self.seed, _said_of(same)])
+        return digest_of([_said(self.parts), self.seed, _said_of(same)])
 
 
 def _said_of(stage: Stage) -> dict[str, Any]:
@@ -275,7 +278,7 @@ def _said_of(stage: Stage) -> dict[str, Any]:
         one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing", "prompts")
     }
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
-    for key in ("cache", "cache_gb"):
+    for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
         del said["data"][key]
     return said
 
@@ -299,7 +302,8 @@ def _said(parts: Parts) -> dict[str, Any]:
     return said
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """Twelve hex digits of a value of JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -314,6 +318,21 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         FetchError: no such file.
         ConfigError: not YAML, an unknown key, a value of the wrong kind, an override that names nothing.
     """
+    raw = read_yaml(path)
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} must hold a mapping with name, parts and stages")
+    for override in overrides:
+        _override(raw, override)
+    return recipe_of(raw, str(path))
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        FetchError: no such file.
+        ConfigError: not YAML.
+    """
     path = Path(path)
     if not path.is_file():
         raise FetchError(f"there is no recipe file {path}")
@@ -326,17 +345,31 @@ def read_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise ConfigError(f"{path} is not YAML{f', line {mark.line + 1}' if mark else ''}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} must hold a mapping with name, parts and stages")
-    for override in overrides:
-        _override(raw, override)
+    return raw
+
+
+def valid(of: type[Shape], raw: dict[str, Any], where: str) -> Shape:
+    """What a file says as a dataclass.
+
+    Raises:
+        ConfigError: an unknown key or a value of the wrong kind, with its place.
+    """
     try:
-        recipe = TypeAdapter(Recipe).validate_python(raw)
+        return TypeAdapter(of).validate_python(raw)
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(_fault(e) for e in error.errors()[:5]), code=_code(error)) from error
+        raise ConfigError(f"{where}: " + "; ".join(_fault(e) for e in error.errors()[:5]), code=_code(error)) from error
+
+
+def recipe_of(raw: dict[str, Any], where: str) -> Recipe:
+    """A recipe from what a file says.
+
+    Raises:
+        ConfigError: as `read_recipe`; ``where`` is what the message begins with.
+    """
+    recipe = valid(Recipe, raw, where)
     for holds, fault in _demands(recipe):
         if not holds:
-            raise ConfigError(f"{path}: {fault}")
+            raise ConfigError(f"{where}: {fault}")
     return recipe
 
 
@@ -375,6 +408,16 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         yield (
             stage.lora_targets is None or "lora" in stage.trains,
             f"{stage.name}: lora_targets is for a stage that trains lora",
+        )
+        yield (
+            (data.source == "kept") == (data.kept is not None),
+            f"{stage.name}: data.kept names a folder of clips with their frames, for source: kept",
+        )
+        yield (
+            data.source != "kept"
+            or (stage.objective == "answer" and stage.hear_weight == 0 and "encoder" not in stage.trains),
+            f"{stage.name}: clips that are kept with their frames are for a stage that answers and leaves the encoder "
+            "as it is",
         )
         only = {"hear": "encoder", "tell": "llm"}.get(stage.objective)
         yield (

@@ -18,6 +18,7 @@ from ossicle.data.check import shape_fault
 from ossicle.data.manifest import Item, read
 from ossicle.errors import ConfigError, DataError
 from ossicle.prompt.tags import Tags
+from ossicle.train.frozen import Sound
 from ossicle.world.grammar import Split
 from ossicle.world.parts import Event, Scene
 from ossicle.world.scenes import render
@@ -43,6 +44,8 @@ class Sample:
         scene, events: the ground truth, where the sample comes from the world.
         more: further questions about the same sound, with their answers.
         where: file and line of a manifest, for messages.
+        said: the words spoken, where the world knows them.
+        sound: of a clip that is kept with its frames; then ``samples`` has the clip's length and no sound in it.
     """
 
     samples: np.ndarray
@@ -53,6 +56,13 @@ class Sample:
     events: tuple[Event, ...] = ()
     more: tuple[tuple[str, str], ...] = ()
     where: str = ""
+    said: str | None = None
+    sound: Sound | None = None
+
+
+def said_in(events: Sequence[Event]) -> str:
+    """The words spoken in a scene, in their order."""
+    return " ".join(event.label for event in events if event.kind == "speech")
 
 
 class Source(Protocol):
@@ -125,7 +135,8 @@ class World:
         events = tuple(rendered.events)
         question = tagged(example) if self.tags else example.question
         more = () if self.tags else example.more
-        return Sample(rendered.samples, question, example.answer, example.task, scene, events, more)
+        said = said_in(events)
+        return Sample(rendered.samples, question, example.answer, example.task, scene, events, more, said=said)
 
 
 def divided(path: str | Path, holdout: float, without: Collection[int] = ()) -> tuple[list[Item], list[Item]]:
@@ -180,12 +191,20 @@ class Manifest:
         """
         epoch, place = divmod(index, len(self.items))
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
-        item = self.items[int(order[place])]
-        fault = shape_fault(item)
-        if fault is not None:
-            raise DataError(f"{item.where}: {fault}")
-        user, assistant = item.open(rate=SAMPLE_RATE)
-        (clip,) = (part for part in user.content if isinstance(part, Clip))
-        (answer,) = assistant.content
-        question = tuple(part if isinstance(part, str) else None for part in user.content)
-        return Sample(clip.samples, question, str(answer), item.task or "own", where=item.where)
+        return sample_of(self.items[int(order[place])])
+
+
+def sample_of(item: Item) -> Sample:
+    """A line of a manifest with its sound.
+
+    Raises:
+        DataError: its audio cannot be read, or it is not one user turn with one clip and an answer.
+    """
+    fault = shape_fault(item)
+    if fault is not None:
+        raise DataError(f"{item.where}: {fault}")
+    user, assistant = item.open(rate=SAMPLE_RATE)
+    (clip,) = (part for part in user.content if isinstance(part, Clip))
+    (answer,) = assistant.content
+    question = tuple(part if isinstance(part, str) else None for part in user.content)
+    return Sample(clip.samples, question, str(answer), item.task or "own", where=item.where)

@@ -21,10 +21,11 @@ from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import ConfigError, DataError, TrainingError
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
-from ossicle.train.answers import Answer, Tell
+from ossicle.train.answers import Answer, Tell, tokens_in_prompts
 from ossicle.train.feed import Pools
 from ossicle.train.frozen import FrozenEncoder, cache_of
 from ossicle.train.hear import Hear
+from ossicle.train.kept import Kept
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
 from ossicle.train.parts import base_owns
@@ -48,6 +49,8 @@ def source_of(recipe: Recipe, index: int, data: str | None, *, without: Collecti
     if manifest is not None:
         return Manifest(manifest, recipe.seed, holdout=recipe.holdout, without=without)
     stage = recipe.stages[index]
+    if stage.data.kept is not None:
+        return Kept(stage.data.kept, recipe.seed)
     settings, dry = stage.data, stage.objective == "tell"
     tags = stage.prompts == "tags"
     return World(recipe.seed, index, settings.split, settings.tasks, dry=dry, clean=settings.clean, tags=tags)
@@ -61,7 +64,7 @@ def manifest_of(recipe: Recipe, index: int, data: str | None) -> str | None:
     """
     stage = recipe.stages[index]
     manifest = data or stage.data.manifest
-    if data is None and stage.data.source == "world":
+    if data is None and stage.data.source != "manifest":
         return None
     if manifest is None:
         raise ConfigError(f"stage {stage.name} trains on a manifest: name it in the recipe or with --data")
@@ -99,11 +102,11 @@ def check_stages(recipe: Recipe, model: AudioLM, data: str | None) -> list[Check
 def reader_of(model: AudioLM, longest: Longest) -> Reader:
     """How a model reads the items of a manifest."""
 
-    encoder = model.encoder
+    encoder, places = model.encoder, tokens_in_prompts(model)
 
     def n_tokens(n_samples: int) -> int:
         own = resampled_samples(n_samples, SAMPLE_RATE, encoder.sample_rate)
-        return model.bridge.max_tokens(encoder.n_frames(own))
+        return places(own)
 
     return Reader(model.tokenizer, model.pad_id, model.context, n_tokens, longest, model.clip_text)
 
@@ -115,9 +118,11 @@ def longest_of(data: Data, model: AudioLM) -> Longest:
     return said if said.seconds <= encoder_s else Longest(encoder_s, "all that the encoder reads at once")
 
 
-def objective_of(stage: Stage, model: AudioLM, hear: Hear | None, *, frozen: FrozenEncoder | None = None) -> Objective:
+def objective_of(
+    stage: Stage, model: AudioLM, hear: Hear | None, *, frozen: FrozenEncoder | Kept | None = None
+) -> Objective:
     """What a stage trains; ``hear`` is the run's one encoder objective, whose heads live through all stages, ``frozen``
-    the model's encoder where the stage leaves it as it is."""
+    the model's encoder where the stage leaves it as it is, or the clips that are kept with their frames."""
     match stage.objective:
         case "hear":
             assert hear is not None
@@ -131,13 +136,16 @@ def objective_of(stage: Stage, model: AudioLM, hear: Hear | None, *, frozen: Fro
 
 def frozen_of(
     stage: Stage, source: Source, model: AudioLM, *, folder: Path | None, precision: str
-) -> FrozenEncoder | None:
-    """The encoder of a stage that answers about a manifest and leaves the encoder as it is; None for all other stages.
+) -> FrozenEncoder | Kept | None:
+    """The encoder of a stage that answers about a manifest and leaves the encoder as it is, or the clips that are kept
+    with their frames; None for all other stages.
 
     Args:
         folder: the run's, for the cache; None: nothing is kept.
         precision: that the encoder computes in.
     """
+    if isinstance(source, Kept):
+        return source.to(model.device)
     if not isinstance(source, Manifest) or stage.objective != "answer" or "encoder" in stage.trains:
         return None
     cache = None if folder is None else cache_of(stage.data, model.encoder, folder, precision)
@@ -161,9 +169,12 @@ def enter(recipe: Recipe, index: int, model: AudioLM, objective: Objective, sour
                 code="too_many_bad_items",
             )
         (batch,) = pool.batches
-        assert batch.features is not None
         with torch.no_grad():
-            frames = model.encoder(batch.features.to(model.device))
+            if batch.features is not None:
+                frames = model.encoder(batch.features.to(model.device))
+            else:
+                assert isinstance(source, Kept) and batch.sounds is not None
+                frames = source.to(model.device).frames(batch.sounds)
         calibrate(bridge, frames, model.embedding_rows())
 
 

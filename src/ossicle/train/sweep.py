@@ -1,0 +1,230 @@
+"""The equal-rate sweep: bridge by rate by seed, each cell trained alone between a frozen encoder and a frozen LLM.
+
+Knows grids, cells and folders; does not know bridges. A run is a folder: ``clips`` (frames, made once), ``cells`` (a
+folder each with ``result.json``, ``bridge.safetensors`` and ``log.jsonl``, written whole or not at all) and the report.
+Killed at any moment and started again with the same command, it goes on inside the cell that it was in; a cell that is
+there is not made again, and one that failed stands there as failed.
+"""
+
+import json
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from ossicle.errors import CheckpointError, OssicleError, RequestError, StorageError
+from ossicle.hub.folder import load, place_of
+from ossicle.hub.whole import whole_folder
+from ossicle.train import sweep_report
+from ossicle.train.cell import result_of, train_cell
+from ossicle.train.grid import Cell, Sweep, cell_identity, cells_of, final_cells, read_sweep
+from ossicle.train.kept import Kept
+from ossicle.train.loop import check_minutes
+from ossicle.train.origin import segment
+from ossicle.train.pools import pools
+from ossicle.train.process import locked
+from ossicle.train.ranking import Found
+
+RESULT, BRIDGE, LOG = "result.json", "bridge.safetensors", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How far a sweep is.
+
+    Args:
+        report: the page.
+        failed: names of the cells that failed.
+        left: how many cells are still to be done.
+        stopped: whether a signal ended it.
+    """
+
+    report: Path
+    failed: tuple[str, ...]
+    left: int
+    stopped: bool
+
+
+def run(
+    recipe: str | Path,
+    *,
+    out: str | Path,
+    only: Sequence[str] = (),
+    minutes: float | None = None,
+    double: bool = False,
+    retry: bool = False,
+    report: str | Path | None = None,
+    device: str = "auto",
+    command: str = "",
+) -> Done:
+    """Make the cells of a sweep that are not there yet, and write its report.
+
+    Args:
+        recipe: a YAML file.
+        out: the run's folder; one that holds cells of the same sweep goes on.
+        only: names of arms; none means all.
+        minutes: no cell is begun after so many.
+        double: then also train the first and the second of each group and rate whose difference is clear for twice as
+            long.
+        retry: make the cells that failed anew.
+        report: where the page goes; ``sweep.md`` in the folder by default.
+        device: "auto", "cpu" or "cuda".
+        command: what the page says that it was made by.
+
+    Raises:
+        ConfigError, FetchError: the recipe.
+        RequestError: ``only`` names no arm; minutes that are not above 0.
+        CheckpointError: the folder holds clips or cells of another sweep.
+        StorageError: the folder cannot be written, or another process works in it.
+        DataError, DependencyError: the clips cannot be made.
+    """
+    check_minutes(minutes)
+    place_of(device)
+    sweep, folder = read_sweep(recipe), Path(out)
+    unknown = sorted(set(only) - {arm.name for arm in sweep.arms})
+    if unknown:
+        raise RequestError(f"the sweep has no bridge {unknown[0]!r}, it has {', '.join(a.name for a in sweep.arms)}")
+    with locked(folder):
+        model = load(sweep.base, device=device, dtype="float32").eval()
+        train, test = pools(sweep, model, folder / "clips")
+        del model
+        work = _Work(sweep, folder, train, test, device, None if minutes is None else 60 * minutes, retry)
+        wanted = cells_of(sweep)
+        work.make([cell for cell in wanted if not only or cell.arm.name in only])
+        if not only:
+            more = final_cells(sweep, work.best())
+            work.make(more)
+            wanted += more
+        if double:
+            pairs = set(work.to_double())
+            twice = [replace(cell, double=True) for cell in wanted if (cell.arm.name, cell.k) in pairs]
+            work.make([cell for cell in twice if not only or cell.arm.name in only])
+            wanted += twice
+        return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
+
+
+class _Work:
+    """Cells in a folder."""
+
+    def __init__(
+        self, sweep: Sweep, folder: Path, train: Path, test: Kept, device: str, seconds: float | None, retry: bool
+    ) -> None:
+        self.sweep, self.folder, self.train, self.test, self.device = sweep, folder, train, test, device
+        self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
+        self.made = segment(place_of(device), sweep.precision, None)
+
+    def make(self, cells: Sequence[Cell]) -> None:
+        """Make those that are not there, one after the other."""
+        for number, cell in enumerate(cells, 1):
+            found = self.result(cell)
+            if found is not None and not (self.retry and "failed" in found):
+                continue
+            late = self.seconds is not None and time.monotonic() - self.began > self.seconds
+            if self.stopped or late:
+                return
+            print(f"cell {number} of {len(cells)}: {cell.name}", file=sys.stderr, flush=True)
+            self._make(cell)
+
+    def _make(self, cell: Cell) -> None:
+        """Train and score one cell; what it raises becomes its result, but for faults of the machine."""
+        draft = self.folder / "cells" / f".{cell.name}"
+        identity = cell_identity(self.sweep, cell)
+        state: dict[str, torch.Tensor] | None = None
+        try:
+            _begin(draft, identity)
+            training = train_cell(self.sweep, cell, draft, self.train, device=self.device)
+            if training is None:
+                self.stopped = True
+                return
+            result = result_of(self.sweep, cell, training, self.test)
+            bridge: Any = training.model.bridge
+            state = {name: value.cpu().contiguous() for name, value in bridge.state_dict().items()}
+        except StorageError:
+            raise
+        except Exception as error:  # a bridge of one's own may raise anything: the other cells go on
+            code = error.code if isinstance(error, OssicleError) else type(error).__name__
+            result = {"arm": cell.arm.name, "k": cell.k, "seed": cell.seed, "double": cell.double}
+            result |= {"failed": f"{code}: {error}", "traceback": traceback.format_exc()}
+            print(f"failed: {cell.name}: {code}: {error}", file=sys.stderr, flush=True)
+        self._keep(cell, {"identity": identity, **result, "made": self.made}, state, draft / LOG)
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def _keep(self, cell: Cell, result: dict[str, Any], state: dict[str, torch.Tensor] | None, log: Path) -> None:
+        with whole_folder(self.folder / "cells" / cell.name, replaces=lambda path: (path / RESULT).is_file()) as draft:
+            if state is not None:
+                save_file(state, draft / BRIDGE)
+            if log.is_file():
+                shutil.copyfile(log, draft / LOG)
+            (draft / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+    def result(self, cell: Cell) -> dict[str, Any] | None:
+        """What is there of a cell.
+
+        Raises:
+            CheckpointError: it cannot be read, or was made by another sweep.
+        """
+        path = self.folder / "cells" / cell.name / RESULT
+        if not path.is_file():
+            return None
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{path} is no result of a cell: take its folder away") from error
+        if found.get("identity") != cell_identity(self.sweep, cell):
+            if "failed" in found:  # of another bridge or budget: what failed then says nothing now
+                return None
+            raise CheckpointError(
+                f"the cell {cell.name} in {self.folder} was made by another sweep: its bridge, data or budget differ; "
+                "take another folder, or take the cell's away",
+                code="key_mismatch",
+            )
+        return found
+
+    def found(self, cells: Sequence[Cell]) -> Found:
+        """What the cells that are there show."""
+        results = [result for result in map(self.result, cells) if result is not None and "failed" not in result]
+        mean = next(arm.name for arm in self.sweep.arms if (arm.bridge or {}).get("kind") == "mean_pool")
+        return Found(results, reference=mean, reference_k=self.sweep.reference_k)
+
+    def best(self) -> tuple[str, ...]:
+        """The arms that get more cells; none before the grid is done."""
+        more, cells = self.sweep.finalists, cells_of(self.sweep)
+        if more is None or any(self.result(cell) is None for cell in cells):
+            return ()
+        return self.found(cells).best(more.by, more.n, self.sweep.k)
+
+    def to_double(self) -> list[tuple[str, int]]:
+        """Arms and rates whose ranking twice the hours must confirm."""
+        return self.found([*cells_of(self.sweep), *final_cells(self.sweep, self.best())]).to_double()
+
+    def report(self, cells: Sequence[Cell], page: Path, command: str) -> Done:
+        """Write the page of all cells that are there, those of twice the hours with them."""
+        every = {cell.name: cell for one in cells for cell in (one, replace(one, double=True))}
+        there = {name: self.result(cell) for name, cell in every.items()}
+        failed = [(name, one["failed"]) for name, one in there.items() if one is not None and "failed" in one]
+        left = sum(there[cell.name] is None for cell in cells)
+        found = self.found(list(every.values()))
+        sweep_report.write(
+            page, self.sweep, found, failed=failed, left=left, made=self.made, command=command or "ossicle sweep"
+        )
+        return Done(page, tuple(name for name, _ in failed), left, self.stopped)
+
+
+def _begin(draft: Path, identity: str) -> None:
+    """A cell's own folder while it is made; what another sweep left there is thrown away."""
+    mark = draft / "identity"
+    if mark.is_file() and mark.read_text(encoding="utf-8") == identity:
+        return
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True)
+        mark.write_text(identity, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{draft} cannot be written: {error.strerror}") from error

@@ -1,0 +1,159 @@
+"""The sweep: cells that are made once, the same again, resumed inside, and shown where they failed."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from ossicle.errors import CheckpointError, RequestError, StorageError
+from ossicle.train import sweep
+from ossicle.train.sweep import Done
+
+from .sweeps import DATA, arm, written
+
+OWN = """
+import os, signal
+import torch
+from ossicle.bridge.pooling import MeanPool
+
+class Own(MeanPool):
+    def __init__(self, width_in, width_out, k):
+        super().__init__(width_in, width_out, k=k)
+        self.before = self.output.linear.weight.detach().clone()
+
+    def forward(self, frames):
+        moved = not torch.equal(self.before, self.output.linear.weight)
+        {act}
+        return super().forward(frames)
+"""
+STOP = "if moved and self.training and not os.path.exists(MARK): os.mkdir(MARK), os.kill(os.getpid(), signal.SIGTERM)"
+RAISE = "if moved and self.training: raise KeyError('tail')"
+
+
+def own(folder: Path, act: str) -> dict[str, Any]:
+    path = folder / "own.py"
+    path.write_text(OWN.replace("{act}", act))
+    return {"name": "own", "bridge_from": f"{path}:Own"}
+
+
+def cells(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob("cells/*/result.json"))}
+
+
+def go(path: Path, out: Path, **more: Any) -> Done:
+    return sweep.run(path, out=out, device="cpu", **more)
+
+
+def test_cells_are_made_once_and_a_cell_that_is_made_again_is_the_same(tmp_path: Path) -> None:
+    at = {k: {"k": k, "hidden": 32} for k in (4, 8)}
+    arms = [arm("mean", "mean_pool", also_at=[16]), arm("stack", "stack_mlp", at=at)]
+    more = {"arms": arms, "seeds": [1, 2], "finalists": {"n": 1, "k": [4], "by": "music"}}
+    path, out = written(tmp_path, **more), tmp_path / "run"
+    done = go(path, out, command="ossicle sweep x")
+    found = cells(out)
+    first = ["mean-k8-seed1", "mean-k8-seed2", "stack-k8-seed1", "stack-k8-seed2"]
+    assert set(first) < set(found) and len(found) == 6  # the best one at another rate, with both seeds
+    assert (done.failed, done.left, done.stopped) == ((), 0, False) and done.report == out / "sweep.md"
+    assert "Made by `ossicle sweep x`" in done.report.read_text() and (out / "sweep.svg").is_file()
+    one = found["mean-k8-seed1"]
+    assert set(one["rates"]) == {"8", "16"} and one["parameters"] == 16 * 2 + 16 * 16 + 16
+    assert len({each["steps"] for each in found.values()}) == 1 and one["trained_audio_h"] >= 0.006
+    assert not list((out / "cells").glob(".*"))
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/*")}
+    assert {path.name for path in kept} == {"result.json", "bridge.safetensors", "log.jsonl"}
+    weights = load_file(out / "cells" / "stack-k8-seed2" / "bridge.safetensors")
+    for file in (out / "cells" / "stack-k8-seed2").iterdir():
+        file.unlink()
+    (out / "cells" / "stack-k8-seed2").rmdir()
+    go(path, out)
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items() if path.parent.name != "stack-k8-seed2")
+    again = cells(out)["stack-k8-seed2"]
+    for key in ("flops_per_audio_s", "tasks", "tokens_per_s"):
+        assert again["rates"]["8"][key] == found["stack-k8-seed2"]["rates"]["8"][key]
+    other = load_file(out / "cells" / "stack-k8-seed2" / "bridge.safetensors")
+    assert all((value == other[name]).all() for name, value in weights.items())
+    with pytest.raises(CheckpointError, match=r"the cell mean-k8-seed1 in .* was made by another sweep"):
+        go(written(tmp_path, arms=[arm("mean", "mean_pool")]), out)
+    (out / "cells" / "mean-k8-seed1" / "result.json").write_text("{")
+    with pytest.raises(CheckpointError, match="is no result of a cell: take its folder away"):
+        go(path, out)
+
+
+def test_a_sweep_that_is_interrupted_goes_on_inside_its_cell(tmp_path: Path) -> None:
+    mark = str(tmp_path / "mark")
+    arms = [arm("mean", "mean_pool"), own(tmp_path, STOP.replace("MARK", repr(mark)))]
+    path = written(tmp_path, arms=arms, audio_hours=0.02)
+    before = signal.getsignal(signal.SIGTERM)
+    stopped = go(path, tmp_path / "a")
+    assert stopped.stopped and stopped.left == 1 and signal.getsignal(signal.SIGTERM) is before
+    assert set(cells(tmp_path / "a")) == {"mean-k8-seed1"}
+    assert "1 cells of the grid are still to be done" in stopped.report.read_text()
+    (draft,) = (tmp_path / "a" / "cells").glob(".own*")
+    assert list((draft / "checkpoints").iterdir())
+    done = go(path, tmp_path / "a")
+    assert not done.stopped and done.left == 0
+    whole = go(path, tmp_path / "b")
+    assert not whole.stopped
+    ones, others = cells(tmp_path / "a"), cells(tmp_path / "b")
+    assert ones["own-k8-seed1"]["rates"]["8"]["tasks"] == others["own-k8-seed1"]["rates"]["8"]["tasks"]
+    assert ones["own-k8-seed1"]["steps"] == others["own-k8-seed1"]["steps"]
+
+
+def test_a_cell_that_fails_is_shown_failed_and_made_anew_when_asked(tmp_path: Path) -> None:
+    arms = [arm("mean", "mean_pool"), own(tmp_path, RAISE), arm("stack", "stack_mlp", also_at=[4])]
+    path, out = written(tmp_path, arms=arms), tmp_path / "run"
+    done = go(path, out)
+    assert done.failed == ("own-k8-seed1", "stack-k8-seed1") and done.left == 0
+    text = done.report.read_text()
+    assert "- own-k8-seed1: KeyError: 'tail'" in text and "- stack-k8-seed1: bad_value: stack: also_at is for" in text
+    failed = cells(out)["own-k8-seed1"]
+    assert "raise KeyError('tail')" in failed["traceback"] and "rates" not in failed
+    times = {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")}
+    assert go(path, out).failed == done.failed
+    assert {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")} == times
+    go(path, out, retry=True)
+    changed = {path.parent.name for path, then in times.items() if path.stat().st_mtime_ns != then}
+    assert changed == {"own-k8-seed1", "stack-k8-seed1"}
+    own(tmp_path, "pass")  # a bridge that was mended is another one, so its cell is made without being asked
+    assert go(path, out).failed == ("stack-k8-seed1",)
+
+
+def test_only_some_and_not_for_longer(tmp_path: Path) -> None:
+    path = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")])
+    assert go(path, tmp_path / "run", minutes=1e-9).left == 2 and not cells(tmp_path / "run")
+    done = go(path, tmp_path / "run", only=["stack"], report=tmp_path / "page.md")
+    assert set(cells(tmp_path / "run")) == {"stack-k8-seed1"} and done.left == 1 and done.report == tmp_path / "page.md"
+    with pytest.raises(RequestError, match="the sweep has no bridge 'conv', it has mean, stack"):
+        go(path, tmp_path / "run", only=["conv"])
+    with pytest.raises(RequestError, match="minutes must be above 0"):
+        go(path, tmp_path / "run", minutes=0)
+
+
+def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
+    data = {**DATA, "test_items": 20, "tasks": {"instrument": 1}, "silent_items": 0}
+    path, out = (
+        written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")], data=data),
+        tmp_path / "run",
+    )
+    assert set(cells(out)) == set() and not go(path, out, double=True).failed
+    for name, share in (("mean", 1), ("stack", 0)):  # what an hour of training would show
+        file = out / "cells" / f"{name}-k8-seed1" / "result.json"
+        result = json.loads(file.read_text())
+        result["rates"]["8"]["tasks"]["instrument"]["numerators"] = [float(share)] * 20
+        file.write_text(json.dumps(result))
+    go(path, out, double=True)
+    found = cells(out)
+    assert set(found) == {f"{name}-k8-seed1{end}" for name in ("mean", "stack") for end in ("", "-double")}
+    assert found["mean-k8-seed1-double"]["trained_audio_h"] >= 0.012
+    assert "under-trained" in (out / "sweep.md").read_text()
+
+
+def test_a_folder_that_cannot_be_written_ends_the_sweep(tmp_path: Path) -> None:
+    path, out = written(tmp_path), tmp_path / "run"
+    go(path, out, minutes=1e-9)
+    (out / "cells").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        go(path, out)

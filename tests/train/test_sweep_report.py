@@ -1,0 +1,83 @@
+"""The page of a sweep: it says what its cells show, and no more."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ossicle.errors import StorageError
+from ossicle.train.ranking import Found
+from ossicle.train.sweep_report import page, sentence, write
+
+from .sweeps import sweep_of
+from .test_ranking import found, result
+
+MADE = {"commit": "abc", "device": "cpu", "threads": 2, "versions": {"torch": "2"}}
+
+
+def pair(*, at: int = 4, shares: tuple[float, float] = (0.9, 0.7), double: bool = False) -> list[dict]:
+    return [result(name, at, share, double=double) for name, share in zip(("conv", "mean"), shares, strict=True)]
+
+
+def test_one_sentence_says_where_a_ranking_holds_and_where_none_is_stated() -> None:
+    cells = [*pair(), *pair(double=True), *pair(at=8, shares=(0.7, 0.7)), *pair(at=16), *pair(at=2, shares=(0.7, 0.7))]
+    several = found(*cells)
+    told = sentence(several, list(several.ranks()))
+    assert told.startswith("at 12.5 tokens a second conv is first with 90.0 % (")
+    assert "before mean with 70.0 % (" in told
+    assert "at 25 and 6.25 no ranking is stated, the first two do not differ clearly" in told
+    assert told.endswith(
+        "at 3.12 (not doubled) no ranking is stated, the difference is not confirmed by twice the hours."
+    )
+
+
+def test_the_page_holds_tables_failures_and_what_is_left(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path)
+    wer = [result("written", k, 0.2, task="transcribe", metric="wer") for k in (4, 8)]
+    several = found(*pair(), *pair(shares=(0.8, 0.8), double=True), *wer, result("greedy", 4, 0.5, rate=20.0))
+    told = page(
+        sweep,
+        several,
+        failed=[("own-k4-seed1", "KeyError: 'x'")],
+        left=2,
+        made=MADE,
+        command="ossicle sweep x",
+        picture="sweep.svg",
+    )
+    for words in (
+        "Made by `ossicle sweep x`",
+        "at commit abc,\non cpu, 2 threads; torch 2.",
+        "2 cells of the grid are still to be done.",
+        "- own-k4-seed1: KeyError: 'x'",
+        "![curves](sweep.svg)",
+        "- **sounds** (accuracy): at 12.5 (under-trained) no ranking is stated",
+        "| under-trained",
+        "no, more",
+        "2.00",
+    ):
+        assert words in told, words
+    (low,) = (line for line in told.splitlines() if line.startswith("| content") and "6.25" in line and "+0.0" in line)
+    assert [cell.strip() for cell in low.split("|")][-3:-1] == ["2.00", "9.00"]
+    empty = page(sweep, found(), failed=[], left=0, made={}, command="x", picture="y")
+    assert "curves" not in empty and "Failed" not in empty and "still to be done" not in empty
+
+
+def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path)
+
+    def made(path: Path, several: Found) -> None:
+        write(path, sweep, several, failed=[], left=0, made=MADE, command="x")
+
+    made(tmp_path / "docs" / "sweep.md", found(*pair(), *pair(double=True)))
+    told = json.loads((tmp_path / "docs" / "sweep.json").read_text())
+    rows, (figure, _) = told["rows"], told["figures"]
+    assert figure.pop("low") < 90 < figure.pop("high")
+    assert figure == {
+        **{"task": "sound", "metric": "accuracy, small world, %", "better": "higher", "hz": 12.5, "value": 90.0},
+        **{"system": f"conv on {sweep.base}", "command": "x"},
+    }
+    assert [(row["bridge"], row["k"], row["value"]) for row in rows] == [("conv", 4, 0.9), ("mean", 4, 0.7)]
+    assert {path.name for path in (tmp_path / "docs").iterdir()} == {"sweep.md", "sweep.json", "sweep.svg"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        made(tmp_path / "file" / "sweep.md", found(*pair()))
