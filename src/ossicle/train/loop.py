@@ -450,6 +450,7 @@ class Run:
         }
         llm = llm_reference(self.recipe.parts)
         trained = {part for stage in self.recipe.stages[: self.place.stage] for part in stage.trains}
+        # what nothing trained stays the part that it was, bit for bit
         still = {"encoder", "bridge", *(() if "lora" in trained else ("llm",))} - trained
         save_model(self.model, folder, origin=origin, dtype="float16", exact=still, llm=llm, overwrite=True)
         return folder
