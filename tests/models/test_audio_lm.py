@@ -25,7 +25,7 @@ from ossicle.errors import AudioInputError, ConfigError, RequestError
 from ossicle.models.audio_lm import AudioLM, Heard
 from ossicle.models.batches import MAX_BATCH, MOST_TOKENS
 from ossicle.prompt.chat import Prompt, Slot, end_of_turn
-from ossicle.tensors import AudioTokens, Frames
+from ossicle.tensors import AudioTokens, Features, Frames, stacked
 
 from .tiny import ENCODER, TOKENIZER, asked, noise, tiny_llm, tiny_model
 
@@ -144,6 +144,33 @@ def test_a_clip_is_heard_alike_alone_and_in_a_batch_of_many_lengths() -> None:
         torch.testing.assert_close(one.values, alone.values, **CLOSE)
         assert torch.equal(one.spans_s, alone.spans_s)
         assert (one.n_frames, one.seconds_given) == (alone.n_frames, alone.seconds_given)
+
+
+class Counter(torch.nn.Module):
+    """An encoder without weights: how loud each 20 ms are."""
+
+    width, rate_hz, sample_rate, max_samples = 32, 50.0, 16_000, 480_000
+
+    def n_frames(self, n_samples: int) -> int:
+        return -(-n_samples // 320)
+
+    def features(self, clips: list[Clip]) -> Features:
+        rows = [clip.at(self.sample_rate).samples[None] for clip in clips]
+        return stacked(rows, [row.shape[1] for row in rows], [clip.duration_s for clip in clips])
+
+    def forward(self, features: Features) -> Frames:
+        runs = torch.nn.functional.pad(features.values, (0, -features.values.shape[-1] % 320)).view(
+            len(features.values), -1, 320
+        )
+        lengths = torch.tensor([self.n_frames(n) for n in features.n_samples.tolist()])
+        return Frames(runs.square().mean(-1, keepdim=True).expand(-1, -1, 32), lengths, 50.0, features.durations_s)
+
+
+def test_an_encoder_without_weights_is_heard() -> None:
+    model = AudioLM(Counter(), MODEL.bridge, MODEL.llm, MODEL.tokenizer, context=MODEL.context).eval()
+    heard = model.hear([noise(1.0), noise(0.3)])
+    assert [len(one.values) for one in heard] == [25, 8]
+    assert all(torch.isfinite(one.values).all() for one in heard)
 
 
 def test_prompts_that_are_read_in_several_groups_go_on_as_if_each_were_alone() -> None:

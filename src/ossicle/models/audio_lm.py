@@ -262,7 +262,7 @@ class AudioLM(nn.Module):
         order = sorted(range(len(flat)), key=lambda i: flat[i][0].duration_s)
         parts: dict[int, Heard] = {}
         n_frames = [round(flat[i][0].duration_s * self.encoder.rate_hz) for i in order]
-        for rows in together(n_frames, MOST_FRAMES, next(self.encoder.parameters()).device):
+        for rows in together(n_frames, MOST_FRAMES, sample_of(self.encoder, self.table.weight).device):
             group = [order[row] for row in rows]
             parts.update(zip(group, self._hear_batch([flat[i] for i in group]), strict=True))
         ordered = iter(parts[i] for i in range(len(flat)))
