@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 import ossicle
-from ossicle.infer.ask import Request, ask_batch, conversation
 from ossicle.infer.describe import physical_cores
 from ossicle.infer.generate import Sampling
+from ossicle.infer.requests import Request, ask_batch, conversation
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "answer.md"
 SECONDS, REPEATS, TOKENS = 4.0, 5, 60

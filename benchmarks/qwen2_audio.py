@@ -46,10 +46,11 @@ from transformers import (
 
 from ossicle.audio.io import read_clip
 from ossicle.hub.qwen2_audio import TEMPLATE, load_qwen2_audio, named
-from ossicle.infer.ask import Request, ask, ask_all, conversation, prepare
+from ossicle.infer.ask import ask
 from ossicle.infer.describe import physical_cores
 from ossicle.infer.generate import Sampling, generate
 from ossicle.infer.memory import Memory
+from ossicle.infer.requests import Request, ask_all, conversation, prepare
 from ossicle.models.audio_lm import AudioLM
 from ossicle.train.origin import commit
 

@@ -20,7 +20,7 @@ from ossicle.evaluate.items import (
     world_items,
     write_world,
 )
-from ossicle.infer.ask import clips_in
+from ossicle.infer.requests import clips_in
 from ossicle.prompt.chat import Message
 from ossicle.world.parts import Scene, Speech, Voice
 from ossicle.world.tasks import SLICES, TASKS, Example

@@ -12,7 +12,8 @@ from ossicle.errors import ContextError, RequestError
 from ossicle.evaluate.items import Item, write_world
 from ossicle.evaluate.metrics import normalise
 from ossicle.evaluate.score import BATCH, MAX_TOKENS, _room, evaluate, score
-from ossicle.infer.ask import ask, prepare
+from ossicle.infer.ask import ask
+from ossicle.infer.requests import prepare
 from ossicle.models.audio_lm import Heard
 from ossicle.prompt.chat import ClipText, Message
 

@@ -23,7 +23,7 @@ from ossicle.hub import ultravox_export
 from ossicle.hub.folder import load, save
 from ossicle.hub.ultravox import around, load_ultravox
 from ossicle.hub.ultravox_export import export_ultravox, named
-from ossicle.infer.ask import prepare
+from ossicle.infer.requests import prepare
 from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.prompt.chat import ClipText, Message

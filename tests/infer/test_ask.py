@@ -17,8 +17,9 @@ from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import AudioInputError, ContextError, FetchError, RequestError
-from ossicle.infer.ask import Request, ask, ask_all, ask_batch, conversation, stream
+from ossicle.infer.ask import ask, stream
 from ossicle.infer.generate import Sampling
+from ossicle.infer.requests import Request, ask_all, ask_batch, conversation
 from ossicle.infer.transcribe import transcribe
 from ossicle.prompt.chat import Message
 

@@ -11,9 +11,10 @@ from torch import nn
 from ossicle.audio.clip import Clip
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.errors import RequestError
-from ossicle.infer.ask import Request, ask, ask_batch, conversation, stream
+from ossicle.infer.ask import ask, stream
 from ossicle.infer.generate import Sampling
 from ossicle.infer.memory import Memory
+from ossicle.infer.requests import Request, ask_batch, conversation
 from ossicle.models.audio_lm import AudioLM, Heard, State
 from ossicle.prompt.chat import Message, Prompt
 

@@ -34,8 +34,8 @@ from ossicle.errors import CheckpointError, ConfigError
 from ossicle.hub import qwen2_audio
 from ossicle.hub.folder import ASSETS, load, save
 from ossicle.hub.qwen2_audio import export_qwen2_audio, load_qwen2_audio, named
-from ossicle.infer.ask import Request, ask_batch, prepare
 from ossicle.infer.generate import Sampling
+from ossicle.infer.requests import Request, ask_batch, prepare
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import CHATML, ClipText, Message
 

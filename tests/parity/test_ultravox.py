@@ -20,8 +20,8 @@ from ossicle.cli import run
 from ossicle.errors import CheckpointError
 from ossicle.hub.folder import layout_of, load, save
 from ossicle.hub.ultravox import load_ultravox
-from ossicle.infer.ask import prepare
 from ossicle.infer.generate import Sampling, generate
+from ossicle.infer.requests import prepare
 from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import ClipText, Message
 

@@ -15,8 +15,8 @@ from ossicle.errors import ConfigError
 from ossicle.evaluate.items import silence, with_audio, world_items
 from ossicle.evaluate.metrics import count
 from ossicle.evaluate.score import MAX_TOKENS
-from ossicle.infer.ask import Request, ask_all
 from ossicle.infer.generate import Sampling
+from ossicle.infer.requests import Request, ask_all
 from ossicle.tensors import Features, Frames
 from ossicle.train.cell import at_rate, costs, scored
 from ossicle.train.grid import Cell

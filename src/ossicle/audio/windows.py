@@ -44,7 +44,7 @@ def split_blocks(blocks: Iterable[Clip], window_s: float) -> Iterator[Clip]:
     for block in blocks:
         if rate == 0:
             rate, start_s = block.rate, block.start_s
-        window = _window_samples(window_s, rate)
+        window = check_window(window_s, rate)
         kept.append(block.samples)
         n_kept += block.n_samples
         if n_kept <= window + _least_rest(window):
@@ -61,7 +61,7 @@ def split_blocks(blocks: Iterable[Clip], window_s: float) -> Iterator[Clip]:
 
 
 def _last_windows(samples: np.ndarray, window_s: float, rate: int, start_s: float, done: int) -> Iterator[Clip]:
-    window = _window_samples(window_s, rate)
+    window = check_window(window_s, rate)
     first = 0
     while len(samples) - first > window:
         cut = first + _quietest(samples[first:], window, rate)
@@ -70,7 +70,12 @@ def _last_windows(samples: np.ndarray, window_s: float, rate: int, start_s: floa
     yield Clip(samples[first:], rate, start_s + (done + first) / rate)
 
 
-def _window_samples(window_s: float, rate: int) -> int:
+def check_window(window_s: float, rate: int) -> int:
+    """Samples of a window.
+
+    Raises:
+        RequestError: ``window_s`` is shorter than a sample.
+    """
     window = int(np.floor(window_s * rate + 1e-6)) if np.isfinite(window_s) else 0
     if window < 1:
         raise RequestError(f"a window of {window_s:g} s holds no sample at {rate} Hz: give a longer one")

@@ -17,7 +17,7 @@ from ossicle.audio.io import write_clip
 from ossicle.data import manifest as manifests
 from ossicle.errors import DataError, DependencyError, StorageError
 from ossicle.evaluate.metrics import METRICS
-from ossicle.infer.ask import clips_in
+from ossicle.infer.requests import clips_in
 from ossicle.prompt.chat import Message
 from ossicle.world.grammar import Split
 from ossicle.world.scenes import render

@@ -14,8 +14,8 @@ import numpy as np
 from ossicle.errors import LimitError, RequestError
 from ossicle.evaluate.items import Item, manifest_items, silence, taken_from, with_audio, world_items
 from ossicle.evaluate.metrics import Counts, Difference, count, interval, paired
-from ossicle.infer.ask import Request, ask_all, ask_batch, clips_in, prepare
 from ossicle.infer.generate import Sampling
+from ossicle.infer.requests import Request, ask_all, ask_batch, clips_in, prepare
 from ossicle.models.audio_lm import AudioLM
 
 SUITES = ("world",)

@@ -1,11 +1,13 @@
 """The ledger: what one call was given, what the model heard of it, and what it spent.
 
-Knows counts and seconds; does not know models. The same eight keys stand on every answer, in Python and in JSON, so
-that "did it hear the whole file?" is one subtraction.
+Knows counts and seconds; does not know how anything is heard. The same ten keys stand on every answer, in Python and in
+JSON, so that "did it hear the whole file?" is one subtraction.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+from ossicle.models.audio_lm import Heard
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class Ledger:
         seconds_given: audio that was handed in, over all clips of the prompt.
         seconds_heard: audio inside some frame's receptive field.
         tail_s: audio at the end of clips that a published layout drops and no token holds.
+        seconds_merged: audio that the LLM read at a lower rate than the bridge's own.
+        seconds_dropped: audio that was heard, and whose tokens the LLM did not read for this answer.
         frames: encoder frames.
         audio_tokens: vectors that the LLM read for the audio.
         text_tokens: tokens that the LLM wrote, the end-of-turn token included.
@@ -31,9 +35,11 @@ class Ledger:
     text_tokens: int
     time_to_first_token_s: float
     tokens_per_s: float
+    seconds_merged: float = 0.0
+    seconds_dropped: float = 0.0
 
     def as_dict(self) -> dict[str, float | int]:
-        """The eight keys in their order, seconds to the microsecond, for JSON."""
+        """The ten keys in their order, seconds to the microsecond, for JSON."""
         return {key: round(value, 6) for key, value in asdict(self).items()}
 
 
@@ -48,4 +54,20 @@ def summed(ledgers: Sequence[Ledger], *, time_to_first_token_s: float, tokens_pe
         text_tokens=sum(part.text_tokens for part in ledgers),
         time_to_first_token_s=time_to_first_token_s,
         tokens_per_s=tokens_per_s,
+        seconds_merged=sum(part.seconds_merged for part in ledgers),
+        seconds_dropped=sum(part.seconds_dropped for part in ledgers),
+    )
+
+
+def heard_only(heard: Heard) -> Ledger:
+    """The ledger of audio for which nothing was written."""
+    return Ledger(
+        seconds_given=heard.seconds_given,
+        seconds_heard=heard.seconds_heard,
+        tail_s=heard.tail_s,
+        frames=heard.n_frames,
+        audio_tokens=len(heard.values),
+        text_tokens=0,
+        time_to_first_token_s=0.0,
+        tokens_per_s=0.0,
     )

@@ -1,32 +1,43 @@
-"""Speech to text at any length: windows that together hold every sample once, each asked what is said in it.
+"""Speech to text at any length: pieces that together hold every sample once, each asked what is said in it.
 
-Knows windows and joins texts; does not know how audio is cut or heard. A source is read as it goes, so that memory does
-not grow with its length; windows are written in groups, because several cost little more than one.
+Knows pieces and joins texts; does not know where audio is cut, nor how it is heard. A source is read as it goes, so
+that memory does not grow with its length; pieces are written in groups, because several cost little more than one.
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.io import read_blocks
-from ossicle.audio.windows import split_blocks
+from ossicle.audio.pauses import Piece, pieces
 from ossicle.data.manifest import TRANSCRIBE
 from ossicle.errors import RequestError
-from ossicle.infer.ask import Answer, Request, Sound, ask_batch, conversation, refuse_array
 from ossicle.infer.generate import Sampling
-from ossicle.infer.ledger import Ledger, summed
-from ossicle.models.audio_lm import AudioLM
+from ossicle.infer.ledger import Ledger, heard_only, summed
+from ossicle.infer.memory import Memory
+from ossicle.infer.reading import Sound, refuse_array
+from ossicle.infer.requests import Answer, Request, ask_batch, conversation
+from ossicle.models.audio_lm import AudioLM, Heard
 
 WINDOW_S = 8.0
 GROUP = 8
 LANGUAGES = ("en",)
+KIND, SPEECH = "is there speech, music, another sound or silence?", "speech"
+KIND_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What is said from one second to another; ``finish`` as in an `Answer`: "length" is a text that was cut off."""
+    """What is said from one second to another.
+
+    Args:
+        start_s, end_s: seconds of the source.
+        text: empty where nothing is said.
+        finish: as in an `Answer`, "length" being a text that was cut off; or why nothing was written: "quiet" (no
+            moment is over the floor of the recording) or "no_speech" (the model says so).
+    """
 
     start_s: float
     end_s: float
@@ -39,9 +50,9 @@ class Transcript:
     """What is said in a source.
 
     Args:
-        text: of all windows, joined.
-        segments: one a window, without a hole from the first sample to the last; text may be empty.
-        ledger: counts and seconds over all windows; the times are those of the whole call.
+        text: of all segments, joined.
+        segments: one a piece, without a hole from the first sample to the last; text may be empty.
+        ledger: counts and seconds over all pieces; the times are those of the whole call.
     """
 
     text: str
@@ -49,29 +60,44 @@ class Transcript:
     ledger: Ledger
 
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """A piece that was heard: what is said in it, what that cost, and its audio tokens."""
+
+    segment: Segment
+    ledger: Ledger
+    heard: Heard
+
+
 def transcribe(
     model: AudioLM,
     source: Sound,
     *,
     language: str | None = None,
+    speech_only: bool = False,
     max_tokens: int = 256,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Transcript:
     """Write down what is said.
 
+    The source is cut in its pauses (`ossicle.audio.pauses`); the middle of a long pause is heard, and nothing is
+    written for it.
+
     Args:
         model: from `load`.
         source: a clip, a path or encoded bytes, of any length.
         language: of the speech; None leaves it to the model.
-        max_tokens: most tokens to write for one window.
+        speech_only: ask the model of each piece whether it is speech, and write nothing for what is not; for models
+            that put a word to every sound.
+        max_tokens: most tokens to write for one piece.
         temperature: 0 is greedy, up to 2.
-        seed: of every window.
+        seed: of every piece.
 
     Raises:
         RequestError: an argument is out of range; ``unsupported_language`` where the model does not know it.
         AudioInputError: the source cannot be read.
-        ContextError: one window and ``max_tokens`` together need more than the model reads.
+        ContextError: one piece and ``max_tokens`` together need more than the model reads.
     """
     if language is not None and language not in LANGUAGES:
         raise RequestError(
@@ -80,28 +106,61 @@ def transcribe(
         )
     sampling = Sampling(max_tokens, temperature, seed=seed)
     began = time.perf_counter()
-    segments: list[Segment] = []
-    answers: list[Answer] = []
-    refuse_array(source)
-    blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
-    for windows in _groups(split_blocks(blocks, WINDOW_S)):
-        requests = [Request(conversation([window], TRANSCRIBE), sampling) for window in windows]
-        group = ask_batch(model, requests)
-        answers += group
-        segments += [
-            Segment(window.start_s, window.end_s, answer.text.strip(), answer.finish)
-            for window, answer in zip(windows, group, strict=True)
-        ]
-    text = " ".join(segment.text for segment in segments if segment.text)
-    n_written = sum(answer.ledger.text_tokens for answer in answers)
+    found = [
+        (one.segment, one.ledger)  # not what was heard: memory would grow
+        for group in groups(model, source)
+        for one in written(model, group, sampling, speech_only=speech_only)
+    ]
+    segments, ledgers = tuple(segment for segment, _ in found), [ledger for _, ledger in found]
+    n_written = sum(ledger.text_tokens for ledger in ledgers)
+    firsts = [ledger.time_to_first_token_s for ledger in ledgers if ledger.text_tokens]
     ledger = summed(
-        [answer.ledger for answer in answers],
-        time_to_first_token_s=answers[0].ledger.time_to_first_token_s,
+        ledgers,
+        time_to_first_token_s=firsts[0] if firsts else 0.0,
         tokens_per_s=n_written / (time.perf_counter() - began),
     )
-    return Transcript(text, tuple(segments), ledger)
+    return Transcript(" ".join(segment.text for segment in segments if segment.text), segments, ledger)
 
 
-def _groups(windows: Iterator[Clip]) -> Iterator[list[Clip]]:
-    while group := list(islice(windows, GROUP)):
+def groups(model: AudioLM, source: Sound) -> Iterator[list[Piece]]:
+    """The pieces of a source as it is read, some at a time.
+
+    Raises:
+        RequestError: an array, which says nothing of its rate.
+        AudioInputError: the source cannot be read.
+    """
+    refuse_array(source)
+    blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
+    several = pieces(blocks, WINDOW_S)
+    while group := list(islice(several, GROUP)):
         yield group
+
+
+def written(model: AudioLM, group: Sequence[Piece], sampling: Sampling, *, speech_only: bool = False) -> list[Written]:
+    """Hear each piece of a group once, and write down what is said in it.
+
+    Raises:
+        ContextError: one piece and the answer together need more than the model reads.
+    """
+    memory = Memory(model)
+    heard = memory.hear([piece.clip for piece in group])
+    loud = [i for i, piece in enumerate(group) if not piece.quiet]
+    kinds: dict[int, Answer] = {}
+    if speech_only:
+        asked = [Request(conversation([group[i].clip], KIND), Sampling(KIND_TOKENS)) for i in loud]
+        kinds = dict(zip(loud, ask_batch(model, asked, memory=memory), strict=True))
+    spoken = [i for i in loud if i not in kinds or SPEECH in kinds[i].text.lower()]
+    requests = [Request(conversation([group[i].clip], TRANSCRIBE), sampling) for i in spoken]
+    answers = dict(zip(spoken, ask_batch(model, requests, memory=memory), strict=True))
+    found = []
+    for i, (piece, one) in enumerate(zip(group, heard, strict=True)):
+        span = (piece.clip.start_s, piece.clip.end_s)
+        if i in answers:
+            ledger, more = answers[i].ledger, kinds[i].ledger.text_tokens if i in kinds else 0
+            segment = Segment(*span, answers[i].text.strip(), answers[i].finish)
+            found.append(Written(segment, replace(ledger, text_tokens=ledger.text_tokens + more), one))
+        elif i in kinds:
+            found.append(Written(Segment(*span, "", "no_speech"), kinds[i].ledger, one))
+        else:
+            found.append(Written(Segment(*span, "", "quiet"), heard_only(one), one))
+    return found

@@ -267,7 +267,11 @@ class AudioLM(nn.Module):
             parts.update(zip(group, self._hear_batch([flat[i] for i in group]), strict=True))
         ordered = iter(parts[i] for i in range(len(flat)))
         return [
-            _joined(clip, [piece for piece, _ in several], [next(ordered) for _ in several])
+            joined(
+                clip.duration_s,
+                [piece.start_s - clip.start_s for piece, _ in several],
+                [next(ordered) for _ in several],
+            )
             for clip, several in zip(clips, windows, strict=True)
         ]
 
@@ -474,17 +478,25 @@ def _slot_places(prompts: Sequence[Prompt], n_tokens: Sequence[int]) -> tuple[to
     return torch.tensor(rows, dtype=torch.int64), torch.tensor(places, dtype=torch.int64)
 
 
-def _joined(clip: Clip, windows: Sequence[Clip], parts: Sequence[Heard]) -> Heard:
-    """One clip from its windows: tokens in a row, spans counted from the clip's first sample."""
-    spans = [part.spans_s + (window.start_s - clip.start_s) for window, part in zip(windows, parts, strict=True)]
+def joined(seconds: float, offsets_s: Sequence[float], parts: Sequence[Heard]) -> Heard:
+    """One clip from its windows: tokens in a row, spans counted from the clip's first sample.
+
+    Args:
+        seconds: of the clip.
+        offsets_s: where in the clip each window begins.
+        parts: the windows as they were heard.
+
+    Raises:
+        AudioInputError: ``audio_too_short``, no window gives a token.
+    """
     values = torch.cat([part.values for part in parts])
     if not len(values):
-        raise AudioInputError(f"a clip of {clip.duration_s:.3f} s gives no audio token", code="audio_too_short")
+        raise AudioInputError(f"a clip of {seconds:.3f} s gives no audio token", code="audio_too_short")
     return Heard(
         values=values,
-        spans_s=torch.cat(spans),
+        spans_s=torch.cat([part.spans_s + offset for part, offset in zip(parts, offsets_s, strict=True)]),
         n_frames=sum(part.n_frames for part in parts),
-        seconds_given=clip.duration_s,
+        seconds_given=seconds,
         seconds_heard=sum(part.seconds_heard for part in parts),
         tail_s=sum(part.tail_s for part in parts),
     )

@@ -101,7 +101,10 @@ def costs(model: AudioLM, test: Kept) -> dict[str, float]:
     began = time.perf_counter()
     model.bridge(frames)
     spent = time.perf_counter() - began
-    with FlopCounterMode(display=False) as counter, torch.enable_grad():  # without gradients it fails on learned queries
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.enable_grad(),
+    ):  # without gradients it fails on learned queries
         model.bridge(frames)
     return {"flops_per_audio_s": counter.get_total_flops() / seconds, "bridge_s_per_audio_s": spent / seconds}
 

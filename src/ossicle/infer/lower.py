@@ -1,0 +1,170 @@
+"""Long audio at a lower rate: fewer audio tokens a second, until all of them fit the context.
+
+Knows windows, tokens and rates; does not know prompts. A bridge that serves many rates (Matryoshka) is told another
+one; of any other, neighbouring tokens that are alike become one (`ossicle.bridge.merging`, without training). Audio is
+read twice, first for its length, and heard window by window, so that memory holds the tokens and never the samples.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+
+from ossicle.audio.clip import Clip
+from ossicle.audio.io import read_blocks
+from ossicle.audio.lengths import resampled_samples
+from ossicle.audio.windows import split_blocks
+from ossicle.bridge.matryoshka import COARSEST, FINEST, Matryoshka
+from ossicle.bridge.merging import begins
+from ossicle.bridge.segments import segment_means
+from ossicle.errors import ContextError, RequestError
+from ossicle.infer.reading import Sound, refuse_array
+from ossicle.models.audio_lm import AudioLM, Counts, Heard, OwnWindows, joined
+
+LEAST_HZ = 2.0
+"""Below so many audio tokens a second little is left to be understood: no audio is lowered further."""
+GROUP = 8
+WHOLE_S = 1e6
+
+
+def at_rate(model: AudioLM, tokens_per_s: float) -> AudioLM:
+    """The same model with its Matryoshka bridge at another rate; the weights are shared.
+
+    Args:
+        model: from `load`.
+        tokens_per_s: audio tokens a second; the nearest whole number of frames per token is taken.
+
+    Raises:
+        RequestError: the bridge serves one rate only, or not this one.
+    """
+    bridge = model.bridge
+    if not isinstance(bridge, Matryoshka):
+        raise RequestError(
+            f"the bridge of {model.name} is a {type(bridge).__name__}, which serves one rate: only a Matryoshka bridge "
+            "serves several"
+        )
+    fastest, slowest = model.encoder.rate_hz / FINEST, model.encoder.rate_hz / COARSEST
+    if not slowest <= tokens_per_s <= fastest:
+        raise RequestError(
+            f"{tokens_per_s:g} audio tokens a second are not served: {model.name} serves {slowest:g} to {fastest:g}"
+        )
+    return _with_bridge(model, bridge.at(round(model.encoder.rate_hz / tokens_per_s)))
+
+
+def n_native(model: AudioLM, source: Sound) -> int:
+    """Audio tokens of a source at the bridge's own rate; those to be expected, where the rate is not fixed.
+
+    Raises:
+        AudioInputError: it cannot be read.
+    """
+    return sum(_tokens(model, n) for n in _frames(model, source))
+
+
+def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
+    """Hear a source so that its audio tokens fit.
+
+    Args:
+        model: from `load`.
+        source: a clip, a path or encoded bytes.
+        room: most audio tokens.
+
+    Returns:
+        What was heard, and what was done to its rate in words; no words where nothing was.
+
+    Raises:
+        ContextError: it would have to be lowered below `LEAST_HZ`, or the text leaves no room at all.
+        AudioInputError: the source cannot be read.
+    """
+    n_frames = _frames(model, source)
+    seconds = sum(n_frames) / model.encoder.rate_hz
+    native = sum(_tokens(model, n) for n in n_frames)
+    if native <= room:
+        return _whole(model, source, 1.0), ""
+    if isinstance(model.bridge, Matryoshka):
+        k = next((k for k in range(model.bridge.k, COARSEST + 1) if _at(n_frames, k) <= room), None)
+        if k is not None:
+            told = f"read at {model.encoder.rate_hz / k:.3g} audio tokens a second instead of {native / seconds:.3g}"
+            return _whole(_with_bridge(model, model.bridge.at(k)), source, 1.0), f"{told} (Matryoshka)"
+    elif room >= LEAST_HZ * seconds and room >= 2 * len(n_frames):
+        share = (room - len(n_frames)) / native  # a token a window is kept for rounding
+        heard = _whole(model, source, share)
+        told = f"read at {len(heard.values) / seconds:.3g} audio tokens a second instead of {native / seconds:.3g}"
+        return heard, f"{told} (neighbours that are alike were merged)"
+    raise ContextError(
+        f"{seconds:.1f} s of audio cannot be lowered to the {max(room, 0)} tokens that {model.name} has room for: that "
+        f"is below {LEAST_HZ:g} a second; give at most {max(room, 0) / LEAST_HZ:.0f} s, or retrieve passages of it"
+    )
+
+
+def _with_bridge(model: AudioLM, bridge: Matryoshka) -> AudioLM:
+    return AudioLM(
+        model.encoder,
+        bridge,
+        model.llm,
+        model.tokenizer,
+        context=model.context,
+        pattern=model.pattern,
+        name=model.name,
+        clip_text=model.clip_text,
+    ).train(model.training)
+
+
+def _tokens(model: AudioLM, n_frames: int) -> int:
+    bridge = model.bridge
+    if isinstance(bridge, Counts) and bridge.fixed_rate:
+        return bridge.n_tokens(n_frames)
+    return math.ceil(n_frames * bridge.expected_hz(model.encoder.rate_hz) / model.encoder.rate_hz)
+
+
+def _at(n_frames: list[int], k: int) -> int:
+    return sum(math.ceil(n / k) for n in n_frames)
+
+
+def _windows(model: AudioLM, source: Sound) -> Iterator[Clip]:
+    """A source in the windows in which `AudioLM.hear` would cut it; whole where the encoder cuts for itself."""
+    refuse_array(source)
+    rate = model.encoder.sample_rate
+    blocks = iter([source]) if isinstance(source, Clip) else read_blocks(source, rate=rate)
+    if isinstance(model.encoder, OwnWindows) and model.encoder.chunks:
+        return split_blocks(blocks, WHOLE_S)
+    return split_blocks(blocks, model.encoder.max_samples / rate)
+
+
+def _frames(model: AudioLM, source: Sound) -> list[int]:
+    """Encoder frames of each window."""
+    rate = model.encoder.sample_rate
+    lengths = ((one.n_samples, one.rate) for one in _windows(model, source))
+    return [model.encoder.n_frames(resampled_samples(n, had, rate)) for n, had in lengths]
+
+
+def _whole(model: AudioLM, source: Sound, share: float) -> Heard:
+    """All of a source as one, of each window's tokens no more than a share."""
+    windows = _windows(model, source)
+    starts_s: list[float] = []
+    parts: list[Heard] = []
+    while group := list(islice(windows, GROUP)):
+        parts += [one if share == 1 else merged(one, share) for one in model.hear(group)]
+        starts_s += [one.start_s for one in group]
+    return joined(sum(one.seconds_given for one in parts), [at - starts_s[0] for at in starts_s], parts)
+
+
+def merged(heard: Heard, share: float) -> Heard:
+    """Neighbouring tokens that are alike become one, which has their mean direction and their mean size.
+
+    Args:
+        heard: N tokens of a clip.
+        share: of the tokens that stay, in (0, 1]; at least one token does.
+    """
+    n_tokens = len(heard.values)
+    n = max(int(n_tokens * share), 1)
+    lengths = torch.tensor([n_tokens])
+    first = begins(heard.values[None], lengths, torch.tensor([n]))[0]  # (N,)
+    ids = (first.cumsum(0) - 1)[None]
+    means = segment_means(heard.values[None], ids, n)[0]  # (n, E)
+    sizes = segment_means(heard.values.norm(dim=-1, keepdim=True)[None], ids, n)[0]  # (n, 1)
+    values = means * (sizes / means.norm(dim=-1, keepdim=True).clamp(min=1e-6)).to(means)
+    at = first.nonzero().squeeze(1)
+    ends = torch.cat([at[1:], at.new_tensor([n_tokens])]) - 1
+    spans = torch.stack([heard.spans_s[at, 0], heard.spans_s[ends, 1]], dim=-1)  # (n, 2)
+    return Heard(values, spans, heard.n_frames, heard.seconds_given, heard.seconds_heard, heard.tail_s)
