@@ -24,7 +24,8 @@ GAIN_DB = 3.0
 """How much louder or softer than the common level a speaker may be."""
 BREATH_S = 0.4
 """The shortest pause: between utterances, between an utterance and a sound, and at both ends."""
-LONGEST_S = 86_400.0
+LONGEST_S = 10_800.0
+"""A longer meeting would run out of sentences that no fact could be taken for."""
 MOST_FACTS, SHARE_S = 40, 12.0
 """How many facts can be told apart, and the least time for each."""
 _USUAL_S, _LONG_S, _LONGER_S = (BREATH_S, 1.5), (2.0, 6.0), (8.0, 20.0)
