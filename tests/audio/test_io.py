@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.headers import mpeg_frame
-from ossicle.audio.io import probe, read_blocks, read_clip, write_clip
+from ossicle.audio.io import probe, read_blocks, read_clip, write_clip, write_wav
 from ossicle.errors import AudioInputError, FetchError, OssicleError, RequestError, StorageError
 
 from .made import KINDS, encoded, muxed, pcm16, tone, wav
@@ -693,21 +693,53 @@ def test_what_is_not_written(tmp_path):
     assert os.listdir(tmp_path) == ["taken.wav"]
 
 
+def test_samples_that_come_in_blocks_are_written_as_a_clip_is(tmp_path):
+    samples = (np.arange(-33_000, 33_000) / 32_768).astype(np.float32)
+    assert write_wav(iter(np.split(samples, [1, 400, 400, 50_000])), 8_000, tmp_path / "blocks.wav") == 66_000
+    write_clip(Clip(samples, 8_000), tmp_path / "clip.wav")
+    blocks, clip = read_clip(tmp_path / "blocks.wav"), read_clip(tmp_path / "clip.wav")
+    assert blocks.rate == 8_000
+    np.testing.assert_array_equal(blocks.samples, clip.samples)
+
+
+def test_blocks_that_fail_leave_the_older_file(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"older")
+
+    def blocks(last):
+        yield np.zeros(4_000, np.float32)
+        if last is None:
+            raise RequestError("no more blocks")
+        yield np.full(4_000, last, np.float32)
+
+    with pytest.raises(RequestError, match="no more blocks"):
+        write_wav(blocks(None), 16_000, path)
+    with pytest.raises(AudioInputError, match="finite"):
+        write_wav(blocks(np.nan), 16_000, path)
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_wav(blocks(0.0), 16_000, tmp_path / "none" / "a.wav")
+    assert os.listdir(tmp_path) == ["a.wav"] and path.read_bytes() == b"older"
+
+
 FULL_PROGRAM = """
 import resource, sys
 import numpy as np
 from ossicle.audio.clip import Clip
-from ossicle.audio.io import write_clip
+from ossicle.audio.io import write_clip, write_wav
 from ossicle.errors import StorageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-try: write_clip(Clip(np.zeros(16_000, np.float32), 16_000), sys.argv[1])
+samples = np.zeros(16_000, np.float32)
+try:
+    if sys.argv[2] == "clip": write_clip(Clip(samples, 16_000), sys.argv[1])
+    else: write_wav([samples], 16_000, sys.argv[1])
 except StorageError as error: print(error.code, error)
 """
 
 
-def test_a_full_disk_leaves_the_older_file(tmp_path):
+@pytest.mark.parametrize("what", ["clip", "blocks"])
+def test_a_full_disk_leaves_the_older_file(tmp_path, what):
     path = tmp_path / "a.wav"
     path.write_bytes(b"older")
-    done = subprocess.run([sys.executable, "-c", FULL_PROGRAM, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", FULL_PROGRAM, path, what], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("no_space there is no space left")
     assert os.listdir(tmp_path) == ["a.wav"] and path.read_bytes() == b"older"

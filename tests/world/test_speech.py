@@ -32,6 +32,7 @@ from ossicle.world.speech import (
     pitch_of,
     sample_voice,
     speak,
+    speak_afresh,
 )
 
 PLAIN = Voice("espeak", "en-us", "", rate_wpm=160, pitch=50, warp=1.0)
@@ -263,6 +264,27 @@ def test_festival_speaks_at_the_pace_that_is_asked() -> None:
         pytest.skip(str(error))
     assert len(slow.samples) > 1.4 * len(speak(SENTENCE, replace(voice, rate_wpm=230)).samples)
     assert slow.phones == ()
+
+
+@pytest.mark.parametrize("variant", ["", "f3", "m5", "klatt5"])
+def test_speech_afresh_is_alike_whatever_was_said_before(variant: str) -> None:
+    voice = replace(PLAIN, variant=variant, warp=1.1)
+    first = speak_afresh(SENTENCE, voice)
+    speak_afresh("something else", PLAIN)
+    speak("a third", PLAIN)
+    again = speak_afresh(SENTENCE, voice)
+    assert np.array_equal(first.samples, again.samples) and first.phones == again.phones
+    usual = speak(SENTENCE, voice)
+    assert abs(len(usual.samples) - len(first.samples)) < 0.03 * SAMPLE_RATE
+    assert [label for label, _, _ in usual.phones] == [label for label, _, _ in first.phones]
+
+
+def test_speech_afresh_refuses_what_speech_does() -> None:
+    with pytest.raises(ConfigError, match="unknown engine 'gramophone'"):
+        speak_afresh(SENTENCE, replace(PLAIN, engine="gramophone"))
+    with pytest.raises(ConfigError, match="eSpeak NG has no variant 'mumble'"):
+        speak_afresh(SENTENCE, replace(PLAIN, variant="mumble"))
+    assert speak_afresh(SENTENCE, PLAIN).phones
 
 
 def _say_and_leave(voice: Voice) -> None:

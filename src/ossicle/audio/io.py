@@ -9,11 +9,13 @@ import errno
 import os
 import secrets
 import warnings
-from collections.abc import Iterator
-from contextlib import suppress
+import wave
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -42,7 +44,7 @@ HEADER_BYTES = 100
 LATE_S = 0.5
 """How much shorter than declared a file may decode whose declaration is not exact."""
 
-__all__ = ["Info", "Source", "probe", "read_blocks", "read_clip", "write_clip"]
+__all__ = ["Info", "Source", "probe", "read_blocks", "read_clip", "write_clip", "write_wav"]
 
 
 @dataclass(frozen=True)
@@ -323,7 +325,7 @@ def write_clip(clip: Clip, path: str | os.PathLike[str]) -> None:
     check_finite(clip.samples)
     samples: np.ndarray = np.clip(clip.samples, -1.0, 1.0)
     if codec == "PCM_16":
-        samples = np.minimum(np.floor(samples * 32_768.0 + 0.5), 32_767.0).astype(np.int16)
+        samples = _pcm16(samples)
     encoded = BytesIO()
     try:
         with soundfile.SoundFile(
@@ -335,21 +337,54 @@ def write_clip(clip: Clip, path: str | os.PathLike[str]) -> None:
         raise RequestError(
             f"{target.suffix} cannot hold {clip.rate} Hz: resample the clip, for instance to 16000 or 48000 Hz"
         ) from None
-    _write_whole(encoded.getbuffer(), target)
+    with _whole(target) as file:
+        file.write(encoded.getbuffer())
 
 
-def _write_whole(data: memoryview, target: Path) -> None:
-    """Into a temporary file of the same folder, then in place of the target."""
+def write_wav(blocks: Iterable[np.ndarray], rate: int, path: str | os.PathLike[str]) -> int:
+    """Write samples as they come to a WAV file of 16 bit, whole or not at all, in the memory of one block.
+
+    Args:
+        blocks: each of shape (S,), float32; values beyond [-1, 1] are clipped to it. At most 4 GiB together.
+        rate: samples per second.
+        path: an older file of that name is replaced.
+
+    Returns:
+        The number of samples.
+
+    Raises:
+        AudioInputError: ``audio_not_finite``.
+        StorageError: ``not_writable``, ``no_space``.
+    """
+    n_samples = 0
+    with _whole(Path(path)) as file, wave.open(file, "wb") as out:
+        out.setparams((1, 2, rate, 0, "NONE", ""))
+        for block in blocks:
+            check_finite(block)
+            out.writeframesraw(_pcm16(block).astype("<i2").tobytes())
+            n_samples += len(block)
+    return n_samples
+
+
+def _pcm16(samples: np.ndarray) -> np.ndarray:
+    """16-bit integers of the same shape."""
+    return np.clip(np.floor(samples * 32_768.0 + 0.5), -32_768.0, 32_767.0).astype(np.int16)
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[BinaryIO]:
+    """A temporary file of the same folder, put in place of the target when the block ends well."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError("there is no space left for the audio file", code="no_space") from None
         raise StorageError(f"the file {target.name!r} cannot be written in its folder") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -24,12 +24,13 @@ LEVEL = 0.08
 LOUDEST = 0.99
 _MOMENT = 320
 
-_COLOURS: dict[str, Points] = {
+COLOURS: dict[str, Points] = {
     "white": ((20, 0), (8000, 0)),
     "pink": ((31.25, 0), (8000, -24.1)),
     "brown": ((31.25, 0), (8000, -48.2)),
 }
-NOISES: tuple[str, ...] = (*_COLOURS, "hum", "babble", "traffic")
+"""Noises that are steady, with their spectra."""
+NOISES: tuple[str, ...] = (*COLOURS, "hum", "babble", "traffic")
 
 
 class SpokenLike(Protocol):
@@ -76,7 +77,7 @@ def render(scene: Scene, *, speak: Speak = speech.speak) -> Rendered:
     events: list[Event] = []
     at = 0
     for part in scene.parts:
-        samples, heard = _part(part, speak)
+        samples, heard = make_part(part, speak)
         events.extend(_moved(heard, at / SAMPLE_RATE))
         if not isinstance(part, Pause):
             active.append((at, at + len(samples)))
@@ -84,7 +85,7 @@ def render(scene: Scene, *, speak: Speak = speech.speak) -> Rendered:
         at += len(samples)
     signal = np.concatenate(pieces)
     if scene.background is not None:
-        samples, heard = _part(scene.background, speak)
+        samples, heard = make_part(scene.background, speak)
         under = samples[: len(signal)] * np.float32(10 ** (scene.background_db / 20))
         signal[: len(under)] += under
         events.extend(_clipped(heard, len(signal) / SAMPLE_RATE))
@@ -118,7 +119,15 @@ def random_conditions(rng: np.random.Generator) -> Conditions:
 # ---- parts ----------------------------------------------------------------------------------------------------------
 
 
-def _part(part: Part, speak: Speak) -> tuple[Wave, list[Event]]:
+def make_part(part: Part, speak: Speak) -> tuple[Wave, list[Event]]:
+    """One part as sound, at the common level (`LEVEL`).
+
+    Returns:
+        Samples, shape (S,), float32 at 16 kHz; and its events as `render` tells them, from the part's first sample.
+
+    Raises:
+        ConfigError: a part that cannot be made.
+    """
     match part:
         case Speech():
             spoken = speak(part.text, part.voice)
@@ -208,13 +217,13 @@ def _room(size: float, rng: np.random.Generator) -> Wave:
 
 def _noise(name: str, n: int, rng: np.random.Generator) -> Wave:
     """Noise of some level, shape (n,)."""
-    if name in _COLOURS:
-        return noise(n, rng, _COLOURS[name])
+    if name in COLOURS:
+        return noise(n, rng, COLOURS[name])
     match name:
         case "hum":
             hz = float(rng.choice((50.0, 60.0)))
             hum = tone(np.full(n, hz, np.float32), rng.uniform(0.1, 1.0, 12) / np.arange(1, 13), rng)
-            return wave(hum + np.float32(0.1) * noise(n, rng, _COLOURS["pink"]))
+            return wave(hum + np.float32(0.1) * noise(n, rng, COLOURS["pink"]))
         case "babble":
             return _babble(n, rng)
         case _:
