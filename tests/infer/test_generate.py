@@ -192,6 +192,17 @@ def test_sampling_follows_the_distribution_at_each_temperature():
     assert draws(logits, Sampling(temperature=0.5)).tolist() == pytest.approx(squared.tolist(), abs=0.03)
 
 
+def test_ids_that_are_almost_equally_likely_are_drawn_alike_whichever_rounding_puts_first():
+    one, other = torch.zeros(50), torch.zeros(50)
+    one[::2] += 1e-6
+    other[1::2] += 1e-6
+    for seed in range(20):
+        drawn = [
+            choose(logits, Sampling(temperature=1.0), torch.Generator().manual_seed(seed)) for logits in (one, other)
+        ]
+        assert drawn[0] == drawn[1]
+
+
 def test_the_nucleus_keeps_the_likeliest_that_reach_top_p():
     logits = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()
     found = draws(logits, Sampling(temperature=1.0, top_p=0.6))

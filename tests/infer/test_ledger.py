@@ -1,4 +1,4 @@
-"""The ledger: eight keys, and sums of them."""
+"""The ledger: ten keys, and sums of them."""
 
 import pytest
 
@@ -13,6 +13,8 @@ KEYS = [
     "text_tokens",
     "time_to_first_token_s",
     "tokens_per_s",
+    "seconds_merged",
+    "seconds_dropped",
 ]
 
 
@@ -24,6 +26,11 @@ def test_the_keys_stand_in_their_order_and_counts_stay_whole():
 
 
 def test_a_sum_adds_counts_and_seconds_and_takes_the_times_of_the_call():
-    one, two = Ledger(1.0, 0.9, 0.1, 50, 25, 7, 0.1, 30.0), Ledger(2.0, 2.0, 0.0, 100, 50, 3, 0.2, 10.0)
+    one, two = (
+        Ledger(1.0, 0.9, 0.1, 50, 25, 7, 0.1, 30.0, 0.5, 0.1),
+        Ledger(2.0, 2.0, 0.0, 100, 50, 3, 0.2, 10.0, 0.0, 1.5),
+    )
     total = summed([one, two], time_to_first_token_s=0.3, tokens_per_s=5.0)
-    assert total.as_dict() == pytest.approx(dict(zip(KEYS, [3.0, 2.9, 0.1, 150, 75, 10, 0.3, 5.0], strict=True)))
+    assert total.as_dict() == pytest.approx(
+        dict(zip(KEYS, [3.0, 2.9, 0.1, 150, 75, 10, 0.3, 5.0, 0.5, 1.6], strict=True))
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ossicle.audio.clip import Clip
+from ossicle.audio.guards import check_finite
 from ossicle.audio.windows import check_window, split
 
 STEP_S = 0.01
@@ -52,10 +53,12 @@ def pieces(blocks: Iterable[Clip], window_s: float) -> Iterator[Piece]:
 
     Raises:
         RequestError: ``window_s`` is shorter than a sample.
+        AudioInputError: ``audio_not_finite``.
     """
     loud_db = LEAST_DB
     kept: Clip | None = None
     for block in blocks:
+        check_finite(block.samples)
         kept = block if kept is None else Clip(np.concatenate([kept.samples, block.samples]), kept.rate, kept.start_s)
         check_window(window_s, kept.rate)
         n = round(max(STRETCH_S, 1.5 * window_s) * kept.rate)
@@ -91,7 +94,8 @@ def _step(rate: int) -> int:
 def _quiet(levels_db: np.ndarray, loud_db: float) -> np.ndarray:
     """Which moments are quiet: (M,) bool."""
     floor_db = min(float(np.quantile(levels_db, FLOOR_SHARE)), max(loud_db - UNDER_DB, FAINT_DB))
-    return levels_db < floor_db + OVER_DB
+    found: np.ndarray = levels_db < floor_db + OVER_DB
+    return found
 
 
 def _begun(quiet: np.ndarray, stretch: Clip, window_s: float) -> list[tuple[int, int, bool]]:

@@ -155,14 +155,20 @@ def _deltas(
 def _told(answer: Answer, ready: _Ready, before_s: float) -> Answer:
     """The answer with what was heard for it beforehand."""
     ledger = answer.ledger
-    seconds = {"time_to_first_token_s": ledger.time_to_first_token_s + before_s}
+    ledger = replace(ledger, time_to_first_token_s=ledger.time_to_first_token_s + before_s)
     if ready.whole is not None:
-        read_s, whole = ledger.seconds_heard, ready.whole
-        seconds |= {"seconds_given": whole.seconds_given, "seconds_heard": whole.seconds_heard, "tail_s": whole.tail_s}
-        ledger = replace(ledger, frames=whole.frames, seconds_dropped=max(whole.seconds_heard - read_s, 0.0))
+        whole = ready.whole
+        ledger = replace(
+            ledger,
+            seconds_given=whole.seconds_given,
+            seconds_heard=whole.seconds_heard,
+            tail_s=whole.tail_s,
+            frames=whole.frames,
+            seconds_dropped=max(whole.seconds_heard - ledger.seconds_heard, 0.0),
+        )
     if ready.merged:
         ledger = replace(ledger, seconds_merged=ledger.seconds_heard)
-    return replace(answer, ledger=replace(ledger, **seconds), passages=ready.passages, note=ready.note)
+    return replace(answer, ledger=ledger, passages=ready.passages, note=ready.note)
 
 
 def _ready(

@@ -159,8 +159,9 @@ def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator)
         return likeliest
     chances, ids = torch.softmax(logits.double() / sampling.temperature, dim=-1).sort(descending=True, stable=True)
     before = chances.cumsum(0) - chances
-    chances = torch.where(before < sampling.top_p, chances, 0.0)
-    return int(ids[torch.multinomial(chances, 1, generator=generator)])
+    kept = torch.zeros_like(chances).scatter(0, ids, torch.where(before < sampling.top_p, chances, 0.0))
+    # drawn in the order of ids: rounding, which differs from batch to batch, swaps ids that are almost equally likely
+    return int(torch.multinomial(kept, 1, generator=generator))
 
 
 class _Sequence:
