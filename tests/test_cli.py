@@ -17,11 +17,13 @@ from models.tiny import noise, tiny_model
 from train.sweeps import written
 
 from ossicle import errors
+from ossicle.audio.io import read_clip
 from ossicle.cli import run, split_arguments
 from ossicle.errors import RequestError
-from ossicle.hub.folder import save
+from ossicle.hub.folder import load, save
 from ossicle.hub.own import build_own
 from ossicle.infer.ask import ask
+from ossicle.infer.describe import calibration
 
 LEDGER = [
     "seconds_given",
@@ -424,12 +426,22 @@ def test_info_shows_parts_and_environment_and_verifies(ossicle, folder, tmp_path
     assert found["model"]["parameters"] == sum(one.numel() for one in tiny_model().parameters())
     exit_code, out, _ = ossicle("info", "--model", folder)
     assert exit_code == 0 and "  encoder\n    kind: WhisperEncoder\n" in out
+    assert "norm_ratio: " in out and "angle_of_means_deg: " in out
     damaged = save(tiny_model(), tmp_path / "damaged")
     with open(damaged / "bridge.safetensors", "r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"\1\2\3\4")
     got, _, err = ossicle("info", "--model", damaged, "--verify")
     assert got == 6 and err.startswith("error: hash_mismatch: ") and err.count("\n") == 1
+
+
+def test_info_measures_calibration_with_a_sound_file(ossicle, folder, wav):
+    given, of_noise = (
+        json.loads(ossicle("info", "--model", folder, "--json", *more)[1])["model"]["calibration"]
+        for more in (("--audio", wav), ())
+    )
+    assert given == calibration(load(folder, device="cpu"), read_clip(wav)) and given != of_noise
+    failed(ossicle("info", "--model", "no-such-model", "--audio", wav + ".gone", "--json"), 3, "file_not_found")
 
 
 def test_a_part_of_ones_own_is_run_where_it_is_named(ossicle, wav, tmp_path):

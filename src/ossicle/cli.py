@@ -397,11 +397,17 @@ def world(
 def info(
     model: Model = "mini",
     verify: Annotated[bool, typer.Option("--verify", help="Read the model's files and compare their hashes.")] = False,
+    audio: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Sound to measure calibration with; noise from a fixed seed.")
+    ] = None,
     parts: OwnParts = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show a model's parts, rates, parameters and calibration, and check this installation."""
+    from ossicle.audio.io import read_clip
+
+    clip = None if audio is None else read_clip(_source(audio))  # what is no audio is refused before a model is loaded
     from ossicle.hub import folder
     from ossicle.infer.describe import describe, environment
 
@@ -411,7 +417,7 @@ def info(
     if verify:
         folder.verify(model)
     described = {
-        "model": describe(folder.load(model, device="cpu", parts=_own(parts))),
+        "model": describe(folder.load(model, device="cpu", parts=_own(parts)), clip),
         **({"verified": True} if verify else {}),
     }
     if as_json:
