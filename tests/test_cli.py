@@ -8,20 +8,25 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from models.tiny import noise, tiny_model
+from models.tiny import ENCODER, noise, tiny_model
 from train.sweeps import written
 
 from ossicle import errors
+from ossicle.audio.io import read_clip
 from ossicle.cli import run, split_arguments
+from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import RequestError
-from ossicle.hub.folder import save
+from ossicle.evaluate.labelled import PROBES
+from ossicle.hub.folder import load, save
 from ossicle.hub.own import build_own
 from ossicle.infer.ask import ask
+from ossicle.infer.describe import calibration
 
 LEDGER = [
     "seconds_given",
@@ -139,7 +144,7 @@ def test_help_and_version(ossicle):
     for arguments in ([], ["--help"]):
         exit_code, out, _ = ossicle(*arguments)
         assert exit_code == 0 and all(
-            name in out for name in ("ask", "transcribe", "train", "evaluate", "world", "info")
+            name in out for name in ("ask", "transcribe", "train", "evaluate", "probe", "world", "info")
         )
 
 
@@ -424,12 +429,37 @@ def test_info_shows_parts_and_environment_and_verifies(ossicle, folder, tmp_path
     assert found["model"]["parameters"] == sum(one.numel() for one in tiny_model().parameters())
     exit_code, out, _ = ossicle("info", "--model", folder)
     assert exit_code == 0 and "  encoder\n    kind: WhisperEncoder\n" in out
+    assert "norm_ratio: " in out and "angle_of_means_deg: " in out
     damaged = save(tiny_model(), tmp_path / "damaged")
     with open(damaged / "bridge.safetensors", "r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"\1\2\3\4")
     got, _, err = ossicle("info", "--model", damaged, "--verify")
     assert got == 6 and err.startswith("error: hash_mismatch: ") and err.count("\n") == 1
+
+
+def test_probe_prints_a_table_or_json_and_writes_the_page(ossicle, folder, tmp_path):
+    encoder = WhisperEncoder(replace(ENCODER, max_frames=400))
+    model, page = save(tiny_model(encoder=encoder), tmp_path / "long"), tmp_path / "probes.md"
+    exit_code, out, err = ossicle("probe", model, "--items", 4, "--report", page)
+    assert exit_code == 0 and [line.split(":")[0] for line in err.splitlines()] == list(PROBES)
+    assert (
+        out in page.read_text()
+        and f"Made by `ossicle probe {model} --items 4 --report {page}` (seed 0)." in page.read_text()
+    )
+    found = json.loads(ossicle("probe", model, "--items", 4, "--json")[1])
+    assert found["model"] == "tiny" and list(found["probes"]) == list(PROBES)
+    assert failed(ossicle("probe", model, "--items", 3), 2, "invalid_value").endswith("scored on, got 3\n")
+    assert "the encoder reads 2 s at once" in failed(ossicle("probe", folder, "--items", 4), 4, "audio_too_long")
+
+
+def test_info_measures_calibration_with_a_sound_file(ossicle, folder, wav):
+    given, of_noise = (
+        json.loads(ossicle("info", "--model", folder, "--json", *more)[1])["model"]["calibration"]
+        for more in (("--audio", wav), ())
+    )
+    assert given == calibration(load(folder, device="cpu"), read_clip(wav)) and given != of_noise
+    failed(ossicle("info", "--model", "no-such-model", "--audio", wav + ".gone", "--json"), 3, "file_not_found")
 
 
 def test_a_part_of_ones_own_is_run_where_it_is_named(ossicle, wav, tmp_path):

@@ -373,6 +373,45 @@ def evaluate(
 
 
 @app.command()
+def probe(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", show_default=False)] = "mini",
+    items: Annotated[int, typer.Option(help="Clips that each probe is scored on; fitted on twice as many.")] = 150,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Also what the LLM itself answers in the nearest task.")
+    ] = False,
+    report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the table to this file.")] = None,
+    seed: DrawSeed = 0,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    parts: OwnParts = None,
+    debug: Debug = False,
+) -> None:
+    """Tell what frames and audio tokens hold: linear probes for content, speaker, pitch, event and order, with chance.
+
+    What is there before the bridge and gone behind it was lost at the bridge; what is there and unused, by the LLM.
+    """
+    from ossicle.evaluate import probe_report
+    from ossicle.evaluate.probes import N_ANSWERS
+    from ossicle.evaluate.probes import probe as find
+
+    found = find(
+        _opener(model, device, threads, parts)(),
+        items=items,
+        answers=N_ANSWERS if answers else 0,
+        seed=seed,
+        show=partial(print, file=sys.stderr, flush=True),
+    )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print(probe_report.tables(found), flush=True)
+    if report is not None:
+        probe_report.write(report, found, command=shlex.join(["ossicle", *context.obj]))
+
+
+@app.command()
 def world(
     task: Annotated[str, typer.Argument(metavar="TASK", show_default=False)],
     count: Annotated[int, typer.Option(min=1, help="How many examples.")] = 10,
@@ -397,11 +436,17 @@ def world(
 def info(
     model: Model = "mini",
     verify: Annotated[bool, typer.Option("--verify", help="Read the model's files and compare their hashes.")] = False,
+    audio: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Sound to measure calibration with; noise from a fixed seed.")
+    ] = None,
     parts: OwnParts = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Show a model's parts, rates, parameters and calibration, and check this installation."""
+    from ossicle.audio.io import read_clip
+
+    clip = None if audio is None else read_clip(_source(audio))  # what is no audio is refused before a model is loaded
     from ossicle.hub import folder
     from ossicle.infer.describe import describe, environment
 
@@ -411,7 +456,7 @@ def info(
     if verify:
         folder.verify(model)
     described = {
-        "model": describe(folder.load(model, device="cpu", parts=_own(parts))),
+        "model": describe(folder.load(model, device="cpu", parts=_own(parts)), clip),
         **({"verified": True} if verify else {}),
     }
     if as_json:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ossicle.bridge.calibrate import calibratable, calibrate
+from ossicle.bridge.calibrate import BLOCK, calibratable, calibrate, nearest_cosines
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.stacking import StackMLP
 from ossicle.errors import BridgeError
@@ -81,3 +81,11 @@ def test_tokens_that_are_all_zero_cannot_be_scaled() -> None:
         bridge.output.linear.bias.zero_()
     with pytest.raises(BridgeError, match="all zero: nothing can be scaled"):
         calibrate(bridge, random_frames([6]), ROWS)
+
+
+def test_the_nearest_is_found_in_every_block() -> None:
+    others = torch.zeros(2 * BLOCK + 3, 4)
+    others[:, 0] = 1.0
+    others[-1] = torch.tensor([0.0, 0.0, 2.0, 0.0])
+    rows = torch.tensor([[0.0, 0.0, 5.0, 0.0], [3.0, 4.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0]])
+    torch.testing.assert_close(nearest_cosines(rows, others), torch.tensor([1.0, 0.6, 0.0]))

@@ -2,12 +2,15 @@
 
 import importlib.metadata
 import os
+from dataclasses import replace
 
 import pytest
 import torch
-from models.tiny import tiny_model
+from models.tiny import noise, tiny_model
+from torch import nn
 
 from ossicle.bridge.cif import Cif
+from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer
 from ossicle.infer.describe import CORE, EXTRAS, calibration, describe, environment, physical_cores
 
@@ -57,7 +60,78 @@ def test_calibration_sets_tokens_beside_embeddings_and_sees_a_change():
     with torch.no_grad():
         for weight in model.bridge.parameters():
             weight.mul_(2.0)
-    assert calibration(model)["median_norm_of_audio_tokens"] > 1.5 * before["median_norm_of_audio_tokens"]
+    after = calibration(model)
+    assert after["median_norm_of_audio_tokens"] > 1.5 * before["median_norm_of_audio_tokens"]
+    assert after["norm_ratio"] > 1.5 * before["norm_ratio"]
+    assert before["norm_ratio"] == pytest.approx(
+        before["median_norm_of_audio_tokens"] / before["median_norm_of_embeddings"], rel=1e-3
+    )
+
+
+def test_calibration_hears_the_clip_that_it_is_given():
+    model, clip = tiny_model(), noise(0.7, seed=3)
+    tokens = model.hear([clip])[0].values
+    found = calibration(model, clip)
+    assert found["median_norm_of_audio_tokens"] == pytest.approx(float(tokens.norm(dim=1).median()), abs=1e-4)
+    assert found != calibration(model)
+    assert describe(model, clip)["calibration"] == found
+
+
+def test_the_angles_are_those_of_every_pair():
+    model, clip = tiny_model(), noise(0.3)
+    tokens, text = model.hear([clip])[0].values, model.table.weight.detach()
+    found = calibration(model, clip)
+    pairs = torch.cosine_similarity(tokens[:, None], tokens[None], dim=-1)
+    n = len(tokens)
+    assert found["mean_cosine_of_audio_tokens"] == pytest.approx(float(pairs.sum() - n) / (n * (n - 1)), abs=1e-4)
+    nearest = torch.cosine_similarity(tokens[:, None], text[None], dim=-1).amax(dim=1).median()
+    assert found["nearest_word_cosine"] == pytest.approx(float(nearest), abs=1e-4)
+    means = torch.cosine_similarity(tokens.mean(dim=0), text.mean(dim=0), dim=0)
+    assert found["cosine_of_means"] == pytest.approx(float(means), abs=1e-4)
+    assert found["angle_of_means_deg"] == pytest.approx(float(torch.rad2deg(torch.acos(means))), abs=0.01)
+
+
+class Words(nn.Module):
+    """A bridge whose every token is one embedding, ``scale`` times as large."""
+
+    width_in, width_out, fixed_rate = 32, 32, True
+
+    def __init__(self, row, scale):
+        super().__init__()
+        self.row, self.scale, self.pool = row, scale, MeanPool(32, 32)
+
+    def expected_hz(self, rate_hz):
+        return self.pool.expected_hz(rate_hz)
+
+    def forward(self, frames):
+        tokens = self.pool(frames)
+        return replace(tokens, values=(self.scale * self.row).expand_as(tokens.values))
+
+
+def test_tokens_that_all_copy_one_word_are_seen_as_that():
+    row = tiny_model().table.weight[7].detach()
+    found = calibration(tiny_model(bridge=Words(row, -3.0)), noise(0.5))
+    assert found["mean_cosine_of_audio_tokens"] == pytest.approx(1.0, abs=1e-3)
+    assert found["nearest_word_cosine"] < 0.9
+    same = calibration(tiny_model(bridge=Words(row, 3.0)), noise(0.5))
+    assert same["nearest_word_cosine"] == pytest.approx(1.0, abs=1e-3)
+    assert same["angle_of_means_deg"] == pytest.approx(180 - found["angle_of_means_deg"], abs=0.1)
+    wanted = 3 * float(row.norm()) / same["median_norm_of_embeddings"]
+    assert same["norm_ratio"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_a_single_token_has_no_other_to_compare_with():
+    bridge = QFormer(32, 32, queries=1, hidden=16, layers=1, heads=2)
+    found = calibration(tiny_model(bridge=bridge))
+    assert found["mean_cosine_of_audio_tokens"] is None and found["nearest_word_cosine"] is not None
+
+
+def test_embeddings_of_no_size_give_no_ratio():
+    model = tiny_model()
+    with torch.no_grad():
+        model.table.weight.zero_()
+    found = calibration(model)
+    assert (found["norm_ratio"], found["cosine_of_means"], found["angle_of_means_deg"]) == (None, 0.0, 90.0)
 
 
 def test_the_environment_lists_what_is_installed_and_how_to_get_what_is_not():

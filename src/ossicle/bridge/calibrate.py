@@ -1,7 +1,7 @@
 """Calibration: a bridge's tokens get the size that the LLM's own embeddings have.
 
-Knows vectors and their norms; does not know audio. Scale is hygiene, not alignment: it lets training start from tokens
-that the LLM's residual stream neither drowns in nor overwrites.
+Knows vectors, their norms and angles; does not know audio. Scale is hygiene, not alignment: it lets training start from
+tokens that the LLM's residual stream neither drowns in nor overwrites. The functions below `calibrate` only measure.
 Source: the norms of trained embedding tables against uncalibrated projectors (100 times as large in one public report).
 """
 
@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard
 
 import torch
+from torch.nn.functional import normalize
 
 from ossicle.bridge.output import Output
 from ossicle.errors import BridgeError
 from ossicle.tensors import AudioTokens, Frames, length_mask
+
+BLOCK = 8192
+"""Embeddings whose cosines are computed at once."""
 
 
 class Calibratable(Protocol):
@@ -67,11 +71,11 @@ def calibrate(bridge: Calibratable, frames: Frames, embedding_rows: torch.Tensor
     before = _valid(bridge(frames))
     if before.shape[0] < 2:
         raise BridgeError(f"calibration needs at least 2 audio tokens, got {before.shape[0]}: give it a longer clip")
-    wanted, now = _median_norm(embedding_rows), _median_norm(before)
+    wanted, now = median_norm(embedding_rows), median_norm(before)
     bridge.output.resize(now=now, wanted=wanted)
     after = _valid(bridge(frames))
-    got = _median_norm(after)
-    return Calibration(wanted, now, got, got / wanted if wanted > 0 else 0.0, _mean_cosine(after))
+    got = median_norm(after)
+    return Calibration(wanted, now, got, got / wanted if wanted > 0 else 0.0, mean_cosine(after))
 
 
 def _valid(tokens: AudioTokens) -> torch.Tensor:
@@ -80,12 +84,29 @@ def _valid(tokens: AudioTokens) -> torch.Tensor:
     return tokens.values[valid].float()
 
 
-def _median_norm(rows: torch.Tensor) -> float:
+def median_norm(rows: torch.Tensor) -> float:
+    """Median L2 norm of rows (n, E)."""
     return float(rows.float().norm(dim=-1).median())
 
 
-def _mean_cosine(rows: torch.Tensor) -> float:
-    """Mean cosine over all pairs of different rows, without making the (n, n) table."""
-    units = torch.nn.functional.normalize(rows, dim=-1)
+def mean_cosine(rows: torch.Tensor) -> float:
+    """Mean cosine over all pairs of different rows (n, E), n >= 2, without making the (n, n) table."""
+    units = normalize(rows.float(), dim=-1)
     n = units.shape[0]
     return float((units.sum(dim=0).square().sum() - units.square().sum()) / (n * (n - 1)))
+
+
+def nearest_cosines(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """The largest cosine of each row (n, E) to any of the others (V, E): (n,) float32; a block of V at a time."""
+    units = normalize(rows.float(), dim=-1)
+    best = units.new_full((len(units),), -1.0)
+    for start in range(0, len(others), BLOCK):
+        block = normalize(others[start : start + BLOCK].float(), dim=-1)
+        best = torch.maximum(best, (units @ block.T).amax(dim=1))
+    return best
+
+
+def cosine_of_means(rows: torch.Tensor, others: torch.Tensor) -> float:
+    """Cosine of the mean of rows (n, E) to the mean of the others (V, E); 0 where a mean is zero."""
+    means = [one.mean(dim=0, dtype=torch.float32) for one in (rows, others)]
+    return float(torch.dot(normalize(means[0], dim=0), normalize(means[1], dim=0)))

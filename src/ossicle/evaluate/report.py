@@ -25,9 +25,18 @@ def write(path: str | os.PathLike[str], scores: Scores, *, command: str) -> None
     Raises:
         StorageError: the file cannot be written.
     """
+    text = f"# {scores.model} on {scores.suite}\n\nMade by `{command}` (seed {scores.seed}).\n\n{tables(scores)}\n"
+    write_page(path, text)
+
+
+def write_page(path: str | os.PathLike[str], text: str) -> None:
+    """Write a page to a file, whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    text = f"# {scores.model} on {scores.suite}\n\nMade by `{command}` (seed {scores.seed}).\n\n{tables(scores)}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
@@ -86,8 +95,8 @@ def _compare_table(scores: Scores, other: Comparison) -> str:
     for name, (value, difference) in other.tasks.items():
         change = ("none", "none", "no")
         if difference is not None:
-            span = f"{_points(difference.low)} to {_points(difference.high)}"
-            change = (_points(difference.value), span, "yes" if difference.clear else "no")
+            span = f"{points(difference.low)} to {points(difference.high)}"
+            change = (points(difference.value), span, "yes" if difference.clear else "no")
         one = scores.tasks[name]
         rows.append((name, _metric(one), percent(one.value), percent(value), *change))
     return table(head, rows)
@@ -105,5 +114,6 @@ def _metric(one: TaskScore) -> str:
     return "word error rate" if one.metric == "wer" else one.metric
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
+    """A difference of two rates in points, with its sign."""
     return f"{100 * value:+.1f}"

@@ -1,10 +1,11 @@
 """What a model is made of, and what this machine offers it.
 
-Knows parts by their promises and packages by their names; reads no model file, and computes only how loud
-audio tokens are.
+Knows parts by their promises and packages by their names; reads no model file, and computes only how
+audio tokens lie beside embeddings.
 """
 
 import importlib.metadata
+import math
 import os
 import platform
 import shutil
@@ -17,6 +18,7 @@ from torch import nn
 
 from ossicle import __version__
 from ossicle.audio.clip import Clip
+from ossicle.bridge import calibrate
 from ossicle.models.audio_lm import AudioLM
 
 CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "soundfile", "soxr", "pydantic")
@@ -68,8 +70,8 @@ def environment(wanted: Mapping[str, Sequence[str]] = EXTRAS) -> dict[str, Any]:
     }
 
 
-def describe(model: AudioLM) -> dict[str, Any]:
-    """Parts, rates, parameters and context of a model."""
+def describe(model: AudioLM, clip: Clip | None = None) -> dict[str, Any]:
+    """Parts, rates, parameters, context and `calibration` of a model; ``clip`` is what that hears."""
     encoder, bridge = model.encoder, model.bridge
     rate_hz = float(getattr(encoder, "rate_hz", 0.0))
     parts: dict[str, Any] = {
@@ -100,24 +102,54 @@ def describe(model: AudioLM) -> dict[str, Any]:
     parts["parameters"] = _parameters(model)
     parts["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
     parts["device"] = str(model.device)
-    parts["calibration"] = calibration(model)
+    parts["calibration"] = calibration(model, clip)
     return parts
 
 
-def calibration(model: AudioLM) -> dict[str, float]:
-    """How loud audio tokens are beside the embeddings of text: median norms of both.
+def calibration(model: AudioLM, clip: Clip | None = None) -> dict[str, float | None]:
+    """How audio tokens lie beside the embeddings of text: sizes and angles.
 
-    The audio is two seconds of quiet noise from a fixed seed, so that no file is needed.
+    Args:
+        model: whose bridge and LLM.
+        clip: what is heard, of any length and rate. None is two seconds of quiet noise from a fixed seed, so that no
+            file is needed: enough for sizes, while angles mean something only of sound that the model was made for.
+
+    Returns:
+        ``median_norm_of_embeddings``, ``median_norm_of_audio_tokens``: median L2 norms.
+        ``norm_ratio``: audio over text. Outside 0.5-2 the first blocks of a frozen LLM drown in the tokens or hardly
+        see them; one that was trained with them may have learned another size. None where the embeddings have none.
+        ``mean_cosine_of_audio_tokens``: over pairs of different tokens. Above 0.9 they have collapsed: all places of
+        the clip say the same. None of a clip that gives one token.
+        ``nearest_word_cosine``: median over tokens of the largest cosine to any embedding. Random directions get about
+        sqrt(2 ln V / E); at or below that the tokens point at no word, which a frozen LLM seldom reads well. Near 1
+        each token copies a word.
+        ``cosine_of_means``, ``angle_of_means_deg``: between the mean audio token and the mean embedding. Near 0 degrees
+        the two clouds lie alike, near 90 each has directions of its own, clearly beyond 90 they are opposed. Where the
+        embeddings have no mean to speak of (an untrained LLM) the angle is chance.
+
+    Raises:
+        AudioInputError: a clip that gives no audio token, or that is no sound; see `AudioLM.hear`.
     """
-    generator = torch.Generator().manual_seed(0)
-    rate = model.encoder.sample_rate
-    noise = 0.05 * torch.randn(2 * rate, generator=generator)
-    tokens = model.hear([Clip(noise.numpy(), rate)])[0].values
-    text = model.embedding_rows().float().norm(dim=1).median()
-    return {
-        "median_norm_of_embeddings": round(float(text), 4),
-        "median_norm_of_audio_tokens": round(float(tokens.float().norm(dim=1).median()), 4),
+    tokens = model.hear([_noise(model.encoder.sample_rate) if clip is None else clip])[0].values.float()
+    text = model.embedding_rows()
+    wanted, got = calibrate.median_norm(text), calibrate.median_norm(tokens)
+    cosine = calibrate.cosine_of_means(tokens, text)
+    found = {
+        "median_norm_of_embeddings": wanted,
+        "median_norm_of_audio_tokens": got,
+        "norm_ratio": got / wanted if wanted > 0 else None,
+        "mean_cosine_of_audio_tokens": calibrate.mean_cosine(tokens) if len(tokens) > 1 else None,
+        "nearest_word_cosine": float(calibrate.nearest_cosines(tokens, text).median()),
+        "cosine_of_means": cosine,
+        "angle_of_means_deg": math.degrees(math.acos(max(-1.0, min(1.0, cosine)))),
     }
+    return {name: None if value is None else round(value, 4) for name, value in found.items()}
+
+
+def _noise(rate: int) -> Clip:
+    """Two seconds of quiet noise, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return Clip((0.05 * torch.randn(2 * rate, generator=generator)).numpy(), rate)
 
 
 def _parameters(part: Any) -> int:
