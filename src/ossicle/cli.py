@@ -43,6 +43,10 @@ Threads = Annotated[
     int | None, typer.Option(min=1, max=1024, help="CPU threads; OMP_NUM_THREADS, or the physical cores.")
 ]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens to write for one answer.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(metavar="HZ", help="Audio tokens a second, for a model whose bridge serves several rates."),
+]
 Temperature = Annotated[float, typer.Option(help="0 is greedy, up to 2.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 DrawSeed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
@@ -140,6 +144,17 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
 def ask(
     arguments: Annotated[list[str], typer.Argument(metavar="FILE... [QUESTION]", show_default=False)],
     model: Model = "mini",
+    long: Annotated[
+        Literal["refuse", "lower", "retrieve"],
+        typer.Option(
+            help="Audio that is longer than the model reads: an error, a lower rate, or the passages that fit."
+        ),
+    ] = "refuse",
+    about: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Of retrieve: words to look for; the question by default.")
+    ] = None,
+    passages: Annotated[int, typer.Option(min=1, help="Of retrieve: how many are read at most.")] = 3,
+    rate: Rate = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
@@ -155,7 +170,9 @@ def ask(
     "-" is standard input.
     """
     files, question = split_arguments(arguments)
-    opened = _opener(model, device, threads, parts)
+    opened = _opener(model, device, threads, parts, rate)
+    settings: dict[str, Any] = {"long": long, "about": about, "passages": passages}
+    settings |= {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
 
     def one(file: str) -> None:
         from ossicle.audio.io import probe
@@ -165,18 +182,19 @@ def ask(
         from ossicle.infer.ask import stream
 
         answer = None
-        for delta in stream(
-            opened(), _source(file), question, max_tokens=max_tokens, temperature=temperature, seed=seed
-        ):
+        for delta in stream(opened(), _source(file), question, **settings):
             answer = delta.answer
             if not as_json:
                 print(delta.text, end="", flush=True)
         assert answer is not None
         if as_json:
             ledger = answer.ledger.as_dict()
-            _print_json({"file": file, "text": answer.text, "finish": answer.finish, "ledger": ledger})
+            shown = {"file": file, "text": answer.text, "finish": answer.finish, "ledger": ledger}
+            told = {"note": answer.note, "passages": [list(span) for span in answer.passages]} if answer.note else {}
+            _print_json({**shown, **told})
         else:
             print(flush=True)
+            _print_note(answer.note, answer.passages)
             _print_ledger(answer.ledger.as_dict(), cut=answer.finish == "length")
 
     _each(files, one, headed=not as_json)
@@ -187,6 +205,10 @@ def transcribe(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", show_default=False)],
     model: Model = "mini",
     language: Annotated[str | None, typer.Option(help="Language of the speech, where the model knows several.")] = None,
+    speech_only: Annotated[
+        bool, typer.Option("--speech-only", help="Ask of each piece whether it is speech; write nothing for the rest.")
+    ] = False,
+    rate: Rate = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
@@ -196,10 +218,12 @@ def transcribe(
     parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
-    """Write down what is said in sound files of any length; "-" is standard input. --max-tokens is for each window."""
+    """Write down what is said in sound files of any length; "-" is standard input. --max-tokens is for each piece."""
     if files.count(STANDARD_INPUT) > 1:
         raise RequestError("standard input (-) can be read once only")
-    opened = _opener(model, device, threads, parts)
+    opened = _opener(model, device, threads, parts, rate)
+    settings: dict[str, Any] = {"language": language, "speech_only": speech_only, "max_tokens": max_tokens}
+    settings |= {"temperature": temperature, "seed": seed}
 
     def one(file: str) -> None:
         from ossicle.audio.io import probe
@@ -208,9 +232,7 @@ def transcribe(
             probe(file)  # what is no audio is refused before a model is loaded
         from ossicle.infer.transcribe import transcribe as write_down
 
-        result = write_down(
-            opened(), _source(file), language=language, max_tokens=max_tokens, temperature=temperature, seed=seed
-        )
+        result = write_down(opened(), _source(file), **settings)
         if as_json:
             segments = [dataclasses.asdict(segment) for segment in result.segments]
             _print_json({"file": file, "text": result.text, "ledger": result.ledger.as_dict(), "segments": segments})
@@ -630,16 +652,20 @@ def _own(parts: Sequence[str] | None) -> dict[str, str]:
     return {name: source for name, _, source in pairs}
 
 
-def _opener(model: str, device: str, threads: int | None, parts: Sequence[str] | None) -> Callable[[], Any]:
+def _opener(
+    model: str, device: str, threads: int | None, parts: Sequence[str] | None, rate: float | None = None
+) -> Callable[[], Any]:
     """A function that loads the model when it is first called, so that bad audio is refused before."""
     own = _own(parts)
 
     @cache
     def opened() -> Any:
         from ossicle.hub.folder import load
+        from ossicle.infer.lower import at_rate
 
         _set_threads(threads)
-        return load(model, device=device, parts=own)
+        loaded = load(model, device=device, parts=own)
+        return loaded if rate is None else at_rate(loaded, rate)
 
     return opened
 
@@ -658,9 +684,18 @@ def _print_json(value: dict[str, Any]) -> None:
     print(text.encode("utf-8", "backslashreplace").decode(), flush=True)  # of a file name that is no Unicode: \udcff
 
 
+def _print_note(note: str, passages: Sequence[tuple[float, float]]) -> None:
+    """What was done with long audio, on standard error."""
+    if note:
+        spans = ", ".join(f"{start_s:.1f}-{end_s:.1f} s" for start_s, end_s in passages)
+        print(f"  {note}{': ' if spans else ''}{spans}", file=sys.stderr, flush=True)
+
+
 def _print_ledger(ledger: dict[str, Any], *, cut: bool) -> None:
     """The ledger as one line on standard error, so that standard output holds the text alone."""
     tail = f" ({ledger['tail_s']:.2f} s dropped at the end)" if ledger["tail_s"] else ""
+    tail += f" ({ledger['seconds_merged']:.2f} s merged)" if ledger["seconds_merged"] else ""
+    tail += f" ({ledger['seconds_dropped']:.2f} s not read)" if ledger["seconds_dropped"] else ""
     print(
         f"  heard {ledger['seconds_heard']:.2f} of {ledger['seconds_given']:.2f} s{tail} · {ledger['frames']} frames · "
         f"{ledger['audio_tokens']} audio tokens · {ledger['text_tokens']} text tokens"

@@ -84,7 +84,8 @@ def _levels(clip: Clip) -> np.ndarray:
     energy = np.concatenate([[0.0], np.cumsum(np.square(clip.samples, dtype=np.float64))])
     at = np.arange(0, clip.n_samples, step)
     low, high = np.maximum(at - half, 0), np.minimum(at + half, clip.n_samples)
-    return 10 * np.log10((energy[high] - energy[low]) / (high - low) + 10 ** (LEAST_DB / 10))
+    found: np.ndarray = 10 * np.log10((energy[high] - energy[low]) / (high - low) + 10 ** (LEAST_DB / 10))
+    return found
 
 
 def _step(rate: int) -> int:

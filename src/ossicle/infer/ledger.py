@@ -60,14 +60,15 @@ def summed(ledgers: Sequence[Ledger], *, time_to_first_token_s: float, tokens_pe
 
 
 def heard_only(heard: Heard) -> Ledger:
-    """The ledger of audio for which nothing was written."""
+    """The ledger of audio that the LLM did not read."""
     return Ledger(
         seconds_given=heard.seconds_given,
         seconds_heard=heard.seconds_heard,
         tail_s=heard.tail_s,
         frames=heard.n_frames,
-        audio_tokens=len(heard.values),
+        audio_tokens=0,
         text_tokens=0,
         time_to_first_token_s=0.0,
         tokens_per_s=0.0,
+        seconds_dropped=heard.seconds_heard,
     )

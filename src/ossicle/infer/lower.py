@@ -58,7 +58,7 @@ def n_native(model: AudioLM, source: Sound) -> int:
     Raises:
         AudioInputError: it cannot be read.
     """
-    return sum(_tokens(model, n) for n in _frames(model, source))
+    return sum(_tokens(model, n) for n in _frames(model, source)[0])
 
 
 def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
@@ -76,8 +76,7 @@ def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
         ContextError: it would have to be lowered below `LEAST_HZ`, or the text leaves no room at all.
         AudioInputError: the source cannot be read.
     """
-    n_frames = _frames(model, source)
-    seconds = sum(n_frames) / model.encoder.rate_hz
+    n_frames, seconds = _frames(model, source)
     native = sum(_tokens(model, n) for n in n_frames)
     if native <= room:
         return _whole(model, source, 1.0), ""
@@ -87,8 +86,7 @@ def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
             told = f"read at {model.encoder.rate_hz / k:.3g} audio tokens a second instead of {native / seconds:.3g}"
             return _whole(_with_bridge(model, model.bridge.at(k)), source, 1.0), f"{told} (Matryoshka)"
     elif room >= LEAST_HZ * seconds and room >= 2 * len(n_frames):
-        share = (room - len(n_frames)) / native  # a token a window is kept for rounding
-        heard = _whole(model, source, share)
+        heard = _whole(model, source, (room - 1) / native)
         told = f"read at {len(heard.values) / seconds:.3g} audio tokens a second instead of {native / seconds:.3g}"
         return heard, f"{told} (neighbours that are alike were merged)"
     raise ContextError(
@@ -131,39 +129,42 @@ def _windows(model: AudioLM, source: Sound) -> Iterator[Clip]:
     return split_blocks(blocks, model.encoder.max_samples / rate)
 
 
-def _frames(model: AudioLM, source: Sound) -> list[int]:
-    """Encoder frames of each window."""
+def _frames(model: AudioLM, source: Sound) -> tuple[list[int], float]:
+    """Encoder frames of each window, and the seconds of all."""
     rate = model.encoder.sample_rate
-    lengths = ((one.n_samples, one.rate) for one in _windows(model, source))
-    return [model.encoder.n_frames(resampled_samples(n, had, rate)) for n, had in lengths]
+    lengths = [(one.n_samples, one.rate) for one in _windows(model, source)]
+    n_frames = [model.encoder.n_frames(resampled_samples(n, had, rate)) for n, had in lengths]
+    return n_frames, sum(n / had for n, had in lengths)
 
 
 def _whole(model: AudioLM, source: Sound, share: float) -> Heard:
-    """All of a source as one, of each window's tokens no more than a share."""
+    """All of a source as one, with a share of its tokens."""
     windows = _windows(model, source)
     starts_s: list[float] = []
     parts: list[Heard] = []
+    owed = 0.0
     while group := list(islice(windows, GROUP)):
-        parts += [one if share == 1 else merged(one, share) for one in model.hear(group)]
+        for one in model.hear(group):
+            owed += len(one.values) * share
+            n = max(int(owed), 1)
+            owed -= n
+            parts.append(one if share == 1 else merged(one, n))
         starts_s += [one.start_s for one in group]
     return joined(sum(one.seconds_given for one in parts), [at - starts_s[0] for at in starts_s], parts)
 
 
-def merged(heard: Heard, share: float) -> Heard:
-    """Neighbouring tokens that are alike become one, which has their mean direction and their mean size.
+def merged(heard: Heard, n: int) -> Heard:
+    """Neighbouring tokens that are alike become one, their mean.
 
     Args:
         heard: N tokens of a clip.
-        share: of the tokens that stay, in (0, 1]; at least one token does.
+        n: how many stay, 1 to N.
     """
     n_tokens = len(heard.values)
-    n = max(int(n_tokens * share), 1)
     lengths = torch.tensor([n_tokens])
     first = begins(heard.values[None], lengths, torch.tensor([n]))[0]  # (N,)
     ids = (first.cumsum(0) - 1)[None]
-    means = segment_means(heard.values[None], ids, n)[0]  # (n, E)
-    sizes = segment_means(heard.values.norm(dim=-1, keepdim=True)[None], ids, n)[0]  # (n, 1)
-    values = means * (sizes / means.norm(dim=-1, keepdim=True).clamp(min=1e-6)).to(means)
+    values = segment_means(heard.values[None], ids, n)[0]  # (N, E) -> (n, E)
     at = first.nonzero().squeeze(1)
     ends = torch.cat([at[1:], at.new_tensor([n_tokens])]) - 1
     spans = torch.stack([heard.spans_s[at, 0], heard.spans_s[ends, 1]], dim=-1)  # (n, 2)

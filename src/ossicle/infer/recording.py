@@ -23,6 +23,8 @@ from ossicle.models.audio_lm import AudioLM, Heard
 K1, B = 1.2, 0.75
 LETTERS = 3
 """Beside whole words so many letters in a row are compared, each run at half the weight of a word."""
+LEAST_SHARE = 0.3
+"""A passage that fits less than this share of how well the best one fits is not read beside it."""
 WORD = re.compile(r"\w+")
 
 
@@ -76,7 +78,7 @@ def listen(model: AudioLM, source: Sound, *, speech_only: bool = False, max_toke
 
 
 def find(recording: Recording, about: str, n: int) -> list[Passage]:
-    """The passages whose words fit best, the best first.
+    """The passages whose words fit best, the best first; none that fits far less than the best.
 
     Args:
         recording: what `listen` heard.
@@ -87,7 +89,9 @@ def find(recording: Recording, about: str, n: int) -> list[Passage]:
         RequestError: no passage has anything of these words.
     """
     scores = _scores([one.text for one in recording.passages], about)
-    best = sorted((i for i, score in enumerate(scores) if score > 0), key=lambda i: (-scores[i], i))[:n]
+    least = LEAST_SHARE * max(scores, default=0.0)
+    fit = (i for i, score in enumerate(scores) if score > 0 and score >= least)
+    best = sorted(fit, key=lambda i: (-scores[i], i))[:n]
     if not best:
         raise RequestError(
             f"none of the {len(recording.passages)} passages has a word of {about!r}: say in `about` what is spoken of "

@@ -57,5 +57,5 @@ def check(
     raise ContextError(
         f"the prompt needs {at_least}{need} tokens ({audio_tokens} of them audio, {seconds:.1f} s at {rate:.3g} per "
         f"second, and {max_tokens} for the answer) but {name} reads {context}: shorten the clip to "
-        f"{shorter_s:.1f} s{bridge}"
+        f"{shorter_s:.1f} s{bridge}, or say what to do with long audio: retrieve passages of it, or lower its rate"
     )
