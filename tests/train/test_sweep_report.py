@@ -31,6 +31,15 @@ def test_one_sentence_says_where_a_ranking_holds_and_where_none_is_stated() -> N
     )
 
 
+def test_the_page_says_where_a_bridge_is_no_better_than_silence(tmp_path: Path) -> None:
+    cells = [result(name, k, share, silence=0.9) for name, share in (("conv", 0.9), ("mean", 0.7)) for k in (4, 8)]
+    told = page(sweep_of(tmp_path), found(*cells), failed=[], left=0, made=MADE, command="x", picture="y")
+    assert "at 12.5 and 6.25 no ranking is stated, the first is no better than silence." in told
+    assert told.count("| none: the first is no better than silence |") == 2
+    low = [line for line in told.splitlines() if "| none: no better than silence" in line]
+    assert [line.split("|")[3].strip() for line in low] == ["conv", "mean"]
+
+
 def test_the_page_holds_tables_failures_and_what_is_left(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path)
     wer = [result("written", k, 0.2, task="transcribe", metric="wer") for k in (4, 8)]

@@ -3,7 +3,8 @@
 Knows the results of cells; does not know how they were made, nor what a page looks like. A ranking at a rate is stated
 only where the interval of the difference between the first and the second bridge leaves zero out, and still does so,
 with the same sign, after both have learned for twice as long; a difference that does not last says that they are
-under-trained. Bridges are equal in rate where they spend as many tokens as the mean pool does, or fewer.
+under-trained. What is no better than the same with silence is never first, and has no lowest rate. Bridges are equal in
+rate where they spend as many tokens as the mean pool does, or fewer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,13 @@ class Row:
     high: float
     silence: float | None
     n: int
+
+    @property
+    def hears(self) -> bool:
+        """Whether the whole interval is better than with silence; True where silence was not tried."""
+        if self.silence is None:
+            return True
+        return self.high < self.silence if self.key[1] == "wer" else self.low > self.silence
 
     def as_dict(self, cost: "Cost") -> dict[str, Any]:
         """For the JSON report."""
@@ -88,7 +96,8 @@ class Rank:
     """The first and the second at a rate in a group.
 
     Args:
-        verdict: "holds", "open" (the interval holds zero), "not doubled" or "under-trained".
+        verdict: "holds", "open" (the interval holds zero), "silence" (the first is no better than with silence),
+            "not doubled" or "under-trained".
         difference: second minus first.
         doubled: the same after twice the hours.
     """
@@ -104,12 +113,19 @@ class Rank:
 
 @dataclass(frozen=True)
 class Lowest:
-    """The lowest rate of an arm that loses no more than the tolerance against the reference rate; None: none below."""
+    """The lowest rate of an arm that loses no more than the tolerance against the reference rate.
+
+    Args:
+        row: at that rate; None: none below.
+        difference: to the reference rate.
+        hears: False where the arm is no better than with silence at the reference rate, so that no rate is named.
+    """
 
     name: str
     key: Key
     row: Row | None
     difference: Difference | None
+    hears: bool = True
 
 
 class Found:
@@ -173,6 +189,8 @@ class Found:
         doubled = compared(sides[0], sides[1]) if sides[0] is not None and sides[1] is not None else None
         if not difference.clear:
             verdict = "open"
+        elif not first.hears:
+            verdict = "silence"
         elif doubled is None:
             verdict = "not doubled"
         elif doubled.clear and (doubled.value > 0) == (difference.value > 0):
@@ -188,6 +206,9 @@ class Found:
             for name in dict.fromkeys(row.place[0] for row in self.rows):
                 start = self.row((name, self.reference_k, False), key)
                 if start is None:
+                    continue
+                if not start.hears:
+                    yield Lowest(name, key, None, None, hears=False)
                     continue
                 best: tuple[Row | None, Difference | None] = (None, None)
                 for k in (k for k in self.ks if k > self.reference_k):
@@ -207,7 +228,7 @@ class Found:
         found = [
             (row.place[0], rank.k)
             for rank in self.ranks()
-            if rank.difference.clear
+            if rank.difference.clear and rank.first.hears
             for row in (rank.first, rank.second)
         ]
         return list(dict.fromkeys(found))

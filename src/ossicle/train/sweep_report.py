@@ -19,6 +19,7 @@ from ossicle.train.ranking import TOLERANCE, Found, Key, Lowest, Rank, Row
 METRICS = {"wer": "word error rate", "accuracy": "accuracy"}
 PLANNED = {"content": "speech", "sounds": "sound", "music": "music", "speaker": "speaker"}
 """Groups by what the planner calls their task; it has none for time and order."""
+SILENT = "no better than silence"
 
 
 def write(
@@ -138,7 +139,7 @@ def _sentences(found: Found) -> list[str]:
 
 def sentence(found: Found, ranks: Sequence[Rank]) -> str:
     """What can be said of a group at each rate, in one sentence."""
-    said, silent, doubtful = [], [], []
+    said, alike, deaf, doubtful = [], [], [], []
     for rank in ranks:
         at = f"{_hz(found, rank.first)} tokens a second"
         if rank.verdict == "holds":
@@ -147,11 +148,15 @@ def sentence(found: Found, ranks: Sequence[Rank]) -> str:
                 f"before {rank.second.place[0]} with {_figure(rank.second)}"
             )
         elif rank.verdict == "open":
-            silent.append(_hz(found, rank.first))
+            alike.append(_hz(found, rank.first))
+        elif rank.verdict == "silence":
+            deaf.append(_hz(found, rank.first))
         else:
             doubtful.append(f"{_hz(found, rank.first)} ({rank.verdict})")
-    if silent:
-        said.append(f"at {_listed(silent)} no ranking is stated, the first two do not differ clearly")
+    if alike:
+        said.append(f"at {_listed(alike)} no ranking is stated, the first two do not differ clearly")
+    if deaf:
+        said.append(f"at {_listed(deaf)} no ranking is stated, the first is {SILENT}")
     if doubtful:
         said.append(f"at {_listed(doubtful)} no ranking is stated, the difference is not confirmed by twice the hours")
     return "; ".join(said) + "."
@@ -177,6 +182,7 @@ def _rank_table(found: Found) -> str:
     words = {
         "holds": "holds",
         "open": "none: the interval holds 0",
+        "silence": f"none: the first is {SILENT}",
         "not doubled": "none: not doubled yet",
         "under-trained": "under-trained",
     }
@@ -195,7 +201,8 @@ def _low_words(sweep: Sweep) -> str:
     return (
         f"Against the same bridge at k {sweep.reference_k}. The tolerance is {100 * TOLERANCE['wer']:g} point of word "
         f"error rate, {100 * TOLERANCE['accuracy']:g} points of accuracy,\nand the whole interval of the difference "
-        'lies within it; "none": no lower rate is shown to be within.'
+        'lies within it; "none": no lower rate is shown to be within. A bridge that is no better at k '
+        f"{sweep.reference_k} than\nwith silence in place of the audio has no lowest rate."
     )
 
 
@@ -215,7 +222,8 @@ def _low_table(found: Found) -> str:
 def _low_row(found: Found, one: Lowest) -> tuple[str, ...]:
     change = "-" if one.difference is None else _points(one.difference)
     if one.row is None:
-        return (one.key[0], METRICS[one.key[1]], one.name, "none", change, "-", "-")
+        why = "none" if one.hears else f"none: {SILENT}"
+        return (one.key[0], METRICS[one.key[1]], one.name, why, change, "-", "-")
     cost = found.costs[one.row.place]
     per = (_number(cost.tokens_per_text_token), _number(cost.tokens_per_word))
     return (one.key[0], METRICS[one.key[1]], one.name, _hz(found, one.row), change, *per)
