@@ -14,6 +14,7 @@ from ossicle.train.grid import (
     cells_of,
     final_cells,
     pool_identity,
+    possible_cells,
     read_sweep,
     recipe_at,
     settings_at,
@@ -50,6 +51,14 @@ def test_the_best_get_more_cells(tmp_path: Path) -> None:
     told = replace(sweep.arms[1], at={4: {"k": 4}})
     with pytest.raises(ConfigError, match=r"stack is among the best, and its at has no settings for k \(12,\)"):
         final_cells(replace(sweep, arms=(sweep.arms[0], told)), ("stack",))
+
+
+def test_whatever_a_sweep_may_come_to_want_is_known_before(tmp_path: Path) -> None:
+    at = {8: {"k": 8}}
+    sweep = sweep_of(tmp_path, arms=[MEAN, arm("stack", "stack_mlp", at=at)], finalists={"n": 1, "k": [4]})
+    first = ["mean-k8-seed1", "stack-k8-seed1", "mean-k4-seed1"]  # of a finalist without settings at 4 there is no cell
+    assert names(possible_cells(sweep)) == [*first, *(f"{name}-double" for name in first)]
+    assert len(possible_cells(replace(sweep, finalists=None))) == 4
 
 
 def test_a_cell_is_a_recipe_in_which_a_bridge_alone_learns(tmp_path: Path) -> None:

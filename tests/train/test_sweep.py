@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from ossicle.errors import CheckpointError, RequestError, StorageError
 from ossicle.train import sweep
+from ossicle.train.grid import cell_identity, possible_cells, read_sweep
 from ossicle.train.sweep import Done
 
 from .sweeps import DATA, arm, written
@@ -149,6 +150,24 @@ def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
     assert set(found) == {f"{name}-k8-seed1{end}" for name in ("mean", "stack") for end in ("", "-double")}
     assert found["mean-k8-seed1-double"]["trained_audio_h"] >= 0.012
     assert "under-trained" in (out / "sweep.md").read_text()
+
+
+def test_drafts_stay_only_where_they_may_be_resumed(tmp_path: Path) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")]), tmp_path / "run"
+    identities = {one.name: cell_identity(read_sweep(path), one) for one in possible_cells(read_sweep(path))}
+    for name in (*identities, "stack-k8-seed2"):
+        (out / "cells" / f".{name}").mkdir(parents=True)
+        (out / "cells" / f".{name}" / "identity").write_text(identities.get(name, "other"))
+    (out / "cells" / ".mean-k8-seed1-double" / "identity").write_text("of other hours")
+    (out / "cells" / ".own").mkdir()  # no draft of a cell
+    go(path, out, only=["mean"])
+    assert set(cells(out)) == {"mean-k8-seed1"}
+    left = {".stack-k8-seed1", ".stack-k8-seed1-double", ".own"}
+    assert {one.name for one in (out / "cells").glob(".*")} == left
+    (out / "cells" / ".mean-k8-seed1").mkdir()  # as a kill leaves it after the cell was written
+    (out / "cells" / ".mean-k8-seed1" / "identity").write_text(identities["mean-k8-seed1"])
+    go(path, out, only=["mean"])
+    assert {one.name for one in (out / "cells").glob(".*")} == left
 
 
 def test_a_folder_that_cannot_be_written_ends_the_sweep(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Rates are told as ``k``, the frames of one audio token: at 50 frames a second 4,
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -242,6 +242,14 @@ def final_cells(sweep: Sweep, best: tuple[str, ...]) -> list[Cell]:
         every = {(k, seed) for k in (*ks, *more.k) for seed in (*seeds, *more.seeds)}
         found += [Cell(arm, k, seed) for k, seed in sorted(every - {(k, seed) for k in ks for seed in seeds})]
     return found
+
+
+def possible_cells(sweep: Sweep) -> list[Cell]:
+    """Every cell that a sweep may come to want, whichever arms are best and whatever must be confirmed."""
+    more = () if sweep.finalists is None else sweep.finalists.k
+    able = tuple(arm.name for arm in sweep.arms if arm.at is None or set(more) <= set(arm.at))
+    cells = [*cells_of(sweep), *final_cells(sweep, able)]
+    return [*cells, *(replace(cell, double=True) for cell in cells)]
 
 
 def settings_at(arm: Arm, k: int) -> dict[str, Any]:

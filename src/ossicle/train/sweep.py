@@ -24,7 +24,7 @@ from ossicle.hub.folder import load, place_of
 from ossicle.hub.whole import whole_folder
 from ossicle.train import sweep_report
 from ossicle.train.cell import result_of, train_cell
-from ossicle.train.grid import Cell, Sweep, cell_identity, cells_of, final_cells, read_sweep
+from ossicle.train.grid import Cell, Sweep, cell_identity, cells_of, final_cells, possible_cells, read_sweep
 from ossicle.train.kept import Kept
 from ossicle.train.loop import check_minutes
 from ossicle.train.origin import segment
@@ -33,6 +33,8 @@ from ossicle.train.process import locked
 from ossicle.train.ranking import Found
 
 RESULT, BRIDGE, LOG = "result.json", "bridge.safetensors", "log.jsonl"
+MARK = "identity"
+"""In a cell's draft: what it is a draft of."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def run(
         train, test = pools(sweep, model, folder / "clips")
         del model
         work = _Work(sweep, folder, train, test, device, None if minutes is None else 60 * minutes, retry)
+        work.tidy()
         wanted = cells_of(sweep)
         work.make([cell for cell in wanted if not only or cell.arm.name in only])
         if not only:
@@ -119,6 +122,16 @@ class _Work:
         self.sweep, self.folder, self.train, self.test, self.device = sweep, folder, train, test, device
         self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
         self.made = segment(place_of(device), sweep.precision, None)
+
+    def tidy(self) -> None:
+        """Throw away drafts of cells that are there, or no longer wanted; what may be resumed stays."""
+        cells = {cell.name: cell for cell in possible_cells(self.sweep)}
+        for mark in (self.folder / "cells").glob(f".*/{MARK}"):
+            cell = cells.get(mark.parent.name[1:])
+            found = None if cell is None else self.result(cell)
+            done = found is not None and "failed" not in found
+            if cell is None or done or mark.read_text(encoding="utf-8") != cell_identity(self.sweep, cell):
+                shutil.rmtree(mark.parent, ignore_errors=True)
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those that are not there, one after the other."""
@@ -219,7 +232,7 @@ class _Work:
 
 def _begin(draft: Path, identity: str) -> None:
     """A cell's own folder while it is made; what another sweep left there is thrown away."""
-    mark = draft / "identity"
+    mark = draft / MARK
     if mark.is_file() and mark.read_text(encoding="utf-8") == identity:
         return
     shutil.rmtree(draft, ignore_errors=True)
