@@ -170,6 +170,19 @@ def test_drafts_stay_only_where_they_may_be_resumed(tmp_path: Path) -> None:
     assert {one.name for one in (out / "cells").glob(".*")} == left
 
 
+def test_what_another_sweep_made_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")]), tmp_path / "run"
+    for name in ("stack-k8-seed1", "stack-k8-seed1-double"):
+        (out / "cells" / name).mkdir(parents=True)
+        (out / "cells" / name / "result.json").write_text('{"identity": "other"}')
+        with pytest.raises(CheckpointError, match=f"the cell {name} in .* was made by another sweep"):
+            go(path, out)
+        assert not (out / "clips").exists() and set(cells(out)) == {name}
+        (out / "cells" / name / "result.json").write_text('{"identity": "other", "failed": "x"}')  # is made anew
+        assert go(path, out, minutes=1e-9).left == 2 and not (out / "clips").exists()
+        (out / "cells" / name / "result.json").unlink()
+
+
 def test_a_folder_that_cannot_be_written_ends_the_sweep(tmp_path: Path) -> None:
     path, out = written(tmp_path), tmp_path / "run"
     go(path, out, minutes=1e-9)

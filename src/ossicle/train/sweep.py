@@ -3,7 +3,8 @@
 Knows grids, cells and folders; does not know bridges. A run is a folder: ``clips`` (frames, made once), ``cells`` (a
 folder each with ``result.json``, ``bridge.safetensors`` and ``log.jsonl``, written whole or not at all) and the report.
 Killed at any moment and started again with the same command, it goes on inside the cell that it was in; a cell that is
-there is not made again, and one that failed stands there as failed.
+there is not made again, and one that failed stands there as failed. Cells of another sweep are refused before anything
+is made.
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,7 @@ def run(
         recipe: a YAML file.
         out: the run's folder; one that holds cells of the same sweep goes on.
         only: names of arms; none means all.
-        minutes: no cell is begun after so many.
+        minutes: no cell is begun after so many, the making of the clips aside.
         double: then also train the first and the second of each group and rate whose difference is clear for twice as
             long.
         retry: make the cells that failed anew.
@@ -94,10 +96,8 @@ def run(
     if unknown:
         raise RequestError(f"the sweep has no bridge {unknown[0]!r}, it has {', '.join(a.name for a in sweep.arms)}")
     with locked(folder):
-        model = load(sweep.base, device=device, dtype="float32").eval()
-        train, test = pools(sweep, model, folder / "clips")
-        del model
-        work = _Work(sweep, folder, train, test, device, None if minutes is None else 60 * minutes, retry)
+        work = _Work(sweep, folder, device, None if minutes is None else 60 * minutes, retry)
+        work.check()
         work.tidy()
         wanted = cells_of(sweep)
         work.make([cell for cell in wanted if not only or cell.arm.name in only])
@@ -116,12 +116,29 @@ def run(
 class _Work:
     """Cells in a folder."""
 
-    def __init__(
-        self, sweep: Sweep, folder: Path, train: Path, test: Kept, device: str, seconds: float | None, retry: bool
-    ) -> None:
-        self.sweep, self.folder, self.train, self.test, self.device = sweep, folder, train, test, device
+    def __init__(self, sweep: Sweep, folder: Path, device: str, seconds: float | None, retry: bool) -> None:
+        self.sweep, self.folder, self.device = sweep, folder, device
         self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
         self.made = segment(place_of(device), sweep.precision, None)
+
+    @cached_property
+    def clips(self) -> tuple[Path, Kept]:
+        """The folder to learn from and the test items; made, and the base model read, before the first cell. The time
+        that this takes does not count among the minutes."""
+        began = time.monotonic()
+        model = load(self.sweep.base, device=self.device, dtype="float32").eval()
+        found = pools(self.sweep, model, self.folder / "clips")
+        self.began += time.monotonic() - began
+        return found
+
+    def check(self) -> None:
+        """Refuse what is there of another sweep before anything is made.
+
+        Raises:
+            CheckpointError: as `result`.
+        """
+        for cell in possible_cells(self.sweep):
+            self.result(cell)
 
     def tidy(self) -> None:
         """Throw away drafts of cells that are there, or no longer wanted; what may be resumed stays."""
@@ -147,16 +164,16 @@ class _Work:
 
     def _make(self, cell: Cell) -> None:
         """Train and score one cell; what it raises becomes its result, but for faults of the machine."""
-        draft = self.folder / "cells" / f".{cell.name}"
+        (train, test), draft = self.clips, self.folder / "cells" / f".{cell.name}"
         identity = cell_identity(self.sweep, cell)
         state: dict[str, torch.Tensor] | None = None
         try:
             _begin(draft, identity)
-            training = train_cell(self.sweep, cell, draft, self.train, device=self.device)
+            training = train_cell(self.sweep, cell, draft, train, device=self.device)
             if training is None:
                 self.stopped = True
                 return
-            result = result_of(self.sweep, cell, training, self.test)
+            result = result_of(self.sweep, cell, training, test)
             bridge: Any = training.model.bridge
             state = {name: value.cpu().contiguous() for name, value in bridge.state_dict().items()}
         except StorageError:
