@@ -101,6 +101,12 @@ def test_a_ranking_is_stated_only_if_twice_the_hours_confirm_it(
     assert several.to_double() == ([("mean", 4), ("conv", 4)] if verdict != "open" else [])
 
 
+def test_twice_the_hours_are_for_the_cell_that_was_trained_and_may_be_bounded_to_groups() -> None:
+    several = found(result("nested", 4, 0.9, also={8: 0.8}), result("mean", 4, 0.9), result("mean", 8, 0.3))
+    assert several.to_double() == [("nested", 4), ("mean", 8)]
+    assert several.to_double(["sounds"]) == [("nested", 4), ("mean", 8)] and several.to_double(["content"]) == []
+
+
 def test_of_word_errors_the_fewest_are_first() -> None:
     several = found(*(result(n, 4, s, task="transcribe", metric="wer") for n, s in (("mean", 0.5), ("conv", 0.2))))
     (rank,) = several.ranks()

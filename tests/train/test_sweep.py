@@ -135,16 +135,17 @@ def test_only_some_and_not_for_longer(tmp_path: Path) -> None:
 
 def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
     data = {**DATA, "test_items": 20, "tasks": {"instrument": 1}, "silent_items": 0}
-    path, out = (
-        written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")], data=data),
-        tmp_path / "run",
-    )
+    arms, out = [arm("mean", "mean_pool"), arm("stack", "stack_mlp")], tmp_path / "run"
+    path = written(tmp_path, arms=arms, data=data, double={"groups": ["content"]})
     assert set(cells(out)) == set() and not go(path, out, double=True).failed
     for name, share in (("mean", 1), ("stack", 0)):  # what an hour of training would show
         file = out / "cells" / f"{name}-k8-seed1" / "result.json"
         result = json.loads(file.read_text())
         result["rates"]["8"]["tasks"]["instrument"]["numerators"] = [float(share)] * 20
         file.write_text(json.dumps(result))
+    go(path, out, double=True)
+    assert len(cells(out)) == 2  # the difference is in another group
+    path = written(tmp_path, arms=arms, data=data, double={"groups": ["music"], "seeds": [1]})
     go(path, out, double=True)
     found = cells(out)
     assert set(found) == {f"{name}-k8-seed1{end}" for name in ("mean", "stack") for end in ("", "-double")}

@@ -40,6 +40,19 @@ def test_the_page_says_where_a_bridge_is_no_better_than_silence(tmp_path: Path) 
     assert [line.split("|")[3].strip() for line in low] == ["conv", "mean"]
 
 
+@pytest.mark.parametrize(
+    ("double", "words"),
+    [
+        ({}, "twice the hours.\n"),
+        ({"groups": ["content", "music"], "seeds": [1]}, "twice the hours, for content and music only, with seed 1.\n"),
+        ({"seeds": [1, 2]}, "twice the hours, with seeds 1 and 2.\n"),
+    ],
+)
+def test_the_page_says_what_twice_the_hours_are_for(double: dict, words: str, tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, seeds=[1, 2], double=double)
+    assert words in page(sweep, found(), failed=[], left=0, made={}, command="x", picture="y")
+
+
 def test_the_page_holds_tables_failures_and_what_is_left(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path)
     wer = [result("written", k, 0.2, task="transcribe", metric="wer") for k in (4, 8)]

@@ -223,12 +223,13 @@ class Found:
                     best = (row, difference)
                 yield Lowest(name, key, *best)
 
-    def to_double(self) -> list[tuple[str, int]]:
-        """Arms and rates to train for twice as long before their ranking can be stated."""
+    def to_double(self, groups: Sequence[str] | None = None) -> list[tuple[str, int]]:
+        """Arms, and the k that they are trained for, to train for twice as long before a ranking can be stated; of some
+        groups, or of all."""
         found = [
-            (row.place[0], rank.k)
+            (row.place[0], self.costs[row.place].trained_k)
             for rank in self.ranks()
-            if rank.difference.clear and rank.first.hears
+            if rank.difference.clear and rank.first.hears and (groups is None or rank.key[0] in groups)
             for row in (rank.first, rank.second)
         ]
         return list(dict.fromkeys(found))

@@ -26,7 +26,16 @@ from ossicle.hub.folder import load, place_of
 from ossicle.hub.whole import whole_folder
 from ossicle.train import sweep_report
 from ossicle.train.cell import result_of, train_cell
-from ossicle.train.grid import Cell, Sweep, cell_identity, cells_of, final_cells, possible_cells, read_sweep
+from ossicle.train.grid import (
+    Cell,
+    Sweep,
+    cell_identity,
+    cells_of,
+    doubled_cells,
+    final_cells,
+    possible_cells,
+    read_sweep,
+)
 from ossicle.train.kept import Kept
 from ossicle.train.loop import check_minutes
 from ossicle.train.origin import segment
@@ -76,7 +85,7 @@ def run(
         only: names of arms; none means all.
         minutes: no cell is begun after so many, the making of the clips aside.
         double: then also train the first and the second of each group and rate whose difference is clear for twice as
-            long.
+            long; of the groups and seeds that the recipe names.
         retry: make the cells that failed anew.
         report: where the page goes; ``sweep.md`` in the folder by default.
         device: "auto", "cpu" or "cuda".
@@ -107,7 +116,7 @@ def run(
             wanted += more
         if double:
             pairs = set(work.to_double())
-            twice = [replace(cell, double=True) for cell in wanted if (cell.arm.name, cell.k) in pairs]
+            twice = doubled_cells(sweep, [cell for cell in wanted if (cell.arm.name, cell.k) in pairs])
             work.make([cell for cell in twice if not only or cell.arm.name in only])
             wanted += twice
         return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
@@ -138,7 +147,11 @@ class _Work:
             CheckpointError: as `result`.
         """
         for cell in possible_cells(self.sweep):
-            self.result(cell)
+            for one in (
+                cell,
+                replace(cell, double=True),
+            ):  # a page shows twice the hours also where none ask for them now
+                self.result(one)
 
     def tidy(self) -> None:
         """Throw away drafts of cells that are there, or no longer wanted; what may be resumed stays."""
@@ -232,7 +245,9 @@ class _Work:
 
     def to_double(self) -> list[tuple[str, int]]:
         """Arms and rates whose ranking twice the hours must confirm."""
-        return self.found([*cells_of(self.sweep), *final_cells(self.sweep, self.best())]).to_double()
+        return self.found([*cells_of(self.sweep), *final_cells(self.sweep, self.best())]).to_double(
+            self.sweep.double.groups
+        )
 
     def report(self, cells: Sequence[Cell], page: Path, command: str) -> Done:
         """Write the page of all cells that are there, those of twice the hours with them."""

@@ -106,7 +106,7 @@ def page(
         f"on {made.get('device', 'cpu')}, {made.get('threads', '?')} threads; {versions}.",
         f"A bridge alone learns between the encoder and the LLM of {sweep.base}, both frozen: {hours:g} hours of audio",
         f"a cell, the same clips in the same order for all, {seeds} seeds. Intervals: 95 %, over items and seeds.",
-        "A ranking is stated only if it holds after twice the hours.",
+        f"A ranking is stated only if it holds after twice the hours{_double_words(sweep)}.",
         "Figures of a small world: no other model's can be held against them.",
         "",
     ]
@@ -127,6 +127,14 @@ def page(
         ]
         lines += ["", _low_table(found), "", "## Costs", "", _cost_table(found), "", "## Figures", "", _figures(found)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _double_words(sweep: Sweep) -> str:
+    """What twice the hours are bounded to."""
+    groups, seeds = sweep.double.groups, sweep.double.seeds
+    of = [] if groups is None else [f"for {_listed(groups)} only"]
+    with_seeds = [] if seeds is None else [f"with seed{'s'[: len(seeds) > 1]} {_listed([str(seed) for seed in seeds])}"]
+    return "".join(f", {one}" for one in (*of, *with_seeds))
 
 
 def _sentences(found: Found) -> list[str]:
