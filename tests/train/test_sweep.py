@@ -1,6 +1,7 @@
 """The sweep: cells that are made once, the same again, resumed inside, and shown where they failed."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,25 @@ def test_what_another_sweep_made_is_refused_before_anything_is_made(tmp_path: Pa
         (out / "cells" / name / "result.json").write_text('{"identity": "other", "failed": "x"}')  # is made anew
         assert go(path, out, minutes=1e-9).left == 2 and not (out / "clips").exists()
         (out / "cells" / name / "result.json").unlink()
+
+
+def test_results_that_are_kept_stand_for_their_cells(tmp_path: Path) -> None:
+    arms = [arm("mean", "mean_pool", also_at=[4]), arm("stack", "stack_mlp", also_at=[4])]
+    path, out, kept = written(tmp_path, arms=arms), tmp_path / "run", tmp_path / "kept"
+    done = go(path, out, results=kept)
+    assert done.failed == ("stack-k8-seed1",) and {file.name for file in kept.iterdir()} == {
+        *("mean-k8-seed1.json", "stack-k8-seed1.json")
+    }
+    assert {file.stem: json.loads(file.read_text()) for file in kept.iterdir()} == cells(out)
+    text = (kept / "mean-k8-seed1.json").read_text()
+    assert '"denominators":[1,1,1]' in text and ", " not in text.partition('"made"')[0]
+    pages = {end: done.report.with_suffix(end).read_text() for end in (".md", ".json", ".svg")}
+    times = {file: file.stat().st_mtime_ns for file in kept.iterdir()}
+    shutil.rmtree(out)
+    again = go(path, out, results=kept)
+    assert (again.failed, again.left) == (done.failed, 0) and not cells(out) and not (out / "clips").exists()
+    assert {end: again.report.with_suffix(end).read_text() for end in pages} == pages
+    assert {file: file.stat().st_mtime_ns for file in kept.iterdir()} == times
 
 
 def test_a_folder_that_cannot_be_written_ends_the_sweep(tmp_path: Path) -> None:

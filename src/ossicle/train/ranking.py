@@ -293,5 +293,5 @@ def _rows(place: Place, found: Sequence[Scored]) -> Iterator[Row]:
 
 def _together(tasks: Sequence[dict[str, Any]]) -> Counts:
     return Counts(
-        *(np.concatenate([np.array(task[side]) for task in tasks]) for side in ("numerators", "denominators"))
+        *(np.concatenate([np.array(task[side], np.float64) for task in tasks]) for side in ("numerators", "denominators"))
     )

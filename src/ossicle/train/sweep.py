@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from ossicle.errors import CheckpointError, OssicleError, RequestError, StorageError
+from ossicle.errors import OssicleError, RequestError, StorageError
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.whole import whole_folder
 from ossicle.train import sweep_report
@@ -42,8 +42,9 @@ from ossicle.train.origin import segment
 from ossicle.train.pools import pools
 from ossicle.train.process import locked
 from ossicle.train.ranking import Found
+from ossicle.train.results import RESULT, Results
 
-RESULT, BRIDGE, LOG = "result.json", "bridge.safetensors", "log.jsonl"
+BRIDGE, LOG = "bridge.safetensors", "log.jsonl"
 MARK = "identity"
 """In a cell's draft: what it is a draft of."""
 
@@ -74,6 +75,7 @@ def run(
     double: bool = False,
     retry: bool = False,
     report: str | Path | None = None,
+    results: str | Path | None = None,
     device: str = "auto",
     command: str = "",
 ) -> Done:
@@ -88,6 +90,8 @@ def run(
             long; of the groups and seeds that the recipe names.
         retry: make the cells that failed anew.
         report: where the page goes; ``sweep.md`` in the folder by default.
+        results: a folder for a small file of each cell's result, also of those that failed; cells whose file is there
+            are not made again. Where every cell is there, no clips are made and no model is read.
         device: "auto", "cpu" or "cuda".
         command: what the page says that it was made by.
 
@@ -105,7 +109,8 @@ def run(
     if unknown:
         raise RequestError(f"the sweep has no bridge {unknown[0]!r}, it has {', '.join(a.name for a in sweep.arms)}")
     with locked(folder):
-        work = _Work(sweep, folder, device, None if minutes is None else 60 * minutes, retry)
+        kept = Results(sweep, folder / "cells", None if results is None else Path(results))
+        work = _Work(sweep, folder, kept, device, None if minutes is None else 60 * minutes, retry)
         work.check()
         work.tidy()
         wanted = cells_of(sweep)
@@ -125,8 +130,10 @@ def run(
 class _Work:
     """Cells in a folder."""
 
-    def __init__(self, sweep: Sweep, folder: Path, device: str, seconds: float | None, retry: bool) -> None:
-        self.sweep, self.folder, self.device = sweep, folder, device
+    def __init__(
+        self, sweep: Sweep, folder: Path, results: Results, device: str, seconds: float | None, retry: bool
+    ) -> None:
+        self.sweep, self.folder, self.results, self.device = sweep, folder, results, device
         self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
         self.made = segment(place_of(device), sweep.precision, None)
 
@@ -141,24 +148,23 @@ class _Work:
         return found
 
     def check(self) -> None:
-        """Refuse what is there of another sweep before anything is made.
+        """Refuse what is there of another sweep before anything is made; keep the results of what is there.
 
         Raises:
-            CheckpointError: as `result`.
+            CheckpointError, StorageError: as `Results`.
         """
-        for cell in possible_cells(self.sweep):
-            for one in (
-                cell,
-                replace(cell, double=True),
-            ):  # a page shows twice the hours also where none ask for them now
-                self.result(one)
+        possible = possible_cells(self.sweep)
+        every = [*possible, *(replace(cell, double=True) for cell in possible)]
+        for cell in every:  # a page shows twice the hours also where none ask for them now
+            self.results.of(cell)
+        self.results.keep_all(every)
 
     def tidy(self) -> None:
         """Throw away drafts of cells that are there, or no longer wanted; what may be resumed stays."""
         cells = {cell.name: cell for cell in possible_cells(self.sweep)}
         for mark in (self.folder / "cells").glob(f".*/{MARK}"):
             cell = cells.get(mark.parent.name[1:])
-            found = None if cell is None else self.result(cell)
+            found = None if cell is None else self.results.of(cell)
             done = found is not None and "failed" not in found
             if cell is None or done or mark.read_text(encoding="utf-8") != cell_identity(self.sweep, cell):
                 shutil.rmtree(mark.parent, ignore_errors=True)
@@ -166,7 +172,7 @@ class _Work:
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those that are not there, one after the other."""
         for number, cell in enumerate(cells, 1):
-            found = self.result(cell)
+            found = self.results.of(cell)
             if found is not None and not (self.retry and "failed" in found):
                 continue
             late = self.seconds is not None and time.monotonic() - self.began > self.seconds
@@ -196,7 +202,9 @@ class _Work:
             result = {"arm": cell.arm.name, "k": cell.k, "seed": cell.seed, "double": cell.double}
             result |= {"failed": f"{code}: {error}", "traceback": traceback.format_exc()}
             print(f"failed: {cell.name}: {code}: {error}", file=sys.stderr, flush=True)
-        self._keep(cell, {"identity": identity, **result, "made": self.made}, state, draft / LOG)
+        whole = {"identity": identity, **result, "made": self.made}
+        self._keep(cell, whole, state, draft / LOG)
+        self.results.keep(cell, whole)
         shutil.rmtree(draft, ignore_errors=True)
 
     def _keep(self, cell: Cell, result: dict[str, Any], state: dict[str, torch.Tensor] | None, log: Path) -> None:
@@ -207,39 +215,16 @@ class _Work:
                 shutil.copyfile(log, draft / LOG)
             (draft / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
 
-    def result(self, cell: Cell) -> dict[str, Any] | None:
-        """What is there of a cell.
-
-        Raises:
-            CheckpointError: it cannot be read, or was made by another sweep.
-        """
-        path = self.folder / "cells" / cell.name / RESULT
-        if not path.is_file():
-            return None
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointError(f"{path} is no result of a cell: take its folder away") from error
-        if found.get("identity") != cell_identity(self.sweep, cell):
-            if "failed" in found:  # of another bridge or budget: what failed then says nothing now
-                return None
-            raise CheckpointError(
-                f"the cell {cell.name} in {self.folder} was made by another sweep: its bridge, data or budget differ; "
-                "take another folder, or take the cell's away",
-                code="key_mismatch",
-            )
-        return found
-
     def found(self, cells: Sequence[Cell]) -> Found:
         """What the cells that are there show."""
-        results = [result for result in map(self.result, cells) if result is not None and "failed" not in result]
+        results = [result for result in map(self.results.of, cells) if result is not None and "failed" not in result]
         mean = next(arm.name for arm in self.sweep.arms if (arm.bridge or {}).get("kind") == "mean_pool")
         return Found(results, reference=mean, reference_k=self.sweep.reference_k)
 
     def best(self) -> tuple[str, ...]:
         """The arms that get more cells; none before the grid is done."""
         more, cells = self.sweep.finalists, cells_of(self.sweep)
-        if more is None or any(self.result(cell) is None for cell in cells):
+        if more is None or any(self.results.of(cell) is None for cell in cells):
             return ()
         return self.found(cells).best(more.by, more.n, self.sweep.k)
 
@@ -252,12 +237,14 @@ class _Work:
     def report(self, cells: Sequence[Cell], page: Path, command: str) -> Done:
         """Write the page of all cells that are there, those of twice the hours with them."""
         every = {cell.name: cell for one in cells for cell in (one, replace(one, double=True))}
-        there = {name: self.result(cell) for name, cell in every.items()}
+        there = {name: self.results.of(cell) for name, cell in every.items()}
         failed = [(name, one["failed"]) for name, one in there.items() if one is not None and "failed" in one]
         left = sum(there[cell.name] is None for cell in cells)
         found = self.found(list(every.values()))
+        by = [one["made"] for one in there.values() if one is not None and "made" in one]
+        made = max(by, key=lambda one: str(one["started"]), default=self.made)
         sweep_report.write(
-            page, self.sweep, found, failed=failed, left=left, made=self.made, command=command or "ossicle sweep"
+            page, self.sweep, found, failed=failed, left=left, made=made, command=command or "ossicle sweep"
         )
         return Done(page, tuple(name for name, _ in failed), left, self.stopped)
 
