@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from ossicle.errors import StorageError
-from ossicle.train.ranking import Found
-from ossicle.train.sweep_report import page, sentence, write
+from ossicle.plan import render
+from ossicle.plan.quality import TASKS, figures, read_sweep, winners
+from ossicle.train.ranking import GROUPS, Found
+from ossicle.train.sweep_report import PLANNED, page, sentence, write
 
 from .sweeps import sweep_of
 from .test_ranking import found, result
@@ -82,6 +84,39 @@ def test_the_page_holds_tables_failures_and_what_is_left(tmp_path: Path) -> None
     assert [cell.strip() for cell in low.split("|")][-3:-1] == ["2.00", "9.00"]
     empty = page(sweep, found(), failed=[], left=0, made={}, command="x", picture="y")
     assert "curves" not in empty and "Failed" not in empty and "still to be done" not in empty
+
+
+def test_the_planner_reads_every_group_that_it_has_a_task_for(tmp_path: Path) -> None:
+    assert set(PLANNED) <= set(GROUPS.values()) and set(PLANNED.values()) <= set(TASKS)
+    tasks = {group: task for task, group in GROUPS.items() if task != "transcribe"}  # one of each group
+    cells = []
+    for name, share in (("conv", 0.9), ("mean", 0.6)):
+        for k in (4, 8):
+            one = result(name, k, 1 - share, task="transcribe", metric="wer")
+            for task in tasks.values():
+                one["rates"][str(k)]["tasks"] |= result(name, k, share, task=task)["rates"][str(k)]["tasks"]
+            cells.append(one)
+    sweep = sweep_of(tmp_path)
+    write(tmp_path / "sweep.md", sweep, found(*cells), failed=[], left=0, made=MADE, command="ossicle sweep x")
+    measured = read_sweep(tmp_path / "sweep.json")
+    error, accuracy = "word error rate, small world, %", "accuracy, small world, %"
+    for group, task in PLANNED.items():
+        known = figures(task, [12.5, 6.25, 3.125], measured)
+        ours = [(one.system, one.hz, one.metric, one.better, one.value) for one in known if one.kind == "measured"]
+        wanted = [
+            (f"{name} on {sweep.base}", hz, *told)
+            for name, share in (("conv", 90.0), ("mean", 60.0))
+            for hz in (12.5, 6.25)
+            for told in ((error, "lower", 100 - share), (accuracy, "higher", share))
+            if group == "content" or told[0] == accuracy
+        ]
+        assert sorted(ours) == sorted(wanted)
+        assert {one.source for one in known if one.kind == "measured"} == {"ossicle sweep x"}
+        assert [one.hz for one in known if one.kind == "extrapolated"] == [3.125] * len(
+            {told[2:3] for told in ours}
+        ) * 2
+        assert winners(known)[accuracy].startswith("no winner: the intervals of conv on")
+        assert f"conv on {sweep.base}" in render.quality(task, known, winners(known))
 
 
 def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_path: Path) -> None:
