@@ -9,7 +9,7 @@ from ossicle.errors import StorageError
 from ossicle.plan import render
 from ossicle.plan.quality import TASKS, figures, read_sweep, winners
 from ossicle.train.ranking import GROUPS, Found
-from ossicle.train.sweep_report import PLANNED, page, sentence, write
+from ossicle.train.sweep_report import PLANNED, as_json, page, sentence, write
 
 from .sweeps import sweep_of
 from .test_ranking import found, result
@@ -117,6 +117,40 @@ def test_the_planner_reads_every_group_that_it_has_a_task_for(tmp_path: Path) ->
         ) * 2
         assert winners(known)[accuracy].startswith("no winner: the intervals of conv on")
         assert f"conv on {sweep.base}" in render.quality(task, known, winners(known))
+
+
+def test_the_page_sets_one_checkpoint_beside_bridges_of_one_rate(tmp_path: Path) -> None:
+    cells = [
+        result("nested", 4, 0.8, also={8: 0.7, 16: 0.6}),
+        *pair(shares=(0.84, 0.7)),
+        *pair(at=8, shares=(0.9, 0.7)),
+    ]
+    sweep = sweep_of(tmp_path)
+    told = page(sweep, found(*cells), failed=[], left=0, made=MADE, command="x", picture="y")
+    section = told.partition("## One checkpoint, many rates")[2].partition("\n## ")[0]
+    assert (
+        "- **nested**, trained at k 4: within 20 % of the error rate of the best dedicated bridge in 0 of 2" in section
+    )
+    lines = [[cell.strip() for cell in line.split("|")[4:-1]] for line in section.splitlines() if "nested" in line]
+    first, second, third = (line for line in lines if len(line) > 3)
+    assert first[:2] == ["4", "12.5"] and first[3].startswith("conv 84.0 %") and first[4].startswith("-4.0 (")
+    assert first[5:7] == ["+25.0 %", "no"] and first[7].startswith("70.0 %") and first[9:] == ["-33.3 %", "yes"]
+    assert second[5:7] == ["+200.0 %", "no"] and second[9:] == ["+0.0 %", "yes"]
+    assert third[0] == "16" and third[3:] == ["-"] * 8
+    rows = as_json(sweep, found(*cells), "x")["one_checkpoint"]
+    assert [(row["k"], row["value"], row["trained_k"]) for row in rows] == [(4, 0.8, 4), (8, 0.7, 4), (16, 0.6, 4)]
+    assert rows[0]["best"]["bridge"] == "conv" and rows[0]["best"]["difference"]["value"] == -0.04
+    assert (rows[1]["best"]["relative"], rows[1]["reference"]["within"], rows[2]["best"]) == (2.0, True, None)
+    none = page(sweep, found(*pair()), failed=[], left=0, made=MADE, command="x", picture="y")
+    assert "One checkpoint" not in none and as_json(sweep, found(*pair()), "x")["one_checkpoint"] == []
+
+
+def test_the_lowest_rate_is_told_in_the_tokens_of_the_bridge_itself(tmp_path: Path) -> None:
+    cells = [result("mean", k, 0.9) for k in (4, 8)] + [result("greedy", k, 0.9, rate=40.0 / k) for k in (4, 8)]
+    told = page(sweep_of(tmp_path), found(*cells), failed=[], left=0, made=MADE, command="x", picture="y")
+    section = told.partition("## Lowest rate")[2].partition("\n## ")[0]
+    lines = [[cell.strip() for cell in line.split("|")] for line in section.splitlines() if line.startswith("| sounds")]
+    assert {line[3]: line[4] for line in lines} == {"mean": "6.25", "greedy": "5"}
 
 
 def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ class Found:
         results: of the cells that did not fail, as `ossicle.train.cell.result_of` makes them.
         reference: name of the mean pool.
         reference_k: the rate that lower ones are held against.
+
+    ``many_rates`` holds the k that a cell was trained for, and its rows at all rates at which it is scored.
     """
 
     def __init__(self, results: Sequence[dict[str, Any]], *, reference: str, reference_k: int) -> None:
@@ -146,6 +148,7 @@ class Found:
                 scored.setdefault(place, {}).setdefault(one["k"], []).append((one, rate))
         self.costs: dict[Place, Cost] = {}
         self.rows: list[Row] = []
+        self.many_rates = _many_rates(scored)
         for place, by_k in scored.items():
             trained_k = place[1] if place[1] in by_k else min(by_k)
             self.costs[place] = _cost(by_k[trained_k], trained_k)
@@ -177,9 +180,7 @@ class Found:
         for key in self.keys:
             for k in self.ks:
                 same = [row for row in self.rows if row.key == key and row.place[1:] == (k, False)]
-                same = sorted(
-                    (row for row in same if self.kept_rate(row.place)), key=lambda row: _worse(key, row.value)
-                )
+                same = sorted((row for row in same if self.kept_rate(row.place)), key=lambda row: worse(key, row.value))
                 if len(same) > 1:
                     yield self._rank(key, k, same[0], same[1])
 
@@ -241,7 +242,7 @@ class Found:
         means: dict[str, float] = {}
         for name in dict.fromkeys(row.place[0] for row in self.rows):
             rows = [self.row((name, k, False), key) for k in ks for key in keys]
-            values = [_worse(row.key, row.value) for row in rows if row is not None]
+            values = [worse(row.key, row.value) for row in rows if row is not None]
             if values and len(values) == len(rows):
                 means[name] = float(np.mean(values))
         return tuple(sorted(means, key=means.__getitem__)[:n])
@@ -257,7 +258,8 @@ def compared(first: Row, second: Row) -> Difference:
     return found
 
 
-def _worse(key: Key, value: float) -> float:
+def worse(key: Key, value: float) -> float:
+    """A value that is the higher, the worse a bridge is."""
     return value if key[1] == "wer" else -value
 
 
@@ -291,7 +293,20 @@ def _rows(place: Place, found: Sequence[Scored]) -> Iterator[Row]:
             yield Row(place, key, counts, *told, silence, len(next(iter(counts.values())).numerators))
 
 
+def _many_rates(scored: dict[Place, dict[int, list[Scored]]]) -> list[tuple[int, list[Row]]]:
+    """Of each arm that is scored at other rates too, with the k that it was trained for: its rows at all of them."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for place, by_k in scored.items():
+        for trained_k, cells in by_k.items():
+            if not place[2] and any(len(one["rates"]) > 1 for one, _ in cells):
+                found.setdefault((place[0], trained_k), []).extend(_rows(place, cells))
+    return [(trained_k, rows) for (_, trained_k), rows in found.items()]
+
+
 def _together(tasks: Sequence[dict[str, Any]]) -> Counts:
     return Counts(
-        *(np.concatenate([np.array(task[side], np.float64) for task in tasks]) for side in ("numerators", "denominators"))
+        *(
+            np.concatenate([np.array(task[side], np.float64) for task in tasks])
+            for side in ("numerators", "denominators")
+        )
     )

@@ -14,6 +14,7 @@ from ossicle.evaluate.report import table
 from ossicle.evaluate.score import percent
 from ossicle.train.curves import svg
 from ossicle.train.grid import Sweep
+from ossicle.train.many_rates import GOAL, AtRate, Beside, one_checkpoint
 from ossicle.train.ranking import TOLERANCE, Found, Key, Lowest, Rank, Row
 
 METRICS = {"wer": "word error rate", "accuracy": "accuracy"}
@@ -67,7 +68,7 @@ def write(
 
 def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
     """``rows``, one for each arm, rate and group, and of those that the planner has a task for the same as ``figures``
-    in its form; what learned for twice as long is not among them."""
+    in its form; ``one_checkpoint``, what it gives up at each rate; what learned for twice as long is not among them."""
     rows = [row for row in found.rows if not row.place[2]]
     figures = [
         {
@@ -82,7 +83,12 @@ def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
         for row in rows
         if row.key[0] in PLANNED
     ]
-    return {"rows": [row.as_dict(found.costs[row.place]) for row in rows], "figures": figures}
+    many = [one.as_dict(found.costs[one.row.place].tokens_per_s) for one in one_checkpoint(found)]
+    return {
+        "rows": [row.as_dict(found.costs[row.place]) for row in rows],
+        "figures": figures,
+        "one_checkpoint": many,
+    }
 
 
 def page(
@@ -125,7 +131,19 @@ def page(
             "",
             _low_words(sweep),
         ]
-        lines += ["", _low_table(found), "", "## Costs", "", _cost_table(found), "", "## Figures", "", _figures(found)]
+        lines += [
+            "",
+            _low_table(found),
+            "",
+            *_many_lines(found),
+            "## Costs",
+            "",
+            _cost_table(found),
+            "",
+            "## Figures",
+            "",
+            _figures(found),
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -234,7 +252,57 @@ def _low_row(found: Found, one: Lowest) -> tuple[str, ...]:
         return (one.key[0], METRICS[one.key[1]], one.name, why, change, "-", "-")
     cost = found.costs[one.row.place]
     per = (_number(cost.tokens_per_text_token), _number(cost.tokens_per_word))
-    return (one.key[0], METRICS[one.key[1]], one.name, _hz(found, one.row), change, *per)
+    return (one.key[0], METRICS[one.key[1]], one.name, f"{cost.tokens_per_s:.3g}", change, *per)
+
+
+def _many_lines(found: Found) -> list[str]:
+    """The section on checkpoints that serve many rates; nothing where there is none."""
+    several = one_checkpoint(found)
+    if not several:
+        return []
+    side = ("difference, points", "error rate", f"within {100 * GOAL:g} %")
+    first = ("group", "metric", "bridge", "k", "tokens/s", "one checkpoint")
+    head = (*first, "best dedicated", *side, "mean pool", *(f"{one} " for one in side))
+    rows = [
+        (
+            *(one.row.key[0], METRICS[one.row.key[1]], one.row.place[0], str(one.row.place[1])),
+            *(f"{found.costs[one.row.place].tokens_per_s:.3g}", _figure(one.row)),
+            *(*_beside(one.best, named=True), *_beside(one.reference, named=False)),
+        )
+        for one in several
+    ]
+    words = (
+        "A bridge that serves many rates with one set of weights, beside those that were trained for one rate each, with\n"
+        "as many hours and no more tokens: the best of them, and the mean pool. Differences are its value minus the\n"
+        "other's, paired, with their 95 % intervals; the error rate's change is a share of the other's (of accuracy: of\n"
+        "what is wrong). Both are over the seeds that both have. Whether it is within follows from that change, not from\n"
+        "an interval."
+    )
+    return ["## One checkpoint, many rates", "", words, "", *_many_sentences(several), "", table(head, rows), ""]
+
+
+def _many_sentences(several: Sequence[AtRate]) -> list[str]:
+    """One plain sentence for each checkpoint."""
+    by: dict[tuple[str, int], list[bool]] = {}
+    for one in several:
+        reached = by.setdefault((one.row.place[0], one.trained_k), [])
+        if one.best is not None and one.best.within is not None:
+            reached.append(one.best.within)
+    return [
+        f"- **{name}**, trained at k {k}: within {100 * GOAL:g} % of the error rate of the best dedicated bridge in "
+        f"{sum(reached)} of {len(reached)} groups and rates where that is better than silence."
+        for (name, k), reached in by.items()
+    ]
+
+
+def _beside(one: Beside | None, *, named: bool) -> tuple[str, ...]:
+    if one is None:
+        return ("-", "-", "-", "-")
+    told = f"{one.row.place[0]} {_figure(one.row)}" if named else _figure(one.row)
+    change = "-" if one.relative is None else f"{100 * one.relative:+.1f} %"
+    if not one.row.hears:
+        return (told, _points(one.difference), change, SILENT)
+    return (told, _points(one.difference), change, {None: "-", True: "yes", False: "no"}[one.within])
 
 
 def _cost_table(found: Found) -> str:
