@@ -272,11 +272,11 @@ def _many_lines(found: Found) -> list[str]:
         for one in several
     ]
     words = (
-        "A bridge that serves many rates with one set of weights, beside those that were trained for one rate each, with\n"
-        "as many hours and no more tokens: the best of them, and the mean pool. Differences are its value minus the\n"
-        "other's, paired, with their 95 % intervals; the error rate's change is a share of the other's (of accuracy: of\n"
-        "what is wrong). Both are over the seeds that both have. Whether it is within follows from that change, not from\n"
-        "an interval."
+        "A bridge that serves many rates with one set of weights, beside those that were trained for one rate each,\n"
+        "with as many hours and no more tokens: the best of them, and the mean pool. Differences are its value minus\n"
+        "the other's, paired, with their 95 % intervals; the error rate's change is a share of the other's (of\n"
+        "accuracy: of what is wrong). Both are over the seeds that both have. Whether it is within follows from that\n"
+        "change, not from an interval."
     )
     return ["## One checkpoint, many rates", "", words, "", *_many_sentences(several), "", table(head, rows), ""]
 
