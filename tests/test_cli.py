@@ -500,6 +500,8 @@ def test_a_sweep_prints_its_page_and_is_exit_7_where_cells_are_left(ossicle, tmp
     assert done[2].splitlines()[-1] == "0 cells failed, 1 are left"
     assert ossicle(*command)[0] == 0
     failed(ossicle(*command, "--only", "conv"), 2, "invalid_value")
+    assert ossicle(*command, "--results", tmp_path / "kept")[0] == 0
+    assert [file.name for file in (tmp_path / "kept").iterdir()] == ["mean-k8-seed1.json"]
 
 
 def test_a_training_that_is_interrupted_says_so_and_is_exit_130(tmp_path):

@@ -319,6 +319,10 @@ def sweep(
     report: Annotated[
         str | None, typer.Option(metavar="F.md", help="Where the page goes, F.json and F.svg beside it.")
     ] = None,
+    results: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Also keep each cell's result in a small file here, and go on from those."),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     debug: Debug = False,
@@ -341,6 +345,7 @@ def sweep(
         double=double,
         retry=retry,
         report=report,
+        results=results,
         device=device,
         command=shlex.join(["ossicle", *context.obj]),
     )

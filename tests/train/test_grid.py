@@ -9,11 +9,14 @@ import pytest
 from ossicle.errors import ConfigError
 from ossicle.train.grid import (
     Cell,
+    Double,
     Finalists,
     cell_identity,
     cells_of,
+    doubled_cells,
     final_cells,
     pool_identity,
+    possible_cells,
     read_sweep,
     recipe_at,
     settings_at,
@@ -50,6 +53,23 @@ def test_the_best_get_more_cells(tmp_path: Path) -> None:
     told = replace(sweep.arms[1], at={4: {"k": 4}})
     with pytest.raises(ConfigError, match=r"stack is among the best, and its at has no settings for k \(12,\)"):
         final_cells(replace(sweep, arms=(sweep.arms[0], told)), ("stack",))
+
+
+def test_whatever_a_sweep_may_come_to_want_is_known_before(tmp_path: Path) -> None:
+    at = {8: {"k": 8}}
+    sweep = sweep_of(tmp_path, arms=[MEAN, arm("stack", "stack_mlp", at=at)], finalists={"n": 1, "k": [4]})
+    first = ["mean-k8-seed1", "stack-k8-seed1", "mean-k4-seed1"]  # of a finalist without settings at 4 there is no cell
+    assert names(possible_cells(sweep)) == [*first, *(f"{name}-double" for name in first)]
+    assert len(possible_cells(replace(sweep, finalists=None))) == 4
+
+
+def test_twice_the_hours_may_be_for_some_seeds_only(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, seeds=[1, 2], double={"groups": ["music"], "seeds": [2]})
+    assert sweep.double.groups == ("music",)
+    assert names(doubled_cells(sweep, cells_of(sweep))) == ["mean-k8-seed2-double"]
+    assert names(possible_cells(sweep)) == ["mean-k8-seed1", "mean-k8-seed2", "mean-k8-seed2-double"]
+    free = replace(sweep, double=Double())
+    assert [cell_identity(free, cell) for cell in cells_of(free)] == [cell_identity(sweep, c) for c in cells_of(sweep)]
 
 
 def test_a_cell_is_a_recipe_in_which_a_bridge_alone_learns(tmp_path: Path) -> None:
@@ -125,6 +145,11 @@ def test_an_identity_follows_from_what_a_result_depends_on_and_nothing_else(tmp_
         ({"data": {**DATA, "test_tasks": ["sing"]}}, "unknown task 'sing'"),
         ({"data": {**DATA, "tasks": {"sing": 1}}}, "unknown task 'sing'"),
         ({"finalists": {"n": 2}}, r"finalists.n is from 1 to the number of arms \(got 2\)"),
+        ({"double": {"seeds": [2]}}, r"double.seeds are some of the sweep's, 1 \(got 2\)"),
+        ({"double": {"seeds": []}}, r"double.seeds are some of the sweep's, 1 \(got none\)"),
+        ({"double": {"groups": ["smell"]}}, r"double.groups are some of content, music, .* \(got smell\)"),
+        ({"double": {"groups": []}}, r"double.groups are some of .* \(got none\)"),
+        ({"double": {"hours": 2}}, "unknown key double.hours"),
         ({"rates": [4]}, "unknown key rates"),
     ],
 )

@@ -28,7 +28,11 @@ def result(
     also: dict[int, float] | None = None,
     task: str = "sound",
     metric: str = "accuracy",
+    silence: float | None = -1,
 ) -> dict[str, Any]:
+    if silence == -1:
+        silence = 0.1 if metric == "accuracy" else 0.95
+
     def scored(k: int, share: float) -> dict[str, Any]:
         counts = {"numerators": hits(share), "denominators": [1.0] * N}
         return {
@@ -36,7 +40,7 @@ def result(
             "tokens_per_text_token": None if metric == "accuracy" else 2.0,
             "tokens_per_word": None if metric == "accuracy" else 9.0,
             "flops_per_audio_s": 1e6,
-            "tasks": {task: {"metric": metric, **counts, "silence": 0.1}},
+            "tasks": {task: {"metric": metric, **counts, "silence": silence}},
         }
 
     whole = {"arm": arm, "k": k, "seed": seed, "double": double, "parameters": 10, "train_s": 3.0}
@@ -97,6 +101,12 @@ def test_a_ranking_is_stated_only_if_twice_the_hours_confirm_it(
     assert several.to_double() == ([("mean", 4), ("conv", 4)] if verdict != "open" else [])
 
 
+def test_twice_the_hours_are_for_the_cell_that_was_trained_and_may_be_bounded_to_groups() -> None:
+    several = found(result("nested", 4, 0.9, also={8: 0.8}), result("mean", 4, 0.9), result("mean", 8, 0.3))
+    assert several.to_double() == [("nested", 4), ("mean", 8)]
+    assert several.to_double(["sounds"]) == [("nested", 4), ("mean", 8)] and several.to_double(["content"]) == []
+
+
 def test_of_word_errors_the_fewest_are_first() -> None:
     several = found(*(result(n, 4, s, task="transcribe", metric="wer") for n, s in (("mean", 0.5), ("conv", 0.2))))
     (rank,) = several.ranks()
@@ -148,3 +158,25 @@ def test_without_a_common_seed_the_intervals_are_held_against_each_other() -> No
     difference = compared(first, second)
     assert (difference.low, difference.high) == (second.low - first.high, second.high - first.low)
     assert compared(first, first).value == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "silence", "hears"),
+    [
+        *(("accuracy", 0.8, True), ("accuracy", 0.88, False), ("accuracy", 0.95, False), ("accuracy", None, True)),
+        *(("wer", 0.97, True), ("wer", 0.92, False), ("wer", 0.8, False), ("wer", None, True)),
+    ],
+)
+def test_what_is_no_better_than_silence_has_no_lowest_rate_and_no_first_place(
+    metric: str, silence: float | None, hears: bool
+) -> None:
+    first, second = (("mean", 0.9), ("conv", 0.5)) if metric == "accuracy" else (("conv", 0.9), ("mean", 1.0))
+    more = {"metric": metric, "silence": silence}
+    cells = [result(name, k, share, **more) for k, (name, share) in ((4, first), (8, first), (4, second))]
+    doubles = [result(name, 4, share, double=True, **more) for name, share in (first, second)]
+    several = found(*cells, *doubles)
+    (rank,) = several.ranks()
+    assert rank.difference.clear and rank.first.hears is hears
+    assert rank.verdict == ("holds" if hears else "silence") and bool(several.to_double()) is hears
+    low = {one.name: one for one in several.lowest()}[first[0]]
+    assert (low.hears, low.row is not None, low.difference is not None) == (hears, hears, hears)

@@ -1,6 +1,7 @@
 """The sweep: cells that are made once, the same again, resumed inside, and shown where they failed."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 
 from ossicle.errors import CheckpointError, RequestError, StorageError
 from ossicle.train import sweep
+from ossicle.train.grid import cell_identity, possible_cells, read_sweep
 from ossicle.train.sweep import Done
 
 from .sweeps import DATA, arm, written
@@ -134,10 +136,8 @@ def test_only_some_and_not_for_longer(tmp_path: Path) -> None:
 
 def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
     data = {**DATA, "test_items": 20, "tasks": {"instrument": 1}, "silent_items": 0}
-    path, out = (
-        written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")], data=data),
-        tmp_path / "run",
-    )
+    arms, out = [arm("mean", "mean_pool"), arm("stack", "stack_mlp")], tmp_path / "run"
+    path = written(tmp_path, arms=arms, data=data, double={"groups": ["content"]})
     assert set(cells(out)) == set() and not go(path, out, double=True).failed
     for name, share in (("mean", 1), ("stack", 0)):  # what an hour of training would show
         file = out / "cells" / f"{name}-k8-seed1" / "result.json"
@@ -145,10 +145,63 @@ def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
         result["rates"]["8"]["tasks"]["instrument"]["numerators"] = [float(share)] * 20
         file.write_text(json.dumps(result))
     go(path, out, double=True)
+    assert len(cells(out)) == 2  # the difference is in another group
+    path = written(tmp_path, arms=arms, data=data, double={"groups": ["music"], "seeds": [1]})
+    go(path, out, double=True)
     found = cells(out)
     assert set(found) == {f"{name}-k8-seed1{end}" for name in ("mean", "stack") for end in ("", "-double")}
     assert found["mean-k8-seed1-double"]["trained_audio_h"] >= 0.012
     assert "under-trained" in (out / "sweep.md").read_text()
+
+
+def test_drafts_stay_only_where_they_may_be_resumed(tmp_path: Path) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")]), tmp_path / "run"
+    identities = {one.name: cell_identity(read_sweep(path), one) for one in possible_cells(read_sweep(path))}
+    for name in (*identities, "stack-k8-seed2"):
+        (out / "cells" / f".{name}").mkdir(parents=True)
+        (out / "cells" / f".{name}" / "identity").write_text(identities.get(name, "other"))
+    (out / "cells" / ".mean-k8-seed1-double" / "identity").write_text("of other hours")
+    (out / "cells" / ".own").mkdir()  # no draft of a cell
+    go(path, out, only=["mean"])
+    assert set(cells(out)) == {"mean-k8-seed1"}
+    left = {".stack-k8-seed1", ".stack-k8-seed1-double", ".own"}
+    assert {one.name for one in (out / "cells").glob(".*")} == left
+    (out / "cells" / ".mean-k8-seed1").mkdir()  # as a kill leaves it after the cell was written
+    (out / "cells" / ".mean-k8-seed1" / "identity").write_text(identities["mean-k8-seed1"])
+    go(path, out, only=["mean"])
+    assert {one.name for one in (out / "cells").glob(".*")} == left
+
+
+def test_what_another_sweep_made_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")]), tmp_path / "run"
+    for name in ("stack-k8-seed1", "stack-k8-seed1-double"):
+        (out / "cells" / name).mkdir(parents=True)
+        (out / "cells" / name / "result.json").write_text('{"identity": "other"}')
+        with pytest.raises(CheckpointError, match=f"the cell {name} in .* was made by another sweep"):
+            go(path, out)
+        assert not (out / "clips").exists() and set(cells(out)) == {name}
+        (out / "cells" / name / "result.json").write_text('{"identity": "other", "failed": "x"}')  # is made anew
+        assert go(path, out, minutes=1e-9).left == 2 and not (out / "clips").exists()
+        (out / "cells" / name / "result.json").unlink()
+
+
+def test_results_that_are_kept_stand_for_their_cells(tmp_path: Path) -> None:
+    arms = [arm("mean", "mean_pool", also_at=[4]), arm("stack", "stack_mlp", also_at=[4])]
+    path, out, kept = written(tmp_path, arms=arms), tmp_path / "run", tmp_path / "kept"
+    done = go(path, out, results=kept)
+    assert done.failed == ("stack-k8-seed1",) and {file.name for file in kept.iterdir()} == {
+        *("mean-k8-seed1.json", "stack-k8-seed1.json")
+    }
+    assert {file.stem: json.loads(file.read_text()) for file in kept.iterdir()} == cells(out)
+    text = (kept / "mean-k8-seed1.json").read_text()
+    assert '"denominators":[1,1,1]' in text and ", " not in text.partition('"made"')[0]
+    pages = {end: done.report.with_suffix(end).read_text() for end in (".md", ".json", ".svg")}
+    times = {file: file.stat().st_mtime_ns for file in kept.iterdir()}
+    shutil.rmtree(out)
+    again = go(path, out, results=kept)
+    assert (again.failed, again.left) == (done.failed, 0) and not cells(out) and not (out / "clips").exists()
+    assert {end: again.report.with_suffix(end).read_text() for end in pages} == pages
+    assert {file: file.stat().st_mtime_ns for file in kept.iterdir()} == times
 
 
 def test_a_folder_that_cannot_be_written_ends_the_sweep(tmp_path: Path) -> None:

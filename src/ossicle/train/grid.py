@@ -4,8 +4,8 @@ Knows names and numbers; does not know how a cell is trained or scored. A cell i
 Rates are told as ``k``, the frames of one audio token: at 50 frames a second 4, 8 and 16 are 12.5, 6.25 and 3.1 tokens.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from ossicle.errors import ConfigError
 from ossicle.hub.description import CONFIG, digest
 from ossicle.hub.folder import find
 from ossicle.hub.own import file_of
+from ossicle.train.ranking import GROUPS
 from ossicle.train.recipe import NAME, Optimizer, Recipe, digest_of, read_yaml, recipe_of, valid
 from ossicle.train.sources import World
 from ossicle.world.tasks import TASKS
@@ -100,6 +101,19 @@ class Finalists:
 
 
 @dataclass(frozen=True)
+class Double:
+    """What twice the hours are spent on, where they are asked for.
+
+    Args:
+        groups: only differences in these groups of tasks; all by default.
+        seeds: only cells of these seeds; all by default.
+    """
+
+    groups: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A sweep.
 
@@ -109,6 +123,7 @@ class Sweep:
         k: the rates that all arms share.
         seeds: of a cell's random weights and of the order of its data.
         audio_hours: what a cell learns from, counted with repetition; the same for all.
+        double: what twice the hours are for.
         reference_k: the rate that lower ones are held against.
         precision: of the products in training; not left to this machine's speed, so that a cell made again is the same.
     """
@@ -124,6 +139,7 @@ class Sweep:
     data: SweepData = field(default_factory=SweepData)
     optimizer: Optimizer = field(default_factory=Optimizer)
     finalists: Finalists | None = None
+    double: Double = field(default_factory=Double)
     reference_k: int = 4
     precision: Literal["float32", "bfloat16"] = "float32"
     summary: str = ""
@@ -211,6 +227,23 @@ def _demands(sweep: Sweep) -> Iterator[tuple[bool, str]]:
             0 < sweep.finalists.n <= len(names),
             f"finalists.n is from 1 to the number of arms (got {sweep.finalists.n})",
         )
+    double, seeds = sweep.double, {*sweep.seeds, *(seed for arm in sweep.arms for seed in arm.seeds or ())}
+    if sweep.finalists is not None:
+        seeds |= set(sweep.finalists.seeds)
+    yield (
+        double.seeds is None or (len(double.seeds) > 0 and set(double.seeds) <= seeds),
+        f"double.seeds are some of the sweep's, {', '.join(map(str, sorted(seeds)))} (got {_told(double.seeds)})",
+    )
+    groups = sorted(set(GROUPS.values()))
+    yield (
+        double.groups is None
+        or (len(double.groups) > 0 and (data.manifest is not None or set(double.groups) <= set(groups))),
+        f"double.groups are some of {', '.join(groups)} (got {_told(double.groups)})",
+    )
+
+
+def _told(several: Sequence[object] | None) -> str:
+    return ", ".join(map(str, several or ())) or "none"
 
 
 def _ks(sweep: Sweep, arm: Arm) -> tuple[int, ...]:
@@ -242,6 +275,20 @@ def final_cells(sweep: Sweep, best: tuple[str, ...]) -> list[Cell]:
         every = {(k, seed) for k in (*ks, *more.k) for seed in (*seeds, *more.seeds)}
         found += [Cell(arm, k, seed) for k, seed in sorted(every - {(k, seed) for k in ks for seed in seeds})]
     return found
+
+
+def doubled_cells(sweep: Sweep, cells: Sequence[Cell]) -> list[Cell]:
+    """The same cells for twice the hours, of the seeds that get them."""
+    seeds = sweep.double.seeds
+    return [replace(cell, double=True) for cell in cells if seeds is None or cell.seed in seeds]
+
+
+def possible_cells(sweep: Sweep) -> list[Cell]:
+    """Every cell that a sweep may come to want, whichever arms are best and whatever must be confirmed."""
+    more = () if sweep.finalists is None else sweep.finalists.k
+    able = tuple(arm.name for arm in sweep.arms if arm.at is None or set(more) <= set(arm.at))
+    cells = [*cells_of(sweep), *final_cells(sweep, able)]
+    return [*cells, *doubled_cells(sweep, cells)]
 
 
 def settings_at(arm: Arm, k: int) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Knows the results of cells; does not know how they were made, nor what a page looks like. A ranking at a rate is stated
 only where the interval of the difference between the first and the second bridge leaves zero out, and still does so,
 with the same sign, after both have learned for twice as long; a difference that does not last says that they are
-under-trained. Bridges are equal in rate where they spend as many tokens as the mean pool does, or fewer.
+under-trained. What is no better than the same with silence is never first, and has no lowest rate. Bridges are equal in
+rate where they spend as many tokens as the mean pool does, or fewer.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,13 @@ class Row:
     high: float
     silence: float | None
     n: int
+
+    @property
+    def hears(self) -> bool:
+        """Whether the whole interval is better than with silence; True where silence was not tried."""
+        if self.silence is None:
+            return True
+        return self.high < self.silence if self.key[1] == "wer" else self.low > self.silence
 
     def as_dict(self, cost: "Cost") -> dict[str, Any]:
         """For the JSON report."""
@@ -88,7 +96,8 @@ class Rank:
     """The first and the second at a rate in a group.
 
     Args:
-        verdict: "holds", "open" (the interval holds zero), "not doubled" or "under-trained".
+        verdict: "holds", "open" (the interval holds zero), "silence" (the first is no better than with silence),
+            "not doubled" or "under-trained".
         difference: second minus first.
         doubled: the same after twice the hours.
     """
@@ -104,12 +113,19 @@ class Rank:
 
 @dataclass(frozen=True)
 class Lowest:
-    """The lowest rate of an arm that loses no more than the tolerance against the reference rate; None: none below."""
+    """The lowest rate of an arm that loses no more than the tolerance against the reference rate.
+
+    Args:
+        row: at that rate; None: none below.
+        difference: to the reference rate.
+        hears: False where the arm is no better than with silence at the reference rate, so that no rate is named.
+    """
 
     name: str
     key: Key
     row: Row | None
     difference: Difference | None
+    hears: bool = True
 
 
 class Found:
@@ -119,6 +135,8 @@ class Found:
         results: of the cells that did not fail, as `ossicle.train.cell.result_of` makes them.
         reference: name of the mean pool.
         reference_k: the rate that lower ones are held against.
+
+    ``many_rates`` holds the k that a cell was trained for, and its rows at all rates at which it is scored.
     """
 
     def __init__(self, results: Sequence[dict[str, Any]], *, reference: str, reference_k: int) -> None:
@@ -130,6 +148,7 @@ class Found:
                 scored.setdefault(place, {}).setdefault(one["k"], []).append((one, rate))
         self.costs: dict[Place, Cost] = {}
         self.rows: list[Row] = []
+        self.many_rates = _many_rates(scored)
         for place, by_k in scored.items():
             trained_k = place[1] if place[1] in by_k else min(by_k)
             self.costs[place] = _cost(by_k[trained_k], trained_k)
@@ -161,9 +180,7 @@ class Found:
         for key in self.keys:
             for k in self.ks:
                 same = [row for row in self.rows if row.key == key and row.place[1:] == (k, False)]
-                same = sorted(
-                    (row for row in same if self.kept_rate(row.place)), key=lambda row: _worse(key, row.value)
-                )
+                same = sorted((row for row in same if self.kept_rate(row.place)), key=lambda row: worse(key, row.value))
                 if len(same) > 1:
                     yield self._rank(key, k, same[0], same[1])
 
@@ -173,6 +190,8 @@ class Found:
         doubled = compared(sides[0], sides[1]) if sides[0] is not None and sides[1] is not None else None
         if not difference.clear:
             verdict = "open"
+        elif not first.hears:
+            verdict = "silence"
         elif doubled is None:
             verdict = "not doubled"
         elif doubled.clear and (doubled.value > 0) == (difference.value > 0):
@@ -189,6 +208,9 @@ class Found:
                 start = self.row((name, self.reference_k, False), key)
                 if start is None:
                     continue
+                if not start.hears:
+                    yield Lowest(name, key, None, None, hears=False)
+                    continue
                 best: tuple[Row | None, Difference | None] = (None, None)
                 for k in (k for k in self.ks if k > self.reference_k):
                     row = self.row((name, k, False), key)
@@ -202,12 +224,13 @@ class Found:
                     best = (row, difference)
                 yield Lowest(name, key, *best)
 
-    def to_double(self) -> list[tuple[str, int]]:
-        """Arms and rates to train for twice as long before their ranking can be stated."""
+    def to_double(self, groups: Sequence[str] | None = None) -> list[tuple[str, int]]:
+        """Arms, and the k that they are trained for, to train for twice as long before a ranking can be stated; of some
+        groups, or of all."""
         found = [
-            (row.place[0], rank.k)
+            (row.place[0], self.costs[row.place].trained_k)
             for rank in self.ranks()
-            if rank.difference.clear
+            if rank.difference.clear and rank.first.hears and (groups is None or rank.key[0] in groups)
             for row in (rank.first, rank.second)
         ]
         return list(dict.fromkeys(found))
@@ -219,7 +242,7 @@ class Found:
         means: dict[str, float] = {}
         for name in dict.fromkeys(row.place[0] for row in self.rows):
             rows = [self.row((name, k, False), key) for k in ks for key in keys]
-            values = [_worse(row.key, row.value) for row in rows if row is not None]
+            values = [worse(row.key, row.value) for row in rows if row is not None]
             if values and len(values) == len(rows):
                 means[name] = float(np.mean(values))
         return tuple(sorted(means, key=means.__getitem__)[:n])
@@ -235,7 +258,8 @@ def compared(first: Row, second: Row) -> Difference:
     return found
 
 
-def _worse(key: Key, value: float) -> float:
+def worse(key: Key, value: float) -> float:
+    """A value that is the higher, the worse a bridge is."""
     return value if key[1] == "wer" else -value
 
 
@@ -269,7 +293,20 @@ def _rows(place: Place, found: Sequence[Scored]) -> Iterator[Row]:
             yield Row(place, key, counts, *told, silence, len(next(iter(counts.values())).numerators))
 
 
+def _many_rates(scored: dict[Place, dict[int, list[Scored]]]) -> list[tuple[int, list[Row]]]:
+    """Of each arm that is scored at other rates too, with the k that it was trained for: its rows at all of them."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for place, by_k in scored.items():
+        for trained_k, cells in by_k.items():
+            if not place[2] and any(len(one["rates"]) > 1 for one, _ in cells):
+                found.setdefault((place[0], trained_k), []).extend(_rows(place, cells))
+    return [(trained_k, rows) for (_, trained_k), rows in found.items()]
+
+
 def _together(tasks: Sequence[dict[str, Any]]) -> Counts:
     return Counts(
-        *(np.concatenate([np.array(task[side]) for task in tasks]) for side in ("numerators", "denominators"))
+        *(
+            np.concatenate([np.array(task[side], np.float64) for task in tasks])
+            for side in ("numerators", "denominators")
+        )
     )

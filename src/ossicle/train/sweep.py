@@ -3,7 +3,8 @@
 Knows grids, cells and folders; does not know bridges. A run is a folder: ``clips`` (frames, made once), ``cells`` (a
 folder each with ``result.json``, ``bridge.safetensors`` and ``log.jsonl``, written whole or not at all) and the report.
 Killed at any moment and started again with the same command, it goes on inside the cell that it was in; a cell that is
-there is not made again, and one that failed stands there as failed.
+there is not made again, and one that failed stands there as failed. Cells of another sweep are refused before anything
+is made.
 """
 
 import json
@@ -13,26 +14,39 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from ossicle.errors import CheckpointError, OssicleError, RequestError, StorageError
+from ossicle.errors import OssicleError, RequestError, StorageError
 from ossicle.hub.folder import load, place_of
 from ossicle.hub.whole import whole_folder
 from ossicle.train import sweep_report
 from ossicle.train.cell import result_of, train_cell
-from ossicle.train.grid import Cell, Sweep, cell_identity, cells_of, final_cells, read_sweep
+from ossicle.train.grid import (
+    Cell,
+    Sweep,
+    cell_identity,
+    cells_of,
+    doubled_cells,
+    final_cells,
+    possible_cells,
+    read_sweep,
+)
 from ossicle.train.kept import Kept
 from ossicle.train.loop import check_minutes
 from ossicle.train.origin import segment
 from ossicle.train.pools import pools
 from ossicle.train.process import locked
 from ossicle.train.ranking import Found
+from ossicle.train.results import RESULT, Results
 
-RESULT, BRIDGE, LOG = "result.json", "bridge.safetensors", "log.jsonl"
+BRIDGE, LOG = "bridge.safetensors", "log.jsonl"
+MARK = "identity"
+"""In a cell's draft: what it is a draft of."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ def run(
     double: bool = False,
     retry: bool = False,
     report: str | Path | None = None,
+    results: str | Path | None = None,
     device: str = "auto",
     command: str = "",
 ) -> Done:
@@ -70,11 +85,13 @@ def run(
         recipe: a YAML file.
         out: the run's folder; one that holds cells of the same sweep goes on.
         only: names of arms; none means all.
-        minutes: no cell is begun after so many.
+        minutes: no cell is begun after so many, the making of the clips aside.
         double: then also train the first and the second of each group and rate whose difference is clear for twice as
-            long.
+            long; of the groups and seeds that the recipe names.
         retry: make the cells that failed anew.
         report: where the page goes; ``sweep.md`` in the folder by default.
+        results: a folder for a small file of each cell's result, also of those that failed; cells whose file is there
+            are not made again. Where every cell is there, no clips are made and no model is read.
         device: "auto", "cpu" or "cuda".
         command: what the page says that it was made by.
 
@@ -92,10 +109,10 @@ def run(
     if unknown:
         raise RequestError(f"the sweep has no bridge {unknown[0]!r}, it has {', '.join(a.name for a in sweep.arms)}")
     with locked(folder):
-        model = load(sweep.base, device=device, dtype="float32").eval()
-        train, test = pools(sweep, model, folder / "clips")
-        del model
-        work = _Work(sweep, folder, train, test, device, None if minutes is None else 60 * minutes, retry)
+        kept = Results(sweep, folder / "cells", None if results is None else Path(results))
+        work = _Work(sweep, folder, kept, device, None if minutes is None else 60 * minutes, retry)
+        work.check()
+        work.tidy()
         wanted = cells_of(sweep)
         work.make([cell for cell in wanted if not only or cell.arm.name in only])
         if not only:
@@ -104,7 +121,7 @@ def run(
             wanted += more
         if double:
             pairs = set(work.to_double())
-            twice = [replace(cell, double=True) for cell in wanted if (cell.arm.name, cell.k) in pairs]
+            twice = doubled_cells(sweep, [cell for cell in wanted if (cell.arm.name, cell.k) in pairs])
             work.make([cell for cell in twice if not only or cell.arm.name in only])
             wanted += twice
         return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
@@ -114,16 +131,48 @@ class _Work:
     """Cells in a folder."""
 
     def __init__(
-        self, sweep: Sweep, folder: Path, train: Path, test: Kept, device: str, seconds: float | None, retry: bool
+        self, sweep: Sweep, folder: Path, results: Results, device: str, seconds: float | None, retry: bool
     ) -> None:
-        self.sweep, self.folder, self.train, self.test, self.device = sweep, folder, train, test, device
+        self.sweep, self.folder, self.results, self.device = sweep, folder, results, device
         self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
         self.made = segment(place_of(device), sweep.precision, None)
+
+    @cached_property
+    def clips(self) -> tuple[Path, Kept]:
+        """The folder to learn from and the test items; made, and the base model read, before the first cell. The time
+        that this takes does not count among the minutes."""
+        began = time.monotonic()
+        model = load(self.sweep.base, device=self.device, dtype="float32").eval()
+        found = pools(self.sweep, model, self.folder / "clips")
+        self.began += time.monotonic() - began
+        return found
+
+    def check(self) -> None:
+        """Refuse what is there of another sweep before anything is made; keep the results of what is there.
+
+        Raises:
+            CheckpointError, StorageError: as `Results`.
+        """
+        possible = possible_cells(self.sweep)
+        every = [*possible, *(replace(cell, double=True) for cell in possible)]
+        for cell in every:  # a page shows twice the hours also where none ask for them now
+            self.results.of(cell)
+        self.results.keep_all(every)
+
+    def tidy(self) -> None:
+        """Throw away drafts of cells that are there, or no longer wanted; what may be resumed stays."""
+        cells = {cell.name: cell for cell in possible_cells(self.sweep)}
+        for mark in (self.folder / "cells").glob(f".*/{MARK}"):
+            cell = cells.get(mark.parent.name[1:])
+            found = None if cell is None else self.results.of(cell)
+            done = found is not None and "failed" not in found
+            if cell is None or done or mark.read_text(encoding="utf-8") != cell_identity(self.sweep, cell):
+                shutil.rmtree(mark.parent, ignore_errors=True)
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those that are not there, one after the other."""
         for number, cell in enumerate(cells, 1):
-            found = self.result(cell)
+            found = self.results.of(cell)
             if found is not None and not (self.retry and "failed" in found):
                 continue
             late = self.seconds is not None and time.monotonic() - self.began > self.seconds
@@ -134,16 +183,16 @@ class _Work:
 
     def _make(self, cell: Cell) -> None:
         """Train and score one cell; what it raises becomes its result, but for faults of the machine."""
-        draft = self.folder / "cells" / f".{cell.name}"
+        (train, test), draft = self.clips, self.folder / "cells" / f".{cell.name}"
         identity = cell_identity(self.sweep, cell)
         state: dict[str, torch.Tensor] | None = None
         try:
             _begin(draft, identity)
-            training = train_cell(self.sweep, cell, draft, self.train, device=self.device)
+            training = train_cell(self.sweep, cell, draft, train, device=self.device)
             if training is None:
                 self.stopped = True
                 return
-            result = result_of(self.sweep, cell, training, self.test)
+            result = result_of(self.sweep, cell, training, test)
             bridge: Any = training.model.bridge
             state = {name: value.cpu().contiguous() for name, value in bridge.state_dict().items()}
         except StorageError:
@@ -153,7 +202,9 @@ class _Work:
             result = {"arm": cell.arm.name, "k": cell.k, "seed": cell.seed, "double": cell.double}
             result |= {"failed": f"{code}: {error}", "traceback": traceback.format_exc()}
             print(f"failed: {cell.name}: {code}: {error}", file=sys.stderr, flush=True)
-        self._keep(cell, {"identity": identity, **result, "made": self.made}, state, draft / LOG)
+        whole = {"identity": identity, **result, "made": self.made}
+        self._keep(cell, whole, state, draft / LOG)
+        self.results.keep(cell, whole)
         shutil.rmtree(draft, ignore_errors=True)
 
     def _keep(self, cell: Cell, result: dict[str, Any], state: dict[str, torch.Tensor] | None, log: Path) -> None:
@@ -164,62 +215,43 @@ class _Work:
                 shutil.copyfile(log, draft / LOG)
             (draft / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
 
-    def result(self, cell: Cell) -> dict[str, Any] | None:
-        """What is there of a cell.
-
-        Raises:
-            CheckpointError: it cannot be read, or was made by another sweep.
-        """
-        path = self.folder / "cells" / cell.name / RESULT
-        if not path.is_file():
-            return None
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointError(f"{path} is no result of a cell: take its folder away") from error
-        if found.get("identity") != cell_identity(self.sweep, cell):
-            if "failed" in found:  # of another bridge or budget: what failed then says nothing now
-                return None
-            raise CheckpointError(
-                f"the cell {cell.name} in {self.folder} was made by another sweep: its bridge, data or budget differ; "
-                "take another folder, or take the cell's away",
-                code="key_mismatch",
-            )
-        return found
-
     def found(self, cells: Sequence[Cell]) -> Found:
         """What the cells that are there show."""
-        results = [result for result in map(self.result, cells) if result is not None and "failed" not in result]
+        results = [result for result in map(self.results.of, cells) if result is not None and "failed" not in result]
         mean = next(arm.name for arm in self.sweep.arms if (arm.bridge or {}).get("kind") == "mean_pool")
         return Found(results, reference=mean, reference_k=self.sweep.reference_k)
 
     def best(self) -> tuple[str, ...]:
         """The arms that get more cells; none before the grid is done."""
         more, cells = self.sweep.finalists, cells_of(self.sweep)
-        if more is None or any(self.result(cell) is None for cell in cells):
+        if more is None or any(self.results.of(cell) is None for cell in cells):
             return ()
         return self.found(cells).best(more.by, more.n, self.sweep.k)
 
     def to_double(self) -> list[tuple[str, int]]:
         """Arms and rates whose ranking twice the hours must confirm."""
-        return self.found([*cells_of(self.sweep), *final_cells(self.sweep, self.best())]).to_double()
+        return self.found([*cells_of(self.sweep), *final_cells(self.sweep, self.best())]).to_double(
+            self.sweep.double.groups
+        )
 
     def report(self, cells: Sequence[Cell], page: Path, command: str) -> Done:
         """Write the page of all cells that are there, those of twice the hours with them."""
         every = {cell.name: cell for one in cells for cell in (one, replace(one, double=True))}
-        there = {name: self.result(cell) for name, cell in every.items()}
+        there = {name: self.results.of(cell) for name, cell in every.items()}
         failed = [(name, one["failed"]) for name, one in there.items() if one is not None and "failed" in one]
         left = sum(there[cell.name] is None for cell in cells)
         found = self.found(list(every.values()))
+        by = [one["made"] for one in there.values() if one is not None and "made" in one]
+        made = max(by, key=lambda one: str(one["started"]), default=self.made)
         sweep_report.write(
-            page, self.sweep, found, failed=failed, left=left, made=self.made, command=command or "ossicle sweep"
+            page, self.sweep, found, failed=failed, left=left, made=made, command=command or "ossicle sweep"
         )
         return Done(page, tuple(name for name, _ in failed), left, self.stopped)
 
 
 def _begin(draft: Path, identity: str) -> None:
     """A cell's own folder while it is made; what another sweep left there is thrown away."""
-    mark = draft / "identity"
+    mark = draft / MARK
     if mark.is_file() and mark.read_text(encoding="utf-8") == identity:
         return
     shutil.rmtree(draft, ignore_errors=True)

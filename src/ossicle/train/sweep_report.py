@@ -14,11 +14,13 @@ from ossicle.evaluate.report import table
 from ossicle.evaluate.score import percent
 from ossicle.train.curves import svg
 from ossicle.train.grid import Sweep
+from ossicle.train.many_rates import GOAL, AtRate, Beside, one_checkpoint
 from ossicle.train.ranking import TOLERANCE, Found, Key, Lowest, Rank, Row
 
 METRICS = {"wer": "word error rate", "accuracy": "accuracy"}
 PLANNED = {"content": "speech", "sounds": "sound", "music": "music", "speaker": "speaker"}
 """Groups by what the planner calls their task; it has none for time and order."""
+SILENT = "no better than silence"
 
 
 def write(
@@ -66,7 +68,7 @@ def write(
 
 def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
     """``rows``, one for each arm, rate and group, and of those that the planner has a task for the same as ``figures``
-    in its form; what learned for twice as long is not among them."""
+    in its form; ``one_checkpoint``, what it gives up at each rate; what learned for twice as long is not among them."""
     rows = [row for row in found.rows if not row.place[2]]
     figures = [
         {
@@ -81,7 +83,12 @@ def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
         for row in rows
         if row.key[0] in PLANNED
     ]
-    return {"rows": [row.as_dict(found.costs[row.place]) for row in rows], "figures": figures}
+    many = [one.as_dict(found.costs[one.row.place].tokens_per_s) for one in one_checkpoint(found)]
+    return {
+        "rows": [row.as_dict(found.costs[row.place]) for row in rows],
+        "figures": figures,
+        "one_checkpoint": many,
+    }
 
 
 def page(
@@ -105,7 +112,7 @@ def page(
         f"on {made.get('device', 'cpu')}, {made.get('threads', '?')} threads; {versions}.",
         f"A bridge alone learns between the encoder and the LLM of {sweep.base}, both frozen: {hours:g} hours of audio",
         f"a cell, the same clips in the same order for all, {seeds} seeds. Intervals: 95 %, over items and seeds.",
-        "A ranking is stated only if it holds after twice the hours.",
+        f"A ranking is stated only if it holds after twice the hours{_double_words(sweep)}.",
         "Figures of a small world: no other model's can be held against them.",
         "",
     ]
@@ -124,8 +131,28 @@ def page(
             "",
             _low_words(sweep),
         ]
-        lines += ["", _low_table(found), "", "## Costs", "", _cost_table(found), "", "## Figures", "", _figures(found)]
+        lines += [
+            "",
+            _low_table(found),
+            "",
+            *_many_lines(found),
+            "## Costs",
+            "",
+            _cost_table(found),
+            "",
+            "## Figures",
+            "",
+            _figures(found),
+        ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _double_words(sweep: Sweep) -> str:
+    """What twice the hours are bounded to."""
+    groups, seeds = sweep.double.groups, sweep.double.seeds
+    of = [] if groups is None else [f"for {_listed(groups)} only"]
+    with_seeds = [] if seeds is None else [f"with seed{'s'[: len(seeds) > 1]} {_listed([str(seed) for seed in seeds])}"]
+    return "".join(f", {one}" for one in (*of, *with_seeds))
 
 
 def _sentences(found: Found) -> list[str]:
@@ -138,7 +165,7 @@ def _sentences(found: Found) -> list[str]:
 
 def sentence(found: Found, ranks: Sequence[Rank]) -> str:
     """What can be said of a group at each rate, in one sentence."""
-    said, silent, doubtful = [], [], []
+    said, alike, deaf, doubtful = [], [], [], []
     for rank in ranks:
         at = f"{_hz(found, rank.first)} tokens a second"
         if rank.verdict == "holds":
@@ -147,11 +174,15 @@ def sentence(found: Found, ranks: Sequence[Rank]) -> str:
                 f"before {rank.second.place[0]} with {_figure(rank.second)}"
             )
         elif rank.verdict == "open":
-            silent.append(_hz(found, rank.first))
+            alike.append(_hz(found, rank.first))
+        elif rank.verdict == "silence":
+            deaf.append(_hz(found, rank.first))
         else:
             doubtful.append(f"{_hz(found, rank.first)} ({rank.verdict})")
-    if silent:
-        said.append(f"at {_listed(silent)} no ranking is stated, the first two do not differ clearly")
+    if alike:
+        said.append(f"at {_listed(alike)} no ranking is stated, the first two do not differ clearly")
+    if deaf:
+        said.append(f"at {_listed(deaf)} no ranking is stated, the first is {SILENT}")
     if doubtful:
         said.append(f"at {_listed(doubtful)} no ranking is stated, the difference is not confirmed by twice the hours")
     return "; ".join(said) + "."
@@ -177,6 +208,7 @@ def _rank_table(found: Found) -> str:
     words = {
         "holds": "holds",
         "open": "none: the interval holds 0",
+        "silence": f"none: the first is {SILENT}",
         "not doubled": "none: not doubled yet",
         "under-trained": "under-trained",
     }
@@ -195,7 +227,8 @@ def _low_words(sweep: Sweep) -> str:
     return (
         f"Against the same bridge at k {sweep.reference_k}. The tolerance is {100 * TOLERANCE['wer']:g} point of word "
         f"error rate, {100 * TOLERANCE['accuracy']:g} points of accuracy,\nand the whole interval of the difference "
-        'lies within it; "none": no lower rate is shown to be within.'
+        'lies within it; "none": no lower rate is shown to be within. A bridge that is no better at k '
+        f"{sweep.reference_k} than\nwith silence in place of the audio has no lowest rate."
     )
 
 
@@ -215,10 +248,61 @@ def _low_table(found: Found) -> str:
 def _low_row(found: Found, one: Lowest) -> tuple[str, ...]:
     change = "-" if one.difference is None else _points(one.difference)
     if one.row is None:
-        return (one.key[0], METRICS[one.key[1]], one.name, "none", change, "-", "-")
+        why = "none" if one.hears else f"none: {SILENT}"
+        return (one.key[0], METRICS[one.key[1]], one.name, why, change, "-", "-")
     cost = found.costs[one.row.place]
     per = (_number(cost.tokens_per_text_token), _number(cost.tokens_per_word))
-    return (one.key[0], METRICS[one.key[1]], one.name, _hz(found, one.row), change, *per)
+    return (one.key[0], METRICS[one.key[1]], one.name, f"{cost.tokens_per_s:.3g}", change, *per)
+
+
+def _many_lines(found: Found) -> list[str]:
+    """The section on checkpoints that serve many rates; nothing where there is none."""
+    several = one_checkpoint(found)
+    if not several:
+        return []
+    side = ("difference, points", "error rate", f"within {100 * GOAL:g} %")
+    first = ("group", "metric", "bridge", "k", "tokens/s", "one checkpoint")
+    head = (*first, "best dedicated", *side, "mean pool", *(f"{one} " for one in side))
+    rows = [
+        (
+            *(one.row.key[0], METRICS[one.row.key[1]], one.row.place[0], str(one.row.place[1])),
+            *(f"{found.costs[one.row.place].tokens_per_s:.3g}", _figure(one.row)),
+            *(*_beside(one.best, named=True), *_beside(one.reference, named=False)),
+        )
+        for one in several
+    ]
+    words = (
+        "A bridge that serves many rates with one set of weights, beside those that were trained for one rate each,\n"
+        "with as many hours and no more tokens: the best of them, and the mean pool. Differences are its value minus\n"
+        "the other's, paired, with their 95 % intervals; the error rate's change is a share of the other's (of\n"
+        "accuracy: of what is wrong). Both are over the seeds that both have. Whether it is within follows from that\n"
+        "change, not from an interval."
+    )
+    return ["## One checkpoint, many rates", "", words, "", *_many_sentences(several), "", table(head, rows), ""]
+
+
+def _many_sentences(several: Sequence[AtRate]) -> list[str]:
+    """One plain sentence for each checkpoint."""
+    by: dict[tuple[str, int], list[bool]] = {}
+    for one in several:
+        reached = by.setdefault((one.row.place[0], one.trained_k), [])
+        if one.best is not None and one.best.within is not None:
+            reached.append(one.best.within)
+    return [
+        f"- **{name}**, trained at k {k}: within {100 * GOAL:g} % of the error rate of the best dedicated bridge in "
+        f"{sum(reached)} of {len(reached)} groups and rates where that is better than silence."
+        for (name, k), reached in by.items()
+    ]
+
+
+def _beside(one: Beside | None, *, named: bool) -> tuple[str, ...]:
+    if one is None:
+        return ("-", "-", "-", "-")
+    told = f"{one.row.place[0]} {_figure(one.row)}" if named else _figure(one.row)
+    change = "-" if one.relative is None else f"{100 * one.relative:+.1f} %"
+    if not one.row.hears:
+        return (told, _points(one.difference), change, SILENT)
+    return (told, _points(one.difference), change, {None: "-", True: "yes", False: "no"}[one.within])
 
 
 def _cost_table(found: Found) -> str:
