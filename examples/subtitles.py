@@ -15,7 +15,8 @@ def stamp(seconds: float) -> str:
 
 def main(file: str, name: str = "mini") -> None:
     transcript = ossicle.transcribe(ossicle.load(name), file, max_tokens=100)
-    for number, segment in enumerate(transcript.segments, 1):
+    spoken = [segment for segment in transcript.segments if segment.text]
+    for number, segment in enumerate(spoken, 1):
         print(f"{number}\n{stamp(segment.start_s)} --> {stamp(segment.end_s)}\n{segment.text}\n")
 
 

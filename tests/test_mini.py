@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import soxr
 
 import ossicle
 from ossicle.cli import run
+from ossicle.evaluate.metrics import count
 from ossicle.hub.folder import ASSETS, verify
 from ossicle.models.audio_lm import AudioLM
+from ossicle.world.meeting import write_meeting
 
 MINI = ASSETS / "mini"
 EXAMPLES = ASSETS / "examples"
@@ -81,3 +84,64 @@ def test_every_format_is_heard_whole(
     assert ledger["seconds_heard"] == pytest.approx(ledger["seconds_given"], abs=0.05)
     assert ledger["frames"] == pytest.approx(50 * ledger["seconds_heard"], abs=1)
     assert ledger["audio_tokens"] == -(-ledger["frames"] // 2) and ledger["text_tokens"] > 0
+
+
+@pytest.fixture(scope="module")
+def meeting(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("world") / "meeting"
+    write_meeting(folder, seed=3, duration_s=90.0, n_facts=3, n_speakers=3)
+    told: dict[str, Any] = json.loads((folder / "meeting.json").read_text())
+    return folder / "meeting.wav", told
+
+
+def test_a_meeting_is_heard_whole_and_written_down_utterance_by_utterance(
+    mini: AudioLM, meeting: tuple[Path, dict[str, Any]]
+) -> None:
+    path, told = meeting
+    transcript = ossicle.transcribe(mini, path, speech_only=True)
+    assert transcript.ledger.seconds_given == transcript.ledger.seconds_heard == 90.0
+    counts = count("wer", [" ".join(one["text"] for one in told["utterances"])], [transcript.text])
+    assert counts.rate is not None and counts.rate < 0.15
+    spoken = [one for one in transcript.segments if one.text]
+    assert len(spoken) == len(told["utterances"])
+    for segment, said in zip(spoken, told["utterances"], strict=True):
+        assert said["start_s"] - 0.6 < segment.start_s <= said["start_s"] + 0.05
+        assert said["end_s"] - 0.05 <= segment.end_s < said["end_s"] + 0.6
+    unspoken = {one.finish for one in transcript.segments if not one.text}
+    assert unspoken == {"quiet", "no_speech"}, "there are long pauses, and sounds between the utterances"
+
+
+def test_without_asking_for_speech_a_sound_gets_words(mini: AudioLM, meeting: tuple[Path, dict[str, Any]]) -> None:
+    path, told = meeting
+    spoken = [one for one in ossicle.transcribe(mini, path).segments if one.text]
+    assert len(told["utterances"]) < len(spoken) <= len(told["utterances"]) + len(told["sounds"])
+
+
+def test_a_fact_said_once_is_found_in_a_meeting_that_the_context_does_not_hold(
+    mini: AudioLM, meeting: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, told = meeting
+    with pytest.raises(ossicle.ContextError, match="retrieve passages of it"):
+        ossicle.ask(mini, path, "what is said?")
+    recording = ossicle.listen(mini, path, speech_only=True)
+    for fact in told["facts"]:
+        said = told["utterances"][fact["utterance"]]
+        answer = ossicle.ask(mini, recording, fact["question"], about=fact["about"], passages=1)
+        ((start_s, end_s),) = answer.passages
+        assert start_s < said["end_s"] and said["start_s"] < end_s
+        alone = ossicle.ask(mini, ossicle.Clip(_between(path, start_s, end_s), 16_000), fact["question"])
+        assert answer.text == alone.text
+    fact = told["facts"][0]
+    arguments = ["ask", str(path), fact["question"], "--long", "retrieve", "--about", fact["about"], "--passages", "1"]
+    assert run([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["ledger"]["seconds_heard"] == 90.0 and 80 < printed["ledger"]["seconds_dropped"] < 90
+    assert printed["note"].startswith("read 1 of ") and len(printed["passages"]) == 1
+    assert run(arguments) == 0
+    assert "s not read" in capsys.readouterr().err
+
+
+def _between(path: Path, start_s: float, end_s: float) -> np.ndarray:
+    samples, _ = soundfile.read(path, dtype="float32")
+    part: np.ndarray = samples[round(start_s * 16_000) : round(end_s * 16_000)]
+    return part

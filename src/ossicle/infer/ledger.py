@@ -6,6 +6,7 @@ JSON, so that "did it hear the whole file?" is one subtraction.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import fsum
 
 from ossicle.models.audio_lm import Heard
 
@@ -46,16 +47,16 @@ class Ledger:
 def summed(ledgers: Sequence[Ledger], *, time_to_first_token_s: float, tokens_per_s: float) -> Ledger:
     """One ledger for several parts of a call: counts and seconds of audio add up; the two times are the call's."""
     return Ledger(
-        seconds_given=sum(part.seconds_given for part in ledgers),
-        seconds_heard=sum(part.seconds_heard for part in ledgers),
-        tail_s=sum(part.tail_s for part in ledgers),
+        seconds_given=fsum(part.seconds_given for part in ledgers),
+        seconds_heard=fsum(part.seconds_heard for part in ledgers),
+        tail_s=fsum(part.tail_s for part in ledgers),
         frames=sum(part.frames for part in ledgers),
         audio_tokens=sum(part.audio_tokens for part in ledgers),
         text_tokens=sum(part.text_tokens for part in ledgers),
         time_to_first_token_s=time_to_first_token_s,
         tokens_per_s=tokens_per_s,
-        seconds_merged=sum(part.seconds_merged for part in ledgers),
-        seconds_dropped=sum(part.seconds_dropped for part in ledgers),
+        seconds_merged=fsum(part.seconds_merged for part in ledgers),
+        seconds_dropped=fsum(part.seconds_dropped for part in ledgers),
     )
 
 
