@@ -76,9 +76,9 @@ def main() -> None:
         "# Why a bridge at all",
         "",
         f"Made by `python benchmarks/no_bridge.py{''.join(' ' + one for one in sys.argv[1:])}`",
-        f"at commit {about['commit']}, torch {torch.__version__}. mini on {given.limit} items a task; figures of a small",
-        "world, 95 % intervals over items. Without a bridge the LLM reads the same frames, means of two, cut to its width;",
-        "nothing is learned.",
+        f"at commit {about['commit']}, torch {torch.__version__}. mini on {given.limit} items a task; figures of a",
+        "small world, 95 % intervals over items. Without a bridge the LLM reads the same frames, means of two,",
+        "cut to its width; nothing is learned.",
         "",
         table(head, rows),
     ]

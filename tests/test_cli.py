@@ -19,6 +19,7 @@ from train.sweeps import written
 
 from ossicle import errors
 from ossicle.audio.io import read_clip
+from ossicle.bridge.matryoshka import Matryoshka
 from ossicle.cli import run, split_arguments
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import RequestError
@@ -37,6 +38,8 @@ LEDGER = [
     "text_tokens",
     "time_to_first_token_s",
     "tokens_per_s",
+    "seconds_merged",
+    "seconds_dropped",
 ]
 
 
@@ -223,6 +226,28 @@ def test_too_much_for_the_context_is_exit_4_with_the_numbers(ossicle, folder, tm
     found = json.loads(out)
     assert exit_code == 0 and len(found["segments"]) >= 8
     assert abs(found["ledger"]["seconds_heard"] - 60.0) < 0.05
+
+
+def test_long_audio_is_refused_until_a_way_is_named_which_is_told(ossicle, folder, tmp_path):
+    path = tmp_path / "long.wav"
+    soundfile.write(path, noise(20.0).samples, 16_000)
+    asked = ("ask", path, "What?", "--model", folder, "--max-tokens", 3)
+    line = failed(ossicle(*asked), 4, "context_length_exceeded")
+    assert "say what to do with long audio: retrieve passages of it, or lower its rate" in line
+    code, out, err = ossicle(*asked, "--long", "lower")
+    assert code == 0 and "neighbours that are alike were merged" in err and "(20.00 s merged)" in err
+    told = json.loads(ossicle(*asked, "--long", "lower", "--json")[1])
+    assert told["passages"] == [] and told["note"] in err and told["text"] == out.rstrip("\n")
+    failed(ossicle(*asked, "--long", "cut"), 2, "invalid_value")
+
+
+def test_a_bridge_of_several_rates_is_told_one(ossicle, folder, wav, tmp_path):
+    nested = save(tiny_model(bridge=Matryoshka(32, 32, k=2, hidden=16)), tmp_path / "nested")
+    for command, more in (("ask", ("What?",)), ("transcribe", ())):
+        got = ossicle(command, wav, *more, "--model", nested, "--rate", 6.25, "--max-tokens", 2, "--json")
+        assert json.loads(got[1])["ledger"]["audio_tokens"] == 4  # 30 frames, 8 a token
+    line = failed(ossicle("ask", wav, "What?", "--model", folder, "--rate", 6.25), 2, "invalid_value")
+    assert "the bridge of tiny is a MeanPool, which serves one rate" in line
 
 
 def test_transcribing_prints_the_text_and_in_json_the_segments(ossicle, folder, wav):
