@@ -48,7 +48,7 @@ def shown(score: TaskScore) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--limit", type=int, default=30)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     model = load("mini", device="cpu", dtype="float32")
