@@ -169,6 +169,8 @@ def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_p
     }
     assert [(row["bridge"], row["k"], row["value"]) for row in rows] == [("conv", 4, 0.9), ("mean", 4, 0.7)]
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"sweep.md", "sweep.json", "sweep.svg"}
+    half = as_json(sweep, found(*pair()), "x", left=3)
+    assert half["left"] == 3 and half["figures"] == [] and half["rows"] == rows, "a planner waits for the whole grid"
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         made(tmp_path / "file" / "sweep.md", found(*pair()))

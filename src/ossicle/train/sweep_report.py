@@ -50,7 +50,7 @@ def write(
     path = Path(path)
     files = {
         path.with_suffix(".svg"): svg(found),
-        path.with_suffix(".json"): json.dumps(as_json(sweep, found, command), indent=1) + "\n",
+        path.with_suffix(".json"): json.dumps(as_json(sweep, found, command, left=left), indent=1) + "\n",
         path: page(sweep, found, failed=failed, left=left, made=made, command=command, picture=path.stem + ".svg"),
     }
     for target, text in files.items():
@@ -66,9 +66,13 @@ def write(
                 partial.unlink()
 
 
-def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
+def as_json(sweep: Sweep, found: Found, command: str, *, left: int = 0) -> dict[str, Any]:
     """``rows``, one for each arm, rate and group, and of those that the planner has a task for the same as ``figures``
-    in its form; ``one_checkpoint``, what it gives up at each rate; what learned for twice as long is not among them."""
+    in its form; ``one_checkpoint``, what it gives up at each rate; what learned for twice as long is not among them.
+
+    While cells are ``left``, there are no figures: a planner that takes them for measured would name winners of a grid
+    that is half there.
+    """
     rows = [row for row in found.rows if not row.place[2]]
     figures = [
         {
@@ -81,10 +85,11 @@ def as_json(sweep: Sweep, found: Found, command: str) -> dict[str, Any]:
             "command": command,
         }
         for row in rows
-        if row.key[0] in PLANNED
+        if row.key[0] in PLANNED and not left
     ]
     many = [one.as_dict(found.costs[one.row.place].tokens_per_s) for one in one_checkpoint(found)]
     return {
+        "left": left,
         "rows": [row.as_dict(found.costs[row.place]) for row in rows],
         "figures": figures,
         "one_checkpoint": many,
