@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from models.tiny import noise, tiny_model
 from ossicle.audio.clip import Clip
 from ossicle.audio.windows import split
 from ossicle.data.manifest import TRANSCRIBE
-from ossicle.errors import ContextError, RequestError
+from ossicle.errors import AudioInputError, ContextError, RequestError
 from ossicle.infer.ask import ask
 from ossicle.infer.transcribe import WINDOW_S, transcribe
 from ossicle.world.questions import TRANSCRIBE as PHRASINGS
@@ -63,6 +64,12 @@ def test_a_clip_that_was_cut_from_a_source_keeps_its_times():
     clip = Clip(noise(1.0).samples, 16_000, start_s=7.5)
     (segment,) = transcribe(MODEL, clip, max_tokens=1).segments
     assert (segment.start_s, segment.end_s) == (7.5, 8.5)
+
+
+def test_a_clip_of_no_samples_is_refused():
+    with pytest.raises(AudioInputError, match="the clip holds no samples") as caught:
+        transcribe(MODEL, Clip(np.zeros(0, np.float32), 16_000))
+    assert caught.value.code == "audio_empty"
 
 
 def test_a_language_that_the_model_does_not_know_is_refused():

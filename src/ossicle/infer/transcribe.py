@@ -13,7 +13,7 @@ from ossicle.audio.clip import Clip
 from ossicle.audio.io import read_blocks
 from ossicle.audio.pauses import Piece, pieces
 from ossicle.data.manifest import TRANSCRIBE
-from ossicle.errors import RequestError
+from ossicle.errors import AudioInputError, RequestError
 from ossicle.infer.generate import Sampling
 from ossicle.infer.ledger import Ledger, heard_only, summed
 from ossicle.infer.memory import Memory
@@ -130,6 +130,8 @@ def groups(model: AudioLM, source: Sound) -> Iterator[list[Piece]]:
         AudioInputError: the source cannot be read.
     """
     refuse_array(source)
+    if isinstance(source, Clip) and source.n_samples == 0:
+        raise AudioInputError("the clip holds no samples", code="audio_empty")
     blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
     several = pieces(blocks, WINDOW_S)
     while group := list(islice(several, GROUP)):
