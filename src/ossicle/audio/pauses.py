@@ -25,7 +25,7 @@ AROUND_S, REST_S = 0.35, 0.5
 STRETCH_S = 15.0
 """So much audio is looked at together; at least one and a half windows."""
 FLOOR_SHARE, LOUD_SHARE = 0.10, 0.95
-OVER_DB, LEAST_OVER_DB = 6.0, 3.5
+OVER_DB, LEAST_OVER_DB = 6.0, 3.0
 """So much over the floor a moment is no longer quiet: noise that changes stays below the first, the steadiest below the
 second; the less there is between, the fewer soft sounds are taken for it."""
 BELOW_SHARE, SPREADS = 0.02, 7.0
