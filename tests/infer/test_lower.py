@@ -129,6 +129,11 @@ def test_a_short_clip_is_not_heard_again_by_a_memory_whatever_the_way():
     assert memory.n_clips == 1
 
 
+def test_a_text_that_leaves_no_room_is_told_as_such_whatever_is_done_with_the_audio():
+    with pytest.raises(ContextError, match="shorten the text or the history, or ask for fewer tokens"):
+        ask(MODEL, noise(30.0), "What?", long="lower", max_tokens=400)
+
+
 def test_a_text_file_is_refused_as_such(tmp_path):
     path = tmp_path / "noise.wav"
     soundfile.write(path, noise(0.5).samples, 16_000)

@@ -32,6 +32,7 @@ from ossicle.infer.requests import (
     text_tokens,
 )
 from ossicle.models.audio_lm import AudioLM, Heard
+from ossicle.plan.budget import check
 from ossicle.prompt.chat import Message
 from ossicle.prompt.tags import Tags
 
@@ -226,7 +227,9 @@ def _ready(
         source = source.read()
     before = _before(model, history, memory)
     n_before = sum(len(before[id(clip)].values) for clip in clips_in(history))
-    room = model.context - sampling.max_tokens - text_tokens(model, probe.messages) - n_before
+    n_other = text_tokens(model, probe.messages) + n_before
+    check(n_other, 0, 0.0, sampling.max_tokens, model.context, model.name)  # no lower rate makes room for these
+    room = model.context - sampling.max_tokens - n_other
     if n_native(model, source) <= room:
         clip = source if isinstance(source, Clip) else read(model, source, probe)
         (heard,) = _hear(model, [clip], memory)
