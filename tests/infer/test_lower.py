@@ -107,8 +107,8 @@ def test_where_no_rate_is_fixed_what_was_heard_decides():
     heard, told = lowered(more, noise(15.0), 200)  # expected are 75, heard 750
     assert 198 <= len(heard.values) <= 200 and "audio tokens a second instead of 50.1 (" in told
     assert heard.seconds_heard == pytest.approx(15.0)
-    heard, told = lowered(fewer, noise(15.0), 20)  # expected are 75, heard 15
-    assert len(heard.values) in (15, 16) and told == ""
+    heard, told = lowered(fewer, noise(15.0), 20)  # expected are 75, heard one a window of 1 s or so
+    assert len(heard.values) <= 20 and told == ""
     answer = ask(more, noise(15.0), "What?", long="lower", max_tokens=5)
     assert answer.ledger.seconds_merged == pytest.approx(15.0)
 
