@@ -1,6 +1,7 @@
 """Lower rates: all of a long source in the context, merged or by a Matryoshka bridge, and told."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ from ossicle.bridge.matryoshka import Matryoshka
 from ossicle.errors import ContextError, RequestError
 from ossicle.infer.ask import ask
 from ossicle.infer.lower import LEAST_HZ, at_rate, lowered, merged, n_native
+from ossicle.infer.memory import Memory
 from ossicle.infer.transcribe import transcribe
+from ossicle.prompt.chat import Message
+from ossicle.tensors import length_mask
 
 MODEL = tiny_model()  # 25 tokens a second, 400 read
 NESTED = tiny_model(bridge=Matryoshka(32, 32, k=2, hidden=16))
@@ -85,6 +89,56 @@ def test_asking_with_a_lower_rate_tells_so_in_answer_and_ledger(tmp_path):
     assert short.text == ask(MODEL, noise(1.0), "What?", max_tokens=5).text
     with pytest.raises(RequestError, match="long='lower' is for one source, got 2"):
         ask(MODEL, [clip, clip], "What?", long="lower")
+
+
+class Many(Cif):
+    """Expects a token of every tenth frame, and gives one of every frame or of few."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__(32, 32, k=10)
+        self.every = every
+
+    def weights(self, frames):
+        return length_mask(frames.lengths, frames.values.shape[1]).double() / self.every
+
+
+def test_where_no_rate_is_fixed_what_was_heard_decides():
+    more, fewer = tiny_model(bridge=Many(1)), tiny_model(bridge=Many(50))
+    heard, told = lowered(more, noise(15.0), 200)  # expected are 75, heard 750
+    assert 198 <= len(heard.values) <= 200 and "audio tokens a second instead of 50.1 (" in told
+    assert heard.seconds_heard == pytest.approx(15.0)
+    heard, told = lowered(fewer, noise(15.0), 20)  # expected are 75, heard one a window of 1 s or so
+    assert len(heard.values) <= 20 and told == ""
+    answer = ask(more, noise(15.0), "What?", long="lower", max_tokens=5)
+    assert answer.ledger.seconds_merged == pytest.approx(15.0)
+
+
+def test_what_is_merged_leaves_room_for_clips_of_the_history_and_is_told_apart_from_them():
+    history = (Message("user", (noise(1.0, seed=3), "Hello")), Message("assistant", ("Hi",)))
+    answer = ask(MODEL, noise(30.0), "What?", long="lower", history=history, max_tokens=5)
+    assert answer.ledger.seconds_merged == pytest.approx(30.0)
+    assert answer.ledger.seconds_given == answer.ledger.seconds_heard == pytest.approx(31.0)
+    short = ask(MODEL, noise(2.0), "What?", long="lower", history=history, max_tokens=5)
+    assert short == replace(ask(MODEL, noise(2.0), "What?", history=history, max_tokens=5), ledger=short.ledger)
+
+
+def test_a_short_clip_is_not_heard_again_by_a_memory_whatever_the_way():
+    memory = Memory(MODEL)
+    for long in ("refuse", "lower", "retrieve"):
+        ask(MODEL, noise(1.0), "What?", long=long, memory=memory, max_tokens=2)
+    assert memory.n_clips == 1
+
+
+def test_a_text_that_leaves_no_room_is_told_as_such_whatever_is_done_with_the_audio():
+    with pytest.raises(ContextError, match="shorten the text or the history, or ask for fewer tokens"):
+        ask(MODEL, noise(30.0), "What?", long="lower", max_tokens=400)
+
+
+def test_a_text_file_is_refused_as_such(tmp_path):
+    path = tmp_path / "noise.wav"
+    soundfile.write(path, noise(0.5).samples, 16_000)
+    with path.open("r") as file, pytest.raises(RequestError, match="open a text file in binary mode"):
+        ask(MODEL, file, "What?", long="lower")
 
 
 def test_rates_that_a_bridge_does_not_serve_are_refused():

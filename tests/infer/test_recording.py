@@ -12,6 +12,7 @@ from ossicle.audio.clip import Clip
 from ossicle.errors import ContextError, RequestError
 from ossicle.infer.ask import ask, stream
 from ossicle.infer.ledger import heard_only
+from ossicle.infer.memory import Memory
 from ossicle.infer.recording import Passage, Recording, find, listen
 from ossicle.infer.transcribe import transcribe
 from ossicle.prompt.chat import Message
@@ -64,6 +65,8 @@ def test_words_that_nobody_said_are_an_error():
         find(recording(), "xyzzyq", 1)
     with pytest.raises(RequestError, match=r"none of the 0 passages"):
         find(Recording((), recording().ledger), "interview", 1)
+    with pytest.raises(RequestError, match=r"none of the 2 passages"):
+        find(recording(("?", "...")), "interview", 1)
 
 
 def test_an_answer_reads_the_best_passages_in_the_order_of_time_and_the_ledger_says_what_was_not_read():
@@ -104,6 +107,9 @@ def test_a_recording_needs_words_to_look_for():
     assert ask(MODEL, recording(), about="cup", history=history, max_tokens=2).passages == ((12.0, 13.0),)
     for wrong, match in (
         ({"passages": 0}, "passages is 0, allowed is 1 or more"),
+        ({"passages": 2.5}, r"passages is 2\.5, wanted is a whole number"),
+        ({"about": ""}, "about is '', wanted are words to look for"),
+        ({"about": 5}, "about is 5, wanted are words to look for"),
         ({"long": "cut"}, "long is 'cut', allowed are refuse, lower, retrieve"),
     ):
         with pytest.raises(RequestError, match=match):
@@ -142,3 +148,36 @@ def test_a_long_source_is_retrieved_from_and_a_short_one_is_read_whole():
     short = ask(MODEL, noise(1.0), "?", long="retrieve", max_tokens=4)
     assert short.text == ask(MODEL, noise(1.0), "?", max_tokens=4).text
     assert short.passages == () and short.note == "" and short.ledger.seconds_dropped == 0
+
+
+def test_clips_of_the_history_are_heard_beside_the_passages_and_are_not_among_what_was_not_read():
+    rec = recording()
+    history = (Message("user", (noise(1.5, seed=7), "Hello")), Message("assistant", ("Hi",)))
+    answer = ask(MODEL, rec, "switch the library light off", passages=1, history=history, max_tokens=3)
+    ledger = answer.ledger
+    assert (ledger.seconds_given, ledger.seconds_heard) == (pytest.approx(6.5), pytest.approx(6.5))
+    assert ledger.seconds_dropped == pytest.approx(4.0) and ledger.frames == 325
+    assert ledger.audio_tokens == 25 + 38
+    memory = Memory(MODEL)
+    again = ask(MODEL, rec, "switch the library light off", passages=1, history=history, max_tokens=3, memory=memory)
+    assert again.text == answer.text and again.ledger.seconds_dropped == ledger.seconds_dropped
+    assert memory.n_clips == 1
+
+
+def test_passages_leave_room_for_the_clips_of_the_history():
+    history = (Message("user", (noise(1.9, seed=7),)), Message("assistant", ("Hi",)))
+    answer = ask(tiny_model(context=150), recording(), "interview", passages=5, history=history, max_tokens=20)
+    assert len(answer.passages) == 1
+
+
+def test_a_long_source_without_words_to_look_for_is_refused_before_it_is_listened_to():
+    model = tiny_model()
+    model.hear = None  # would be called
+    with pytest.raises(RequestError, match="give a question or `about`"):
+        ask(model, noise(30.0), long="retrieve", max_tokens=2)
+
+
+@pytest.mark.parametrize("long", ["refuse", "lower"])
+def test_words_to_look_for_are_no_use_where_nothing_is_looked_for(long):
+    with pytest.raises(RequestError, match=f"about is for long='retrieve' and for recordings, got long='{long}'"):
+        ask(MODEL, noise(1.0), "What?", long=long, about="the light")

@@ -1,17 +1,20 @@
 """Transcription of any length: every sample in one window, each window as if it were asked alone."""
 
+import time
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models.tiny import noise, tiny_model
+from models.tiny import ENCODER, noise, tiny_model
 
 from ossicle.audio.clip import Clip
 from ossicle.audio.windows import split
 from ossicle.data.manifest import TRANSCRIBE
-from ossicle.errors import ContextError, RequestError
+from ossicle.encoders.whisper import WhisperEncoder
+from ossicle.errors import AudioInputError, ContextError, RequestError
 from ossicle.infer.ask import ask
 from ossicle.infer.transcribe import WINDOW_S, transcribe
 from ossicle.world.questions import TRANSCRIBE as PHRASINGS
@@ -63,6 +66,24 @@ def test_a_clip_that_was_cut_from_a_source_keeps_its_times():
     clip = Clip(noise(1.0).samples, 16_000, start_s=7.5)
     (segment,) = transcribe(MODEL, clip, max_tokens=1).segments
     assert (segment.start_s, segment.end_s) == (7.5, 8.5)
+
+
+def test_a_clip_of_no_samples_is_refused():
+    with pytest.raises(AudioInputError, match="the clip holds no samples") as caught:
+        transcribe(MODEL, Clip(np.zeros(0, np.float32), 16_000))
+    assert caught.value.code == "audio_empty"
+
+
+class Slow(WhisperEncoder):
+    """Takes its time to hear."""
+
+    def forward(self, features):
+        time.sleep(0.3)
+        return super().forward(features)
+
+
+def test_the_time_to_the_first_token_includes_hearing():
+    assert transcribe(tiny_model(encoder=Slow(ENCODER)), noise(1.0), max_tokens=1).ledger.time_to_first_token_s >= 0.3
 
 
 def test_a_language_that_the_model_does_not_know_is_refused():

@@ -20,14 +20,17 @@ SPAN_S = 0.05
 """Loudness of a moment: mean square of this much audio around it, every ``STEP_S``."""
 PAUSE_S = 0.3
 """The shortest pause that ends a piece."""
-AROUND_S, REST_S = 0.25, 0.5
+AROUND_S, REST_S = 0.35, 0.5
 """Of a long pause so much stays with the speech on either side; a rest shorter than the second is shared by both."""
 STRETCH_S = 15.0
 """So much audio is looked at together; at least one and a half windows."""
 FLOOR_SHARE, LOUD_SHARE = 0.10, 0.95
-OVER_DB = 6.0
-"""So much over the floor a moment is no longer quiet; steady noise stays below."""
-UNDER_DB, FAINT_DB = 12.0, -50.0
+OVER_DB, LEAST_OVER_DB = 6.0, 3.0
+"""So much over the floor a moment is no longer quiet: noise that changes stays below the first, the steadiest below the
+second; the less there is between, the fewer soft sounds are taken for it."""
+BELOW_SHARE, SPREADS = 0.02, 7.0
+"""How much noise changes shows under the floor: from the level that this share does not reach, so many times as far."""
+UNDER_DB, FAINT_DB = 12.0, -70.0
 """The floor lies so much under the loud moments heard so far, or below the second, over full scale: what is loud all
 the time is no pause."""
 LEAST_DB = -100.0
@@ -56,12 +59,17 @@ def pieces(blocks: Iterable[Clip], window_s: float) -> Iterator[Piece]:
         AudioInputError: ``audio_not_finite``.
     """
     loud_db = LEAST_DB
-    kept: Clip | None = None
+    waiting: list[Clip] = []  # joined no sooner than a stretch is there: blocks may be short
+    n_waiting = 0
     for block in blocks:
         check_finite(block.samples)
-        kept = block if kept is None else Clip(np.concatenate([kept.samples, block.samples]), kept.rate, kept.start_s)
-        check_window(window_s, kept.rate)
-        n = round(max(STRETCH_S, 1.5 * window_s) * kept.rate)
+        check_window(window_s, block.rate)
+        waiting.append(block)
+        n_waiting += block.n_samples
+        n = round(max(STRETCH_S, 1.5 * window_s) * block.rate)
+        if n_waiting <= n:
+            continue
+        kept = _followed(waiting)
         while kept.n_samples > n:  # the last stretch waits for the end
             stretch = Clip(kept.samples[:n], kept.rate, kept.start_s)
             levels_db = _levels(stretch)
@@ -71,11 +79,19 @@ def pieces(blocks: Iterable[Clip], window_s: float) -> Iterator[Piece]:
                 yield from _windows(stretch, first, end, quiet, window_s)
                 done = end
             kept = Clip(kept.samples[done:], kept.rate, kept.start_s + done / kept.rate)
-    if kept is not None and kept.n_samples:
+        waiting, n_waiting = [kept], kept.n_samples
+    if n_waiting:
+        kept = _followed(waiting)
         levels_db = _levels(kept)
         loud_db = max(loud_db, float(np.quantile(levels_db, LOUD_SHARE)))
         for first, end, quiet in _parts(_quiet(levels_db, loud_db), kept, last=True):
             yield from _windows(kept, first, end, quiet, window_s)
+
+
+def _followed(clips: list[Clip]) -> Clip:
+    """Clips that follow each other as one."""
+    first = clips[0]
+    return first if len(clips) == 1 else Clip(np.concatenate([one.samples for one in clips]), first.rate, first.start_s)
 
 
 def _levels(clip: Clip) -> np.ndarray:
@@ -94,8 +110,10 @@ def _step(rate: int) -> int:
 
 def _quiet(levels_db: np.ndarray, loud_db: float) -> np.ndarray:
     """Which moments are quiet: (M,) bool."""
-    floor_db = min(float(np.quantile(levels_db, FLOOR_SHARE)), max(loud_db - UNDER_DB, FAINT_DB))
-    found: np.ndarray = levels_db < floor_db + OVER_DB
+    least_db, low_db = np.quantile(levels_db, (BELOW_SHARE, FLOOR_SHARE)).tolist()
+    floor_db = min(low_db, max(loud_db - UNDER_DB, FAINT_DB))
+    over_db = min(max(SPREADS * (low_db - least_db), LEAST_OVER_DB), OVER_DB)
+    found: np.ndarray = levels_db < floor_db + over_db
     return found
 
 

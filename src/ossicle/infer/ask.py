@@ -8,6 +8,8 @@ them was asked for, and the answer tells what was done.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import fsum
+from numbers import Integral
 
 import numpy as np
 
@@ -19,8 +21,18 @@ from ossicle.infer.lower import lowered, n_native
 from ossicle.infer.memory import Memory
 from ossicle.infer.reading import Sound, read
 from ossicle.infer.recording import Recording, find, listen
-from ossicle.infer.requests import Answer, Delta, Request, check_memory, conversation, run_batch, text_tokens
+from ossicle.infer.requests import (
+    Answer,
+    Delta,
+    Request,
+    check_memory,
+    clips_in,
+    conversation,
+    run_batch,
+    text_tokens,
+)
 from ossicle.models.audio_lm import AudioLM, Heard
+from ossicle.plan.budget import check
 from ossicle.prompt.chat import Message
 from ossicle.prompt.tags import Tags
 
@@ -112,20 +124,37 @@ class _Long:
     def __post_init__(self) -> None:
         if self.way not in WAYS:
             raise RequestError(f"long is {self.way!r}, allowed are {', '.join(WAYS)}")
+        about: object = self.about
+        passages: object = self.passages
+        if about is not None and not (isinstance(about, str) and about.strip()):
+            raise RequestError(f"about is {about!r}, wanted are words to look for")
+        if not isinstance(passages, Integral):
+            raise RequestError(f"passages is {passages!r}, wanted is a whole number")
         if self.passages < 1:
             raise RequestError(f"passages is {self.passages}, allowed is 1 or more")
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A request, what was already heard for it, and what its answer has to tell."""
+    """A request, what was already heard for it, and what its answer has to tell.
+
+    Args:
+        request, known: as of `run_batch`.
+        passages, note: of the answer.
+        lowered: a source that is read at a lower rate.
+        whole: the ledger of a recording of which only some is read.
+        read: what of it is read.
+        before: what else is read: clips of the history.
+    """
 
     request: Request
     known: Mapping[int, Heard]
     passages: tuple[tuple[float, float], ...] = ()
     note: str = ""
+    lowered: Heard | None = None
     whole: Ledger | None = None
-    merged: bool = False
+    read: Sequence[Heard] = ()
+    before: Sequence[Heard] = ()
 
 
 def _deltas(
@@ -139,7 +168,7 @@ def _deltas(
 ) -> Iterator[Delta]:
     began = time.perf_counter()
     check_memory(model, memory)
-    ready = _ready(model, clips, question, history, sampling, told)
+    ready = _ready(model, clips, question, history, sampling, told, memory)
     before_s = time.perf_counter() - began
 
     def deltas() -> Iterator[Delta]:
@@ -157,17 +186,17 @@ def _told(answer: Answer, ready: _Ready, before_s: float) -> Answer:
     ledger = answer.ledger
     ledger = replace(ledger, time_to_first_token_s=ledger.time_to_first_token_s + before_s)
     if ready.whole is not None:
-        whole = ready.whole
+        whole, before = ready.whole, ready.before
         ledger = replace(
             ledger,
-            seconds_given=whole.seconds_given,
-            seconds_heard=whole.seconds_heard,
-            tail_s=whole.tail_s,
-            frames=whole.frames,
-            seconds_dropped=max(whole.seconds_heard - ledger.seconds_heard, 0.0),
+            seconds_given=fsum([whole.seconds_given, *(one.seconds_given for one in before)]),
+            seconds_heard=fsum([whole.seconds_heard, *(one.seconds_heard for one in before)]),
+            tail_s=fsum([whole.tail_s, *(one.tail_s for one in before)]),
+            frames=whole.frames + sum(one.n_frames for one in before),
+            seconds_dropped=max(whole.seconds_heard - fsum(one.seconds_heard for one in ready.read), 0.0),
         )
-    if ready.merged:
-        ledger = replace(ledger, seconds_merged=ledger.seconds_heard)
+    if ready.lowered is not None:
+        ledger = replace(ledger, seconds_merged=ready.lowered.seconds_heard)
     return replace(answer, ledger=ledger, passages=ready.passages, note=ready.note)
 
 
@@ -178,10 +207,13 @@ def _ready(
     history: Sequence[Message],
     sampling: Sampling,
     told: _Long,
+    memory: Memory | None,
 ) -> _Ready:
     """Whatever was handed in, read, heard where it is long, and put into words."""
     if isinstance(clips, Recording):
-        return _retrieved(model, clips, question, history, sampling, told)
+        return _retrieved(model, clips, question, history, sampling, told, memory)
+    if told.about is not None and told.way != "retrieve":
+        raise RequestError(f"about is for long='retrieve' and for recordings, got long={told.way!r}")
     bytes_like = str | bytes | bytearray | memoryview
     several = list(clips) if isinstance(clips, Sequence) and not isinstance(clips, bytes_like) else [clips]
     probe = Request(conversation([_instant() for _ in several], question, history), sampling)
@@ -190,13 +222,47 @@ def _ready(
         return _Ready(Request(conversation(read_clips, question, history), sampling), {})
     if len(several) != 1:
         raise RequestError(f"long={told.way!r} is for one source, got {len(several)}")
-    if hasattr(several[0], "read"):  # an open file: it is read twice
-        several = [several[0].read()]
-    room = model.context - sampling.max_tokens - text_tokens(model, probe.messages)
-    if told.way == "retrieve" and n_native(model, several[0]) > room:
-        return _retrieved(model, listen(model, several[0]), question, history, sampling, told)
-    heard, note = lowered(model, several[0], room)
-    return _Ready(probe, {id(probe.messages[-1].content[0]): heard}, note=note, merged=bool(note))
+    (source,) = several
+    if hasattr(source, "read") and not hasattr(source, "encoding"):  # an open file: it is read twice
+        source = source.read()
+    before = _before(model, history, memory)
+    n_before = sum(len(before[id(clip)].values) for clip in clips_in(history))
+    n_other = text_tokens(model, probe.messages) + n_before
+    check(n_other, 0, 0.0, sampling.max_tokens, model.context, model.name)  # no lower rate makes room for these
+    room = model.context - sampling.max_tokens - n_other
+    if n_native(model, source) <= room:
+        clip = source if isinstance(source, Clip) else read(model, source, probe)
+        (heard,) = _hear(model, [clip], memory)
+        if len(heard.values) <= room:
+            return _Ready(Request(conversation([clip], question, history), sampling), {**before, id(clip): heard})
+    if told.way == "retrieve":
+        _words(question, told)  # before an hour is listened to
+        return _retrieved(model, listen(model, source), question, history, sampling, told, memory)
+    heard, note = lowered(model, source, room)
+    known = {**before, id(probe.messages[-1].content[0]): heard}
+    return _Ready(probe, known, note=note, lowered=heard if note else None)
+
+
+def _hear(model: AudioLM, clips: Sequence[Clip], memory: Memory | None) -> list[Heard]:
+    return model.hear(clips) if memory is None else memory.hear(clips)
+
+
+def _before(model: AudioLM, history: Sequence[Message], memory: Memory | None) -> dict[int, Heard]:
+    """The clips of earlier turns as they are heard, by their ``id``."""
+    clips = clips_in(history)
+    return dict(zip(map(id, clips), _hear(model, clips, memory), strict=True)) if clips else {}
+
+
+def _words(question: str | Tags | None, told: _Long) -> str:
+    """What a recording is looked through for.
+
+    Raises:
+        RequestError: nothing.
+    """
+    about = told.about or (question if isinstance(question, str) else None)
+    if not about:
+        raise RequestError("a long recording is looked through for words: give a question or `about`")
+    return about
 
 
 def _retrieved(
@@ -206,24 +272,27 @@ def _retrieved(
     history: Sequence[Message],
     sampling: Sampling,
     told: _Long,
+    memory: Memory | None,
 ) -> _Ready:
     """The passages of a recording that fit what is asked, as many as the context holds, in the order of time."""
-    about = told.about or (question if isinstance(question, str) else None)
-    if not about:
-        raise RequestError("a long recording is looked through for words: give a question or `about`")
+    about = _words(question, told)
+    conversation([_instant()], question, history)  # what is wrong with these shows before anything is heard
+    earlier = _before(model, history, memory)
+    before = [earlier[id(clip)] for clip in clips_in(history)]
     best = find(recording, about, told.passages)
     while True:
         clips = [_instant() for _ in best]
         request = Request(conversation(clips, question, history), sampling)
-        need = text_tokens(model, request.messages) + sum(len(one.heard.values) for one in best)
-        if len(best) == 1 or need + sampling.max_tokens <= model.context:
+        n_audio = sum(len(one.values) for one in (*before, *(one.heard for one in best)))
+        if len(best) == 1 or text_tokens(model, request.messages) + n_audio + sampling.max_tokens <= model.context:
             break
         best = best[:-1]  # the one that fits the words least
     best = sorted(best, key=lambda one: one.start_s)
     spans = tuple((one.start_s, one.end_s) for one in best)
     note = f"read {len(best)} of {len(recording.passages)} passages, those that fit {about!r} best"
-    known = {id(clip): one.heard for clip, one in zip(clips, best, strict=True)}
-    return _Ready(request, known, spans, note, recording.ledger)
+    heard = [one.heard for one in best]
+    known = {**earlier, **{id(clip): one for clip, one in zip(clips, heard, strict=True)}}
+    return _Ready(request, known, spans, note, whole=recording.ledger, read=heard, before=before)
 
 
 def _instant() -> Clip:

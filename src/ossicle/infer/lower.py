@@ -6,7 +6,7 @@ read twice, first for its length, and heard window by window, so that memory hol
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import torch
@@ -77,18 +77,30 @@ def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
         AudioInputError: the source cannot be read.
     """
     n_frames, seconds = _frames(model, source)
-    native = sum(_tokens(model, n) for n in n_frames)
-    if native <= room:
-        return _whole(model, source, 1.0), ""
-    if isinstance(model.bridge, Matryoshka):
-        k = next((k for k in range(model.bridge.k, COARSEST + 1) if _at(n_frames, k) <= room), None)
-        if k is not None:
-            told = f"read at {model.encoder.rate_hz / k:.3g} audio tokens a second instead of {native / seconds:.3g}"
-            return _whole(_with_bridge(model, model.bridge.at(k)), source, 1.0), f"{told} (Matryoshka)"
-    elif room >= LEAST_HZ * seconds and room >= 2 * len(n_frames):
-        heard = _whole(model, source, (room - 1) / native)
-        told = f"read at {len(heard.values) / seconds:.3g} audio tokens a second instead of {native / seconds:.3g}"
-        return heard, f"{told} (neighbours that are alike were merged)"
+    native, bridge = sum(_tokens(model, n) for n in n_frames), model.bridge
+    lower = "read at {:.3g} audio tokens a second instead of {:.3g} ({})"
+    if isinstance(bridge, Matryoshka):
+        for k in range(bridge.k, COARSEST + 1):
+            if _at(n_frames, k) > room:
+                continue
+            heard = _joined(_heard(_with_bridge(model, bridge.at(k)), source))
+            if len(heard.values) <= room:  # an encoder that cuts for itself may give more
+                rate_hz = model.encoder.rate_hz / k
+                return heard, "" if k == bridge.k else lower.format(rate_hz, native / seconds, "Matryoshka")
+    else:
+        windows: Iterable[tuple[float, Heard]] = _heard(model, source)
+        if not _counted(model):  # nobody knows before
+            windows = list(windows)
+            native = sum(len(one.values) for _, one in windows)
+        enough = room >= LEAST_HZ * seconds and room >= 2 * len(n_frames)
+        if native <= room or enough:
+            heard = _joined(windows, 1.0 if native <= room else (room - 1) / native)
+            if native <= room and len(heard.values) <= room:
+                return heard, ""
+            if enough:
+                heard = merged(heard, min(room, len(heard.values)))
+                how = "neighbours that are alike were merged"
+                return heard, lower.format(len(heard.values) / seconds, native / seconds, how)
     raise ContextError(
         f"{seconds:.1f} s of audio cannot be lowered to the {max(room, 0)} tokens that {model.name} has room for: that "
         f"is below {LEAST_HZ:g} a second; give at most {max(room, 0) / LEAST_HZ:.0f} s, or retrieve passages of it"
@@ -115,6 +127,11 @@ def _tokens(model: AudioLM, n_frames: int) -> int:
     return math.ceil(n_frames * bridge.expected_hz(model.encoder.rate_hz) / model.encoder.rate_hz)
 
 
+def _counted(model: AudioLM) -> bool:
+    """Whether tokens can be told before anything is heard."""
+    return isinstance(model.bridge, Counts) and model.bridge.fixed_rate
+
+
 def _at(n_frames: list[int], k: int) -> int:
     return sum(math.ceil(n / k) for n in n_frames)
 
@@ -137,19 +154,24 @@ def _frames(model: AudioLM, source: Sound) -> tuple[list[int], float]:
     return n_frames, sum(n / had for n, had in lengths)
 
 
-def _whole(model: AudioLM, source: Sound, share: float) -> Heard:
-    """All of a source as one, with a share of its tokens."""
+def _heard(model: AudioLM, source: Sound) -> Iterator[tuple[float, Heard]]:
+    """Each window as it is heard, and the second at which it begins."""
     windows = _windows(model, source)
+    while group := list(islice(windows, GROUP)):
+        yield from zip([one.start_s for one in group], model.hear(group), strict=True)
+
+
+def _joined(windows: Iterable[tuple[float, Heard]], share: float = 1.0) -> Heard:
+    """All of a source as one, with a share of its tokens."""
     starts_s: list[float] = []
     parts: list[Heard] = []
     owed = 0.0
-    while group := list(islice(windows, GROUP)):
-        for one in model.hear(group):
-            owed += len(one.values) * share
-            n = max(int(owed), 1)
-            owed -= n
-            parts.append(one if share == 1 else merged(one, n))
-        starts_s += [one.start_s for one in group]
+    for start_s, one in windows:
+        owed += len(one.values) * share
+        n = max(int(owed), 1)
+        owed -= n
+        parts.append(one if share == 1 else merged(one, n))
+        starts_s.append(start_s)
     return joined(sum(one.seconds_given for one in parts), [at - starts_s[0] for at in starts_s], parts)
 
 

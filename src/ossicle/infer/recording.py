@@ -114,7 +114,7 @@ def _scores(texts: Sequence[str], about: str) -> list[float]:
     """BM25 of each text."""
     documents = [_terms(text) for text in texts]
     sizes = [sum(one.values()) for one in documents]
-    mean = sum(sizes) / max(len(sizes), 1)
+    mean = max(sum(sizes) / max(len(sizes), 1), 1.0)  # texts may be marks without a letter
     wanted = _terms(about)
     holding = {term: sum(term in one for one in documents) for term in wanted}
     rare = {term: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for term, n in holding.items()}

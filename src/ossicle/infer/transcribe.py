@@ -13,7 +13,7 @@ from ossicle.audio.clip import Clip
 from ossicle.audio.io import read_blocks
 from ossicle.audio.pauses import Piece, pieces
 from ossicle.data.manifest import TRANSCRIBE
-from ossicle.errors import RequestError
+from ossicle.errors import AudioInputError, RequestError
 from ossicle.infer.generate import Sampling
 from ossicle.infer.ledger import Ledger, heard_only, summed
 from ossicle.infer.memory import Memory
@@ -106,17 +106,19 @@ def transcribe(
         )
     sampling = Sampling(max_tokens, temperature, seed=seed)
     began = time.perf_counter()
-    found = [
-        (one.segment, one.ledger)  # not what was heard: memory would grow
-        for group in groups(model, source)
-        for one in written(model, group, sampling, speech_only=speech_only)
-    ]
+    found: list[tuple[Segment, Ledger]] = []  # not what was heard: memory would grow
+    first_s = 0.0
+    for group in groups(model, source):
+        before_s = time.perf_counter() - began
+        several = written(model, group, sampling, speech_only=speech_only)
+        firsts = [one.ledger.time_to_first_token_s for one in several if one.ledger.text_tokens]
+        first_s = first_s or (before_s + min(firsts) if firsts else 0.0)
+        found += [(one.segment, one.ledger) for one in several]
     segments, ledgers = tuple(segment for segment, _ in found), [ledger for _, ledger in found]
     n_written = sum(ledger.text_tokens for ledger in ledgers)
-    firsts = [ledger.time_to_first_token_s for ledger in ledgers if ledger.text_tokens]
     ledger = summed(
         ledgers,
-        time_to_first_token_s=firsts[0] if firsts else 0.0,
+        time_to_first_token_s=first_s,
         tokens_per_s=n_written / (time.perf_counter() - began),
     )
     return Transcript(" ".join(segment.text for segment in segments if segment.text), segments, ledger)
@@ -130,6 +132,8 @@ def groups(model: AudioLM, source: Sound) -> Iterator[list[Piece]]:
         AudioInputError: the source cannot be read.
     """
     refuse_array(source)
+    if isinstance(source, Clip) and source.n_samples == 0:
+        raise AudioInputError("the clip holds no samples", code="audio_empty")
     blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
     several = pieces(blocks, WINDOW_S)
     while group := list(islice(several, GROUP)):
@@ -142,16 +146,19 @@ def written(model: AudioLM, group: Sequence[Piece], sampling: Sampling, *, speec
     Raises:
         ContextError: one piece and the answer together need more than the model reads.
     """
+    began = time.perf_counter()
     memory = Memory(model)
     heard = memory.hear([piece.clip for piece in group])
+    heard_s = time.perf_counter() - began
     loud = [i for i, piece in enumerate(group) if not piece.quiet]
     kinds: dict[int, Answer] = {}
     if speech_only:
         asked = [Request(conversation([group[i].clip], KIND), Sampling(KIND_TOKENS)) for i in loud]
-        kinds = dict(zip(loud, ask_batch(model, asked, memory=memory), strict=True))
+        kinds = dict(zip(loud, _later(ask_batch(model, asked, memory=memory), heard_s), strict=True))
     spoken = [i for i in loud if i not in kinds or SPEECH in kinds[i].text.lower()]
     requests = [Request(conversation([group[i].clip], TRANSCRIBE), sampling) for i in spoken]
-    answers = dict(zip(spoken, ask_batch(model, requests, memory=memory), strict=True))
+    before_s = time.perf_counter() - began
+    answers = dict(zip(spoken, _later(ask_batch(model, requests, memory=memory), before_s), strict=True))
     found = []
     for i, (piece, one) in enumerate(zip(group, heard, strict=True)):
         span = (piece.clip.start_s, piece.clip.end_s)
@@ -164,3 +171,11 @@ def written(model: AudioLM, group: Sequence[Piece], sampling: Sampling, *, speec
         else:
             found.append(Written(Segment(*span, "", "quiet"), heard_only(one), one))
     return found
+
+
+def _later(answers: Sequence[Answer], by_s: float) -> list[Answer]:
+    """Answers whose call had begun earlier: what came before counts until their first tokens."""
+    return [
+        replace(one, ledger=replace(one.ledger, time_to_first_token_s=one.ledger.time_to_first_token_s + by_s))
+        for one in answers
+    ]
