@@ -1,6 +1,7 @@
 """Recordings: what is kept of long audio, which passages fit a question, and answers from these alone."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ TEXTS = (
 )
 
 
-def recording(texts=TEXTS, seconds=1.0) -> Recording:
+def recording(texts=TEXTS, seconds=1.0, model=MODEL) -> Recording:
     heard = MODEL.hear([noise(seconds, seed=i) for i in range(len(texts))])
     passages = [
         Passage(3.0 * i, 3.0 * i + seconds, text, one) for i, (text, one) in enumerate(zip(texts, heard, strict=True))
@@ -36,7 +37,7 @@ def recording(texts=TEXTS, seconds=1.0) -> Recording:
     ledger = ledgers[0]
     for one in ledgers[1:]:
         ledger = type(ledger)(*(a + b for a, b in zip(ledger.as_dict().values(), one.as_dict().values(), strict=True)))
-    return Recording(tuple(passages), ledger)
+    return Recording(tuple(passages), ledger, model)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +61,17 @@ def test_rare_words_weigh_more_than_common_ones_and_the_best_come_first():
     assert [one.text for one in found[:2]] == [TEXTS[1], TEXTS[2]]
 
 
+def test_a_recording_of_another_model_is_refused():
+    other = tiny_model("llama", name="other")
+    with pytest.raises(RequestError, match="was heard by another model than other: let this one listen"):
+        ask(other, recording(), "interview", max_tokens=2)
+
+
 def test_words_that_nobody_said_are_an_error():
     with pytest.raises(RequestError, match=r"none of the 5 passages has a word of 'xyzzyq'"):
         find(recording(), "xyzzyq", 1)
     with pytest.raises(RequestError, match=r"none of the 0 passages"):
-        find(Recording((), recording().ledger), "interview", 1)
+        find(Recording((), recording().ledger, MODEL), "interview", 1)
     with pytest.raises(RequestError, match=r"none of the 2 passages"):
         find(recording(("?", "...")), "interview", 1)
 
@@ -92,12 +99,15 @@ def test_about_says_where_to_look_and_the_question_what_to_ask():
 def test_passages_that_do_not_fit_together_are_left_out_worst_first_and_one_that_does_not_fit_is_an_error():
     rec = recording(seconds=1.9)  # 48 tokens each
     model = tiny_model(context=190)
+    rec = replace(rec, model=model)
     answer = ask(model, rec, "interview", passages=5, max_tokens=20)
     assert answer.passages == ((3.0, 4.9), (6.0, 7.9)) and answer.ledger.audio_tokens == 96
-    one = ask(tiny_model(context=120), rec, "interview", passages=5, max_tokens=20)
+    model = tiny_model(context=120)
+    one = ask(model, replace(rec, model=model), "interview", passages=5, max_tokens=20)
     assert len(one.passages) == 1 and one.passages[0] in answer.passages
     with pytest.raises(ContextError, match="but tiny reads 60"):
-        ask(tiny_model(context=60), rec, "interview", max_tokens=20)
+        model = tiny_model(context=60)
+        ask(model, replace(rec, model=model), "interview", max_tokens=20)
 
 
 def test_a_recording_needs_words_to_look_for():
@@ -166,7 +176,8 @@ def test_clips_of_the_history_are_heard_beside_the_passages_and_are_not_among_wh
 
 def test_passages_leave_room_for_the_clips_of_the_history():
     history = (Message("user", (noise(1.9, seed=7),)), Message("assistant", ("Hi",)))
-    answer = ask(tiny_model(context=150), recording(), "interview", passages=5, history=history, max_tokens=20)
+    model = tiny_model(context=150)
+    answer = ask(model, recording(model=model), "interview", passages=5, history=history, max_tokens=20)
     assert len(answer.passages) == 1
 
 

@@ -78,8 +78,8 @@ def ask(
 
     Raises:
         ContextError: audio, text and ``max_tokens`` together need more than the model reads; nothing is cut.
-        RequestError: an argument is out of range, there is neither clip nor question, or no passage has a word of what
-            is looked for.
+        RequestError: an argument is out of range, a recording is another model's, there is neither clip nor question,
+            or no passage has a word of what is looked for.
         AudioInputError: a clip cannot be read.
     """
     sampling = Sampling(max_tokens, temperature, top_p, stop, seed)
@@ -276,6 +276,8 @@ def _retrieved(
 ) -> _Ready:
     """The passages of a recording that fit what is asked, as many as the context holds, in the order of time."""
     about = _words(question, told)
+    if recording.model.llm is not model.llm:
+        raise RequestError(f"the recording was heard by another model than {model.name}: let this one listen to it")
     conversation([_instant()], question, history)  # what is wrong with these shows before anything is heard
     earlier = _before(model, history, memory)
     before = [earlier[id(clip)] for clip in clips_in(history)]

@@ -45,10 +45,12 @@ class Recording:
     Args:
         passages: those in which something is said, in order.
         ledger: of hearing and writing down all of it.
+        model: whose; its LLM alone can read the audio tokens.
     """
 
     passages: tuple[Passage, ...]
     ledger: Ledger
+    model: AudioLM
 
 
 def listen(model: AudioLM, source: Sound, *, speech_only: bool = False, max_tokens: int = 256) -> Recording:
@@ -74,7 +76,8 @@ def listen(model: AudioLM, source: Sound, *, speech_only: bool = False, max_toke
                 passages.append(Passage(one.segment.start_s, one.segment.end_s, one.segment.text, one.heard))
     spent = time.perf_counter() - began
     n = sum(ledger.text_tokens for ledger in ledgers)
-    return Recording(tuple(passages), summed(ledgers, time_to_first_token_s=spent, tokens_per_s=n / spent))
+    ledger = summed(ledgers, time_to_first_token_s=spent, tokens_per_s=n / spent)
+    return Recording(tuple(passages), ledger, model)
 
 
 def find(recording: Recording, about: str, n: int) -> list[Passage]:
