@@ -123,7 +123,7 @@ def test_nothing_that_is_said_is_called_quiet_however_soft_it_is_in_noise(name, 
     assert still_s > 3.0 or name == "brown"  # which changes most: little of it is called quiet when it is loud
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     st.lists(st.tuples(st.floats(0.05, 9), st.floats(0.0, 9)), min_size=1, max_size=6),
     st.lists(st.integers(1, 120_000), min_size=1, max_size=8),
