@@ -53,6 +53,14 @@ def test_a_stream_is_cut_as_the_whole_is(n_samples, window_s, sizes):
     assert [w.start_s for w in streamed] == pytest.approx([w.start_s for w in whole])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_stream_of_windows_shorter_than_the_loudness_of_a_place_is_cut_as_the_whole_is(seed):
+    samples = noise(4_000, seed)
+    blocks = [Clip(samples[a : a + 7], RATE, a / RATE) for a in range(0, 4_000, 7)]
+    streamed = [w.n_samples for w in split_blocks(iter(blocks), 0.02)]
+    assert streamed == [w.n_samples for w in split(Clip(samples, RATE), 0.02)]
+
+
 def test_cuts_fall_into_pauses():
     samples = noise(RATE * 30)
     for pause_s in (8.5, 17.0, 24.8):

@@ -37,7 +37,7 @@ def split(clip: Clip, window_s: float) -> list[Clip]:
 def split_blocks(blocks: Iterable[Clip], window_s: float) -> Iterator[Clip]:
     """Cut a stream of clips that follow each other (`io.read_blocks`) into the same windows as ``split``.
 
-    At most one and a quarter windows and one block are kept in memory.
+    At most one and a quarter windows (more of very short ones) and one block are kept in memory.
     """
     kept: list[np.ndarray] = []
     n_kept, rate, start_s, done = 0, 0, 0.0, 0
@@ -47,11 +47,11 @@ def split_blocks(blocks: Iterable[Clip], window_s: float) -> Iterator[Clip]:
         window = check_window(window_s, rate)
         kept.append(block.samples)
         n_kept += block.n_samples
-        if n_kept <= window + _least_rest(window):
+        if n_kept <= window + _ahead(window, rate):
             continue
         samples = kept[0] if len(kept) == 1 else np.concatenate(kept)
         first = 0
-        while n_kept - first > window + _least_rest(window):
+        while n_kept - first > window + _ahead(window, rate):
             cut = first + _quietest(samples[first:], window, rate)
             yield Clip(samples[first:cut], rate, start_s + (done + first) / rate)
             first = cut
@@ -86,11 +86,21 @@ def _least_rest(window: int) -> int:
     return int(window * SEARCH_SHARE)
 
 
+def _ahead(window: int, rate: int) -> int:
+    """Samples behind a window that its cut depends on: with these, what follows changes nothing."""
+    return max(_least_rest(window), _half(rate))
+
+
+def _half(rate: int) -> int:
+    """Samples on either side of a place that tell how loud it is."""
+    return max(int(rate * SPAN_S / 2), 1)
+
+
 def _quietest(samples: np.ndarray, window: int, rate: int) -> int:
     """Where to cut, 1 <= cut <= window; ``samples`` are more than a window. Of equally quiet places the last."""
     last = min(window, len(samples) - _least_rest(window))
     first = max(min(window - int(window * SEARCH_SHARE), last - int(window * SEARCH_SHARE)), 1)
-    step, half = max(int(rate * STEP_S), 1), max(int(rate * SPAN_S / 2), 1)
+    step, half = max(int(rate * STEP_S), 1), _half(rate)
     places = np.arange(last, first - 1, -step)
     begin = max(first - half, 0)
     around = samples[begin : last + half].astype(np.float64)
