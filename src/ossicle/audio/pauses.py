@@ -72,19 +72,17 @@ def pieces(blocks: Iterable[Clip], window_s: float) -> Iterator[Piece]:
         kept = _followed(waiting)
         while kept.n_samples > n:  # the last stretch waits for the end
             stretch = Clip(kept.samples[:n], kept.rate, kept.start_s)
-            levels_db = _levels(stretch)
-            loud_db = max(loud_db, float(np.quantile(levels_db, LOUD_SHARE)))
+            moments, loud_db = _quiet(_levels(stretch), loud_db)
             done = 0
-            for first, end, quiet in _begun(_quiet(levels_db, loud_db), stretch, window_s):
+            for first, end, quiet in _begun(moments, stretch, window_s):
                 yield from _windows(stretch, first, end, quiet, window_s)
                 done = end
             kept = Clip(kept.samples[done:], kept.rate, kept.start_s + done / kept.rate)
         waiting, n_waiting = [kept], kept.n_samples
     if n_waiting:
         kept = _followed(waiting)
-        levels_db = _levels(kept)
-        loud_db = max(loud_db, float(np.quantile(levels_db, LOUD_SHARE)))
-        for first, end, quiet in _parts(_quiet(levels_db, loud_db), kept, last=True):
+        moments, _ = _quiet(_levels(kept), loud_db)
+        for first, end, quiet in _parts(moments, kept, last=True):
             yield from _windows(kept, first, end, quiet, window_s)
 
 
@@ -108,13 +106,13 @@ def _step(rate: int) -> int:
     return max(round(rate * STEP_S), 1)
 
 
-def _quiet(levels_db: np.ndarray, loud_db: float) -> np.ndarray:
-    """Which moments are quiet: (M,) bool."""
-    least_db, low_db = np.quantile(levels_db, (BELOW_SHARE, FLOOR_SHARE)).tolist()
+def _quiet(levels_db: np.ndarray, loud_db: float) -> tuple[np.ndarray, float]:
+    """Which moments are quiet, (M,) bool, and the level of the loud ones by now, ``loud_db`` being that before."""
+    least_db, low_db, high_db = np.quantile(levels_db, (BELOW_SHARE, FLOOR_SHARE, LOUD_SHARE)).tolist()
+    loud_db = max(loud_db, high_db)
     floor_db = min(low_db, max(loud_db - UNDER_DB, FAINT_DB))
     over_db = min(max(SPREADS * (low_db - least_db), LEAST_OVER_DB), OVER_DB)
-    found: np.ndarray = levels_db < floor_db + over_db
-    return found
+    return levels_db < floor_db + over_db, loud_db
 
 
 def _begun(quiet: np.ndarray, stretch: Clip, window_s: float) -> list[tuple[int, int, bool]]:

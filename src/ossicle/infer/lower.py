@@ -8,6 +8,7 @@ read twice, first for its length, and heard window by window, so that memory hol
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TypeGuard
 
 import torch
 
@@ -89,7 +90,7 @@ def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
                 return heard, "" if k == bridge.k else lower.format(rate_hz, native / seconds, "Matryoshka")
     else:
         windows: Iterable[tuple[float, Heard]] = _heard(model, source)
-        if not _counted(model):  # nobody knows before
+        if not _counted(bridge):  # nobody knows before
             windows = list(windows)
             native = sum(len(one.values) for _, one in windows)
         enough = room >= LEAST_HZ * seconds and room >= 2 * len(n_frames)
@@ -98,7 +99,7 @@ def lowered(model: AudioLM, source: Sound, room: int) -> tuple[Heard, str]:
             if native <= room and len(heard.values) <= room:
                 return heard, ""
             if enough:
-                heard = merged(heard, min(room, len(heard.values)))
+                heard = heard if len(heard.values) <= room else merged(heard, room)
                 how = "neighbours that are alike were merged"
                 return heard, lower.format(len(heard.values) / seconds, native / seconds, how)
     raise ContextError(
@@ -122,14 +123,14 @@ def _with_bridge(model: AudioLM, bridge: Matryoshka) -> AudioLM:
 
 def _tokens(model: AudioLM, n_frames: int) -> int:
     bridge = model.bridge
-    if isinstance(bridge, Counts) and bridge.fixed_rate:
+    if _counted(bridge):
         return bridge.n_tokens(n_frames)
     return math.ceil(n_frames * bridge.expected_hz(model.encoder.rate_hz) / model.encoder.rate_hz)
 
 
-def _counted(model: AudioLM) -> bool:
+def _counted(bridge: object) -> TypeGuard[Counts]:
     """Whether tokens can be told before anything is heard."""
-    return isinstance(model.bridge, Counts) and model.bridge.fixed_rate
+    return isinstance(bridge, Counts) and bridge.fixed_rate
 
 
 def _at(n_frames: list[int], k: int) -> int:
