@@ -323,23 +323,31 @@ def sweep(
         str | None,
         typer.Option(metavar="FOLDER", help="Also keep each cell's result in a small file here, and go on from those."),
     ] = None,
+    take: Annotated[
+        str | None,
+        typer.Option(metavar="CELL", help="Make nothing: write this cell, mean-k4-seed1, as FOLDER/models/CELL."),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     debug: Debug = False,
 ) -> None:
     """Compare bridges at equal rates: each learns alone between a frozen encoder and a frozen LLM.
 
-    A sweep that was killed or interrupted goes on with the same command; what is done is not done again. Ends with 7
-    where cells failed or are left.
+    A sweep that was killed or interrupted goes on with the same command; what is done is not done again. The same
+    command started twice shares the cells between two processes. Ends with 7 where cells failed or are left.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in `train`
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ossicle.train import sweep as sweeps
 
     _set_threads(threads)
+    folder = out or Path("runs") / Path(recipe).stem
+    if take is not None:
+        print(sweeps.take(recipe, take, out=folder))
+        return
     done = sweeps.run(
         recipe,
-        out=out or Path("runs") / Path(recipe).stem,
+        out=folder,
         only=only or (),
         minutes=minutes,
         double=double,

@@ -3,13 +3,19 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from ossicle.errors import CheckpointError, RequestError, StorageError
+from ossicle.hub.folder import load
 from ossicle.train import sweep
 from ossicle.train.grid import cell_identity, possible_cells, read_sweep
 from ossicle.train.sweep import Done
@@ -30,6 +36,13 @@ class Own(MeanPool):
         moved = not torch.equal(self.before, self.output.linear.weight)
         {act}
         return super().forward(frames)
+"""
+HOLD = """
+import fcntl, sys
+held = open(sys.argv[1], "w")
+fcntl.lockf(held, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
 """
 STOP = "if moved and self.training and not os.path.exists(MARK): os.mkdir(MARK), os.kill(os.getpid(), signal.SIGTERM)"
 RAISE = "if moved and self.training: raise KeyError('tail')"
@@ -152,6 +165,52 @@ def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
     assert set(found) == {f"{name}-k8-seed1{end}" for name in ("mean", "stack") for end in ("", "-double")}
     assert found["mean-k8-seed1-double"]["trained_audio_h"] >= 0.012
     assert "under-trained" in (out / "sweep.md").read_text()
+
+
+def test_processes_share_a_folder_and_what_one_that_died_left_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")]), tmp_path / "run"
+    identity = cell_identity(read_sweep(path), possible_cells(read_sweep(path))[0])
+    draft, claim = out / "cells" / ".mean-k8-seed1", out / "claims" / "mean-k8-seed1"
+    for folder in (draft, claim.parent):
+        folder.mkdir(parents=True)
+    (draft / "identity").write_text("of another sweep")
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(claim)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+    there: list[set[str]] = []
+
+    def slept(_seconds: float) -> None:
+        there.append(set(cells(out)))
+        assert (draft / "identity").read_text() == "of another sweep"  # what another process writes is left alone
+        other.communicate()
+
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept))
+    assert go(path, out, minutes=60).left == 0
+    assert there == [{"stack-k8-seed1"}] and not draft.exists()
+    assert cells(out)["mean-k8-seed1"]["identity"] == identity
+
+
+def test_a_cell_is_taken_as_a_model(tmp_path: Path) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), {**own(tmp_path, RAISE)}]), tmp_path / "run"
+    with pytest.raises(RequestError, match=r"run holds no bridge of mean-k8-seed1$"):
+        sweep.take(path, "mean-k8-seed1", out=out)
+    go(path, out)
+    for _again in range(2):
+        assert sweep.take(path, "mean-k8-seed1", out=out) == out / "models" / "mean-k8-seed1"
+    model = load(out / "models" / "mean-k8-seed1", dtype="float32")
+    bridge: Any = model.bridge
+    weights = load_file(out / "cells" / "mean-k8-seed1" / "bridge.safetensors")
+    assert bridge.k == 8 and all(torch.equal(weights[name], one) for name, one in bridge.state_dict().items())
+    origin = json.loads((out / "models" / "mean-k8-seed1" / "origin.json").read_text())
+    assert origin["cell"] == "mean-k8-seed1" and origin["made"]["commit"] and origin["trained_audio_h"] >= 0.006
+    with pytest.raises(RequestError, match="holds no bridge of own-k8-seed1: it failed, KeyError: 'tail'"):
+        sweep.take(path, "own-k8-seed1", out=out)
+    with pytest.raises(RequestError, match="the sweep has no cell 'mean-k4-seed1', it has mean-k8-seed1, own-k8-seed1"):
+        sweep.take(path, "mean-k4-seed1", out=out)
+    path = written(tmp_path, audio_hours=0.007)
+    with pytest.raises(CheckpointError, match="was made by another sweep"):
+        sweep.take(path, "mean-k8-seed1", out=out)
 
 
 def test_drafts_stay_only_where_they_may_be_resumed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from ossicle.audio.clip import SAMPLE_RATE
@@ -25,6 +26,7 @@ from ossicle.train.answers import asked_turn
 from ossicle.train.grid import Cell, Sweep, rate_of, recipe_at, settings_at
 from ossicle.train.kept import Kept
 from ossicle.train.loop import Run
+from ossicle.train.parts import build
 from ossicle.train.process import lanes, stop_on_signal
 
 BATCH = 64
@@ -39,6 +41,27 @@ def train_cell(sweep: Sweep, cell: Cell, folder: Path, pool: Path, *, device: st
     with stop_on_signal(training):
         training.go()
     return None if training.stopping else training
+
+
+def model_of(sweep: Sweep, cell: Cell, weights: Path) -> AudioLM:
+    """The base model with a cell's bridge, in float32 on the CPU.
+
+    Args:
+        sweep: the cell's.
+        cell: whose bridge.
+        weights: the bridge's safetensors file.
+
+    Raises:
+        CheckpointError: the base cannot be read.
+        ConfigError: the weights are of another bridge.
+    """
+    model = build(recipe_at(sweep, cell, Path()).parts, name=cell.name, seed=cell.seed)
+    bridge: Any = model.bridge
+    try:
+        bridge.load_state_dict(load_file(weights))
+    except RuntimeError as error:
+        raise ConfigError(f"{weights} holds no weights of {cell.name}: {error}") from error
+    return model.eval()
 
 
 def result_of(sweep: Sweep, cell: Cell, training: Run, test: Kept) -> dict[str, Any]:

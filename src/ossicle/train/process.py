@@ -60,17 +60,37 @@ def lanes(n: int, device: torch.device) -> Iterator[RunAll]:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One trainer a folder; the lock dies with its process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / "lock").open("w")
-    except OSError as error:
-        raise StorageError(f"the run's folder {folder} cannot be written: {error.strerror}") from error
-    with handle:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, no worker process inherits it
-        except (BlockingIOError, PermissionError) as error:
-            raise StorageError(f"another process trains in {folder}") from error
+    with claimed(folder / "lock") as mine:
+        if not mine:
+            raise StorageError(f"another process trains in {folder}")
         yield
+
+
+@contextmanager
+def claimed(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether a file, made where it is not there, is now this process's own; what one claims is free when it ends or
+    dies.
+
+    Args:
+        path: of the file, which stays empty.
+        wait: until it is free.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("w")
+    except OSError as error:
+        raise StorageError(f"the run's folder {path.parent} cannot be written: {error.strerror}") from error
+    with handle:
+        try:  # unlike flock's, no worker process inherits it
+            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except (BlockingIOError, PermissionError):
+            mine = False
+        else:
+            mine = True
+        yield mine
 
 
 class Stoppable(Protocol):

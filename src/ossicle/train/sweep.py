@@ -3,8 +3,9 @@
 Knows grids, cells and folders; does not know bridges. A run is a folder: ``clips`` (frames, made once), ``cells`` (a
 folder each with ``result.json``, ``bridge.safetensors`` and ``log.jsonl``, written whole or not at all) and the report.
 Killed at any moment and started again with the same command, it goes on inside the cell that it was in; a cell that is
-there is not made again, and one that failed stands there as failed. Cells of another sweep are refused before anything
-is made.
+there is not made again, and one that failed stands there as failed. Several processes may share a folder: each cell is
+claimed by one of them, the others make the rest and wait for it where they need it. Cells of another sweep are refused
+before anything is made.
 """
 
 import json
@@ -22,10 +23,10 @@ import torch
 from safetensors.torch import save_file
 
 from ossicle.errors import OssicleError, RequestError, StorageError
-from ossicle.hub.folder import load, place_of
+from ossicle.hub.folder import load, place_of, save
 from ossicle.hub.whole import whole_folder
 from ossicle.train import sweep_report
-from ossicle.train.cell import result_of, train_cell
+from ossicle.train.cell import model_of, result_of, train_cell
 from ossicle.train.grid import (
     Cell,
     Sweep,
@@ -40,13 +41,17 @@ from ossicle.train.kept import Kept
 from ossicle.train.loop import check_minutes
 from ossicle.train.origin import segment
 from ossicle.train.pools import pools
-from ossicle.train.process import locked
+from ossicle.train.process import claimed
 from ossicle.train.ranking import Found
 from ossicle.train.results import RESULT, Results
 
 BRIDGE, LOG = "bridge.safetensors", "log.jsonl"
 MARK = "identity"
 """In a cell's draft: what it is a draft of."""
+CLAIMS = "claims"
+"""In the run's folder: a file for each cell, for the clips and for the page, held by the process that makes them."""
+WAIT_S = 2.0
+"""How often to look for what another process makes."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def run(
 
     Args:
         recipe: a YAML file.
-        out: the run's folder; one that holds cells of the same sweep goes on.
+        out: the run's folder; one that holds cells of the same sweep goes on. Other processes may work in it.
         only: names of arms; none means all.
         minutes: no cell is begun after so many, the making of the clips aside.
         double: then also train the first and the second of each group and rate whose difference is clear for twice as
@@ -99,7 +104,7 @@ def run(
         ConfigError, FetchError: the recipe.
         RequestError: ``only`` names no arm; minutes that are not above 0.
         CheckpointError: the folder holds clips or cells of another sweep.
-        StorageError: the folder cannot be written, or another process works in it.
+        StorageError: the folder cannot be written.
         DataError, DependencyError: the clips cannot be made.
     """
     check_minutes(minutes)
@@ -108,23 +113,53 @@ def run(
     unknown = sorted(set(only) - {arm.name for arm in sweep.arms})
     if unknown:
         raise RequestError(f"the sweep has no bridge {unknown[0]!r}, it has {', '.join(a.name for a in sweep.arms)}")
-    with locked(folder):
-        kept = Results(sweep, folder / "cells", None if results is None else Path(results))
-        work = _Work(sweep, folder, kept, device, None if minutes is None else 60 * minutes, retry)
-        work.check()
-        work.tidy()
-        wanted = cells_of(sweep)
-        work.make([cell for cell in wanted if not only or cell.arm.name in only])
-        if not only:
-            more = final_cells(sweep, work.best())
-            work.make(more)
-            wanted += more
-        if double:
-            pairs = set(work.to_double())
-            twice = doubled_cells(sweep, [cell for cell in wanted if (cell.arm.name, cell.k) in pairs])
-            work.make([cell for cell in twice if not only or cell.arm.name in only])
-            wanted += twice
-        return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
+    kept = Results(sweep, folder / "cells", None if results is None else Path(results))
+    work = _Work(sweep, folder, kept, device, None if minutes is None else 60 * minutes, retry)
+    work.check()
+    work.tidy()
+    wanted = cells_of(sweep)
+    work.make([cell for cell in wanted if not only or cell.arm.name in only])
+    if not only:
+        more = final_cells(sweep, work.best())
+        work.make(more)
+        wanted += more
+    if double:
+        pairs = set(work.to_double())
+        twice = doubled_cells(sweep, [cell for cell in wanted if (cell.arm.name, cell.k) in pairs])
+        work.make([cell for cell in twice if not only or cell.arm.name in only])
+        wanted += twice
+    return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
+
+
+def take(recipe: str | Path, name: str, *, out: str | Path) -> Path:
+    """Write a cell that was made in a run's folder as a model folder, beside the cells.
+
+    Args:
+        recipe: a YAML file.
+        name: of the cell, "mean-k4-seed1".
+        out: the run's folder.
+
+    Returns:
+        The model's folder; one that stood there is replaced.
+
+    Raises:
+        ConfigError, FetchError: the recipe.
+        RequestError: the sweep has no such cell, or its bridge is not in the folder: not made yet, made elsewhere, or
+            failed.
+        CheckpointError: the cell was made by another sweep.
+        StorageError: the folder cannot be written.
+    """
+    sweep, folder = read_sweep(recipe), Path(out)
+    cells = {cell.name: cell for cell in possible_cells(sweep)}
+    if name not in cells:
+        raise RequestError(f"the sweep has no cell {name!r}, it has {', '.join(cells)}")
+    result, weights = Results(sweep, folder / "cells", None).of(cells[name]), folder / "cells" / name / BRIDGE
+    if result is None or not weights.is_file():
+        why = "" if result is None else f": it failed, {result['failed']}" if "failed" in result else ""
+        raise RequestError(f"{folder} holds no bridge of {name}{why}")
+    told = {key: result[key] for key in ("made", "steps", "trained_audio_h", "train_s", "identity")}
+    origin = {"cell": name, "sweep": sweep.name, "base": sweep.base, **told}
+    return save(model_of(sweep, cells[name], weights), folder / "models" / name, origin=origin, overwrite=True)
 
 
 class _Work:
@@ -135,7 +170,7 @@ class _Work:
     ) -> None:
         self.sweep, self.folder, self.results, self.device = sweep, folder, results, device
         self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
-        self.made = segment(place_of(device), sweep.precision, None)
+        self.made, self.retried = segment(place_of(device), sweep.precision, None), set[str]()
 
     @cached_property
     def clips(self) -> tuple[Path, Kept]:
@@ -143,7 +178,8 @@ class _Work:
         that this takes does not count among the minutes."""
         began = time.monotonic()
         model = load(self.sweep.base, device=self.device, dtype="float32").eval()
-        found = pools(self.sweep, model, self.folder / "clips")
+        with claimed(self.folder / CLAIMS / "clips", wait=True):
+            found = pools(self.sweep, model, self.folder / "clips")
         self.began += time.monotonic() - began
         return found
 
@@ -167,19 +203,37 @@ class _Work:
             found = None if cell is None else self.results.of(cell)
             done = found is not None and "failed" not in found
             if cell is None or done or mark.read_text(encoding="utf-8") != cell_identity(self.sweep, cell):
-                shutil.rmtree(mark.parent, ignore_errors=True)
+                with claimed(self.folder / CLAIMS / mark.parent.name[1:]) as mine:
+                    if mine:
+                        shutil.rmtree(mark.parent, ignore_errors=True)
 
     def make(self, cells: Sequence[Cell]) -> None:
-        """Make those that are not there, one after the other."""
-        for number, cell in enumerate(cells, 1):
-            found = self.results.of(cell)
-            if found is not None and not (self.retry and "failed" in found):
-                continue
-            late = self.seconds is not None and time.monotonic() - self.began > self.seconds
-            if self.stopped or late:
-                return
-            print(f"cell {number} of {len(cells)}: {cell.name}", file=sys.stderr, flush=True)
-            self._make(cell)
+        """Make those that are not there, one after the other, and wait for those that other processes make."""
+        left, waiting = list(enumerate(cells, 1)), False
+        while left := [(number, cell) for number, cell in left if not self._there(cell)]:
+            taken = False
+            for number, cell in left:
+                late = self.seconds is not None and time.monotonic() - self.began > self.seconds
+                if self.stopped or late:
+                    return
+                with claimed(self.folder / CLAIMS / cell.name) as mine:
+                    if mine and not self._there(cell):
+                        print(f"cell {number} of {len(cells)}: {cell.name}", file=sys.stderr, flush=True)
+                        self._make(cell)
+                        self.retried.add(cell.name)
+                    taken |= mine
+            if not taken:
+                if not waiting:
+                    names = ", ".join(cell.name for _, cell in left)
+                    print(f"other processes make {names}: waiting", file=sys.stderr, flush=True)
+                waiting = True
+                time.sleep(WAIT_S)
+
+    def _there(self, cell: Cell) -> bool:
+        """Whether nothing is to be done for a cell."""
+        found = self.results.of(cell)
+        again = self.retry and cell.name not in self.retried
+        return found is not None and not (again and "failed" in found)
 
     def _make(self, cell: Cell) -> None:
         """Train and score one cell; what it raises becomes its result, but for faults of the machine."""
@@ -243,9 +297,10 @@ class _Work:
         found = self.found(list(every.values()))
         by = [one["made"] for one in there.values() if one is not None and "made" in one]
         made = max(by, key=lambda one: str(one["started"]), default=self.made)
-        sweep_report.write(
-            page, self.sweep, found, failed=failed, left=left, made=made, command=command or "ossicle sweep"
-        )
+        with claimed(self.folder / CLAIMS / "page", wait=True):
+            sweep_report.write(
+                page, self.sweep, found, failed=failed, left=left, made=made, command=command or "ossicle sweep"
+            )
         return Done(page, tuple(name for name, _ in failed), left, self.stopped)
 
 
