@@ -22,8 +22,9 @@ class Ledger:
         seconds_merged: audio that the LLM read at a lower rate than the bridge's own.
         seconds_dropped: audio that was heard, and whose tokens the LLM did not read for this answer.
         frames: encoder frames.
-        audio_tokens: vectors that the LLM read for the audio.
-        text_tokens: tokens that the LLM wrote, the end-of-turn token included.
+        audio_tokens: vectors that the LLM read for the audio, of this answer: what writing down a long recording took
+            stands in the recording's own ledger.
+        text_tokens: tokens that the LLM wrote as this answer, the end-of-turn token included.
         time_to_first_token_s: from the call, hearing included, to the first written token.
         tokens_per_s: written tokens after the first per second; over the whole call where only one was written.
     """
