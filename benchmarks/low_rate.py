@@ -12,7 +12,6 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +22,14 @@ from ossicle.evaluate.report import table
 from ossicle.evaluate.score import percent
 from ossicle.hub.folder import load
 from ossicle.train.cell import model_of, result_of
-from ossicle.train.grid import Cell, Sweep, possible_cells, read_sweep, recipe_at
+from ossicle.train.grid import Cell, Sweep, cell_identity, possible_cells, read_sweep, recipe_at
 from ossicle.train.loop import Run
 from ossicle.train.origin import segment
 from ossicle.train.pools import pools
-from ossicle.train.process import stop_on_signal
+from ossicle.train.process import locked, stop_on_signal
+from ossicle.train.recipe import digest_of
+from ossicle.train.results import RESULT, Result, Results
+from ossicle.train.sweep import BRIDGE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "low_rate.md"
@@ -35,7 +37,6 @@ PROBES = ("content", "order")
 TASKS = ("transcribe", "said", "order", "count", "sound")
 CELLS = ("mean-k4-seed1", "mean-k8-seed1", "mean-k16-seed1")
 RANK, LR = 64, 1e-3
-Result = dict[str, Any]
 
 
 def shown(rate: Rate) -> str:
@@ -52,21 +53,22 @@ def told(result: Result, k: int, task: str) -> str:
 
 def tuned(sweep: Sweep, cell: Cell, folder: Path) -> Result:
     """The cell's result where the LLM learns too."""
-    here = folder / "tuned" / cell.name
-    if (here / "result.json").is_file():
-        found: Result = json.loads((here / "result.json").read_text(encoding="utf-8"))
+    here = folder / "tuned" / f"{cell.name}-{digest_of([cell_identity(sweep, cell), RANK, LR])}"
+    if (here / RESULT).is_file():
+        found: Result = json.loads((here / RESULT).read_text(encoding="utf-8"))
         return found
     train, test = pools(sweep, load(sweep.base, device="cpu", dtype="float32").eval(), folder / "clips")
     recipe = recipe_at(sweep, cell, train)
     stage = replace(recipe.stages[0], trains=("bridge", "lora"), lora_rank=RANK)
     stage = replace(stage, optimizer=replace(stage.optimizer, lr=LR))
     training = Run(replace(recipe, stages=(stage,)), here / "run", minutes=None, data=None, device="cpu")
-    with stop_on_signal(training):
+    with locked(here), stop_on_signal(training):
         training.go()
     if training.stopping:
         sys.exit("interrupted: the same command goes on")
     result = result_of(sweep, cell, training, test)
-    (here / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (here / "partial").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (here / "partial").replace(here / RESULT)
     return result
 
 
@@ -84,16 +86,19 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    torch.set_num_threads(1)  # the cells of the sweep were made so
+    torch.set_num_threads(1)
     sweep = read_sweep(given.sweep)
     cells = {cell.name: cell for cell in possible_cells(sweep)}
+    kept = Results(sweep, given.folder / "cells", None)
+    for name in given.cells:
+        result, weights = kept.of(cells[name]), given.folder / "cells" / name / BRIDGE
+        if result is None or "failed" in result or not weights.is_file() or not (given.folder / "clips").is_dir():
+            sys.exit(f"{given.folder} holds no {name}: `ossicle sweep {given.sweep} --out {given.folder}` makes it")
     probed, scores = [], []
     for name in given.cells:
-        cell, folder = cells[name], given.folder / "cells" / name
-        if not (folder / "bridge.safetensors").is_file():
-            sys.exit(f"{folder} holds no bridge: `ossicle sweep {given.sweep} --out {given.folder}` makes it")
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        model = model_of(sweep, cell, folder / "bridge.safetensors")
+        cell, result = cells[name], kept.of(cells[name])
+        assert result is not None
+        model = model_of(sweep, cell, given.folder / "cells" / name / BRIDGE)
         found = probe(model, items=given.items, probes=PROBES, show=lambda line: print(line, flush=True))
         probed += [line_of(name, row) for row in found.found.values()]
         more = tuned(sweep, cell, given.folder)

@@ -5,15 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from ossicle.cli import run
 from ossicle.errors import CheckpointError, RequestError, StorageError
 from ossicle.hub.folder import load
 from ossicle.train import sweep
@@ -38,11 +37,18 @@ class Own(MeanPool):
         return super().forward(frames)
 """
 HOLD = """
-import fcntl, sys
-held = open(sys.argv[1], "w")
+import fcntl, os, shutil, signal, sys, time
+claim, awaited, finished, cell = sys.argv[1:]
+held = open(claim, "w")
 fcntl.lockf(held, fcntl.LOCK_EX)
 print("held", flush=True)
-sys.stdin.read()
+while not os.path.exists(awaited):
+    time.sleep(0.05)
+if os.path.exists(cell):
+    sys.exit("somebody else made the cell")
+if finished:
+    shutil.copytree(finished, cell)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 STOP = "if moved and self.training and not os.path.exists(MARK): os.mkdir(MARK), os.kill(os.getpid(), signal.SIGTERM)"
 RAISE = "if moved and self.training: raise KeyError('tail')"
@@ -167,47 +173,79 @@ def test_twice_the_hours_are_for_what_differs_clearly(tmp_path: Path) -> None:
     assert "under-trained" in (out / "sweep.md").read_text()
 
 
+@pytest.mark.parametrize("finishes", [True, False])
 def test_processes_share_a_folder_and_what_one_that_died_left_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], finishes: bool
 ) -> None:
-    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")]), tmp_path / "run"
-    identity = cell_identity(read_sweep(path), possible_cells(read_sweep(path))[0])
+    path = written(tmp_path, arms=[arm("mean", "mean_pool"), arm("stack", "stack_mlp")])
+    out, before = tmp_path / "run", tmp_path / "before"
+    go(path, before, only=["mean"])
+    shutil.copytree(before / "clips", out / "clips")
     draft, claim = out / "cells" / ".mean-k8-seed1", out / "claims" / "mean-k8-seed1"
     for folder in (draft, claim.parent):
         folder.mkdir(parents=True)
     (draft / "identity").write_text("of another sweep")
-    other = subprocess.Popen([sys.executable, "-c", HOLD, str(claim)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    there = [out / "cells" / name for name in ("stack-k8-seed1/result.json", "mean-k8-seed1")]
+    finished = str(before / "cells" / "mean-k8-seed1") if finishes else ""
+    command = [sys.executable, "-c", HOLD, str(claim), str(there[0]), finished, str(there[1])]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert other.stdout is not None and other.stdout.readline() == b"held\n"
-    there: list[set[str]] = []
-
-    def slept(_seconds: float) -> None:
-        there.append(set(cells(out)))
-        assert (draft / "identity").read_text() == "of another sweep"  # what another process writes is left alone
-        other.communicate()
-
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept))
+    capsys.readouterr()
     assert go(path, out, minutes=60).left == 0
-    assert there == [{"stack-k8-seed1"}] and not draft.exists()
-    assert cells(out)["mean-k8-seed1"]["identity"] == identity
+    other.communicate()
+    assert other.returncode == -signal.SIGKILL and set(cells(out)) == {"mean-k8-seed1", "stack-k8-seed1"}
+    told = capsys.readouterr().err
+    assert "cell 2 of 2: stack-k8-seed1" in told and ("cell 1 of 2: mean-k8-seed1" in told) is not finishes
+    assert draft.exists() is finishes  # what another process holds is left alone, what nobody holds is not
+    kept, made = (cells(folder)["mean-k8-seed1"] for folder in (before, out))
+    assert made["rates"]["8"]["tasks"] == kept["rates"]["8"]["tasks"]
 
 
-def test_a_cell_is_taken_as_a_model(tmp_path: Path) -> None:
-    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), {**own(tmp_path, RAISE)}]), tmp_path / "run"
+def test_a_folder_that_a_process_has_for_itself_is_refused(tmp_path: Path) -> None:
+    path, out = written(tmp_path), tmp_path / "run"
+    out.mkdir()
+    command = [sys.executable, "-c", HOLD, str(out / "lock"), str(tmp_path / "go"), "", str(tmp_path / "cell")]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert other.stdout is not None and other.stdout.readline() == b"held\n"
+    with pytest.raises(StorageError, match=r"another process has .* for itself"):
+        go(path, out, minutes=1e-9)
+    (tmp_path / "go").touch()
+    other.communicate()
+    assert go(path, out, minutes=1e-9).left == 1
+
+
+def test_a_cell_is_taken_as_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = written(tmp_path, arms=[arm("mean", "mean_pool"), own(tmp_path, RAISE)]), tmp_path / "run"
     with pytest.raises(RequestError, match=r"run holds no bridge of mean-k8-seed1$"):
         sweep.take(path, "mean-k8-seed1", out=out)
     go(path, out)
+    command = ["sweep", str(path), "--out", str(out), "--take", "mean-k8-seed1"]
     for _again in range(2):
-        assert sweep.take(path, "mean-k8-seed1", out=out) == out / "models" / "mean-k8-seed1"
+        capsys.readouterr()
+        assert run(command) == 0 and capsys.readouterr().out == f"{out / 'models' / 'mean-k8-seed1'}\n"
+    for more in ("--only=mean", "--minutes=1", "--double", "--retry", "--report=x.md", "--results=x"):
+        assert run([*command, more]) == 2 and "--take makes nothing: leave out" in capsys.readouterr().err
     model = load(out / "models" / "mean-k8-seed1", dtype="float32")
     bridge: Any = model.bridge
     weights = load_file(out / "cells" / "mean-k8-seed1" / "bridge.safetensors")
     assert bridge.k == 8 and all(torch.equal(weights[name], one) for name, one in bridge.state_dict().items())
     origin = json.loads((out / "models" / "mean-k8-seed1" / "origin.json").read_text())
-    assert origin["cell"] == "mean-k8-seed1" and origin["made"]["commit"] and origin["trained_audio_h"] >= 0.006
+    made = cells(out)["mean-k8-seed1"]
+    assert origin["cell"] == "mean-k8-seed1" and origin["made"] == made["made"] and origin["steps"] == made["steps"]
+    assert model.pattern == "frozen"
     with pytest.raises(RequestError, match="holds no bridge of own-k8-seed1: it failed, KeyError: 'tail'"):
         sweep.take(path, "own-k8-seed1", out=out)
     with pytest.raises(RequestError, match="the sweep has no cell 'mean-k4-seed1', it has mean-k8-seed1, own-k8-seed1"):
         sweep.take(path, "mean-k4-seed1", out=out)
+    own(tmp_path, "pass")
+    go(path, out)
+    mended = load(sweep.take(path, "own-k8-seed1", out=out), parts={"bridge": f"{tmp_path / 'own.py'}:Own"})
+    assert type(mended.bridge).__name__ == "Own"
+    for damage, fault in ((b"x", "bridge.safetensors is damaged"), (None, "does not match its description: missing")):
+        file = out / "cells" / "mean-k8-seed1" / "bridge.safetensors"
+        save_file({}, file) if damage is None else file.write_bytes(damage)
+        with pytest.raises(CheckpointError, match=fault):
+            sweep.take(path, "mean-k8-seed1", out=out)
     path = written(tmp_path, audio_hours=0.007)
     with pytest.raises(CheckpointError, match="was made by another sweep"):
         sweep.take(path, "mean-k8-seed1", out=out)

@@ -29,6 +29,7 @@ from ossicle.cli.options import (
 )
 from ossicle.cli.output import print_json
 from ossicle.cli.program import app
+from ossicle.errors import RequestError
 
 
 @app.command()
@@ -131,6 +132,10 @@ def sweep(
     set_threads(threads)
     folder = out or Path("runs") / Path(recipe).stem
     if take is not None:
+        if only or minutes is not None or double or retry or report or results:
+            raise RequestError(
+                "--take makes nothing: leave out --only, --minutes, --double, --retry, --report and --results"
+            )
         print(sweeps.take(recipe, take, out=folder))
         return
     done = sweeps.run(

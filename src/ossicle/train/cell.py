@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from ossicle.audio.clip import SAMPLE_RATE
@@ -19,6 +18,7 @@ from ossicle.evaluate.metrics import count
 from ossicle.evaluate.score import MAX_TOKENS
 from ossicle.hub.own import build_own
 from ossicle.hub.parts import build_bridge
+from ossicle.hub.strict import check_keys, read_tensors
 from ossicle.infer.generate import Sampling, generate
 from ossicle.models.audio_lm import AudioLM, Heard
 from ossicle.prompt.chat import render, render_answer
@@ -28,6 +28,7 @@ from ossicle.train.kept import Kept
 from ossicle.train.loop import Run
 from ossicle.train.parts import build
 from ossicle.train.process import lanes, stop_on_signal
+from ossicle.train.stage import pattern_after
 
 BATCH = 64
 SPARE = 4
@@ -52,15 +53,16 @@ def model_of(sweep: Sweep, cell: Cell, weights: Path) -> AudioLM:
         weights: the bridge's safetensors file.
 
     Raises:
-        CheckpointError: the base cannot be read.
-        ConfigError: the weights are of another bridge.
+        CheckpointError, NotFoundError: the base or the weights cannot be read, or the weights are of another bridge.
+        ConfigError, BridgeError: a class of one's own cannot be built, or breaks a promise.
     """
-    model = build(recipe_at(sweep, cell, Path()).parts, name=cell.name, seed=cell.seed)
+    recipe = recipe_at(sweep, cell, Path())
+    model = build(recipe.parts, name=cell.name, seed=cell.seed)
     bridge: Any = model.bridge
-    try:
-        bridge.load_state_dict(load_file(weights))
-    except RuntimeError as error:
-        raise ConfigError(f"{weights} holds no weights of {cell.name}: {error}") from error
+    found = read_tensors(weights)
+    check_keys(bridge.state_dict(), found, weights.name)
+    bridge.load_state_dict(found)
+    model.pattern = pattern_after(recipe.stages)
     return model.eval()
 
 

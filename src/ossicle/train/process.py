@@ -67,25 +67,26 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(path: Path, *, wait: bool = False) -> Iterator[bool]:
+def claimed(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[bool]:
     """Whether a file, made where it is not there, is now this process's own; what one claims is free when it ends or
     dies.
 
     Args:
         path: of the file, which stays empty.
         wait: until it is free.
+        shared: together with all that claim it so.
 
     Raises:
         StorageError: it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("w")
+        handle = path.open("a+")  # a shared claim is one of reading
     except OSError as error:
         raise StorageError(f"the run's folder {path.parent} cannot be written: {error.strerror}") from error
     with handle:
         try:  # unlike flock's, no worker process inherits it
-            fcntl.lockf(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.lockf(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except (BlockingIOError, PermissionError):
             mine = False
         else:

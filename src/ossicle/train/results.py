@@ -56,7 +56,7 @@ class Results:
         if self.kept is None:
             return
         path = self.kept / f"{cell.name}.json"
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another process may write the same
         try:
             with partial.open("w", encoding="utf-8") as file:
                 file.write(json.dumps(_whole(result), separators=(",", ":")) + "\n")
@@ -84,10 +84,10 @@ class Results:
         return None if self.kept is None else self._read(cell, self.kept / f"{cell.name}.json", self.kept, "it")
 
     def _read(self, cell: Cell, path: Path, folder: Path, what: str) -> Result | None:
-        if not path.is_file():
-            return None
         try:
             found: Result = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except ValueError as error:
             raise CheckpointError(f"{path} is no result of a cell: take {what} away") from error
         if found.get("identity") == cell_identity(self.sweep, cell):

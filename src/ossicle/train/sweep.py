@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from ossicle.errors import OssicleError, RequestError, StorageError
 from ossicle.hub.folder import load, place_of, save
 from ossicle.hub.whole import whole_folder
+from ossicle.models.audio_lm import AudioLM
 from ossicle.train import sweep_report
 from ossicle.train.cell import model_of, result_of, train_cell
 from ossicle.train.grid import (
@@ -104,7 +105,7 @@ def run(
         ConfigError, FetchError: the recipe.
         RequestError: ``only`` names no arm; minutes that are not above 0.
         CheckpointError: the folder holds clips or cells of another sweep.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or a process has it for itself.
         DataError, DependencyError: the clips cannot be made.
     """
     check_minutes(minutes)
@@ -113,22 +114,25 @@ def run(
     unknown = sorted(set(only) - {arm.name for arm in sweep.arms})
     if unknown:
         raise RequestError(f"the sweep has no bridge {unknown[0]!r}, it has {', '.join(a.name for a in sweep.arms)}")
-    kept = Results(sweep, folder / "cells", None if results is None else Path(results))
-    work = _Work(sweep, folder, kept, device, None if minutes is None else 60 * minutes, retry)
-    work.check()
-    work.tidy()
-    wanted = cells_of(sweep)
-    work.make([cell for cell in wanted if not only or cell.arm.name in only])
-    if not only:
-        more = final_cells(sweep, work.best())
-        work.make(more)
-        wanted += more
-    if double:
-        pairs = set(work.to_double())
-        twice = doubled_cells(sweep, [cell for cell in wanted if (cell.arm.name, cell.k) in pairs])
-        work.make([cell for cell in twice if not only or cell.arm.name in only])
-        wanted += twice
-    return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
+    with claimed(folder / "lock", shared=True) as mine:
+        if not mine:
+            raise StorageError(f"another process has {folder} for itself")
+        kept = Results(sweep, folder / "cells", None if results is None else Path(results))
+        work = _Work(sweep, folder, kept, device, None if minutes is None else 60 * minutes, retry)
+        work.check()
+        work.tidy()
+        wanted = cells_of(sweep)
+        work.make([cell for cell in wanted if not only or cell.arm.name in only])
+        if not only:
+            more = final_cells(sweep, work.best())
+            work.make(more)
+            wanted += more
+        if double:
+            pairs = set(work.to_double())
+            twice = doubled_cells(sweep, [cell for cell in wanted if (cell.arm.name, cell.k) in pairs])
+            work.make([cell for cell in twice if not only or cell.arm.name in only])
+            wanted += twice
+        return work.report(wanted, Path(report) if report is not None else folder / "sweep.md", command)
 
 
 def take(recipe: str | Path, name: str, *, out: str | Path) -> Path:
@@ -146,7 +150,7 @@ def take(recipe: str | Path, name: str, *, out: str | Path) -> Path:
         ConfigError, FetchError: the recipe.
         RequestError: the sweep has no such cell, or its bridge is not in the folder: not made yet, made elsewhere, or
             failed.
-        CheckpointError: the cell was made by another sweep.
+        CheckpointError: the cell was made by another sweep; and as `ossicle.train.cell.model_of`.
         StorageError: the folder cannot be written.
     """
     sweep, folder = read_sweep(recipe), Path(out)
@@ -170,7 +174,7 @@ class _Work:
     ) -> None:
         self.sweep, self.folder, self.results, self.device = sweep, folder, results, device
         self.seconds, self.retry, self.began, self.stopped = seconds, retry, time.monotonic(), False
-        self.made, self.retried = segment(place_of(device), sweep.precision, None), set[str]()
+        self.made, self.failed = segment(place_of(device), sweep.precision, None), dict[str, Any]()
 
     @cached_property
     def clips(self) -> tuple[Path, Kept]:
@@ -178,10 +182,18 @@ class _Work:
         that this takes does not count among the minutes."""
         began = time.monotonic()
         model = load(self.sweep.base, device=self.device, dtype="float32").eval()
-        with claimed(self.folder / CLAIMS / "clips", wait=True):
-            found = pools(self.sweep, model, self.folder / "clips")
+        found = self._pools(model)
         self.began += time.monotonic() - began
         return found
+
+    def _pools(self, model: AudioLM) -> tuple[Path, Kept]:
+        folder, claim = self.folder / "clips", self.folder / CLAIMS / "clips"
+        with claimed(claim) as mine:
+            if mine:
+                return pools(self.sweep, model, folder)
+        print("another process makes the clips: waiting", file=sys.stderr, flush=True)
+        with claimed(claim, wait=True):
+            return pools(self.sweep, model, folder)
 
     def check(self) -> None:
         """Refuse what is there of another sweep before anything is made; keep the results of what is there.
@@ -192,20 +204,23 @@ class _Work:
         possible = possible_cells(self.sweep)
         every = [*possible, *(replace(cell, double=True) for cell in possible)]
         for cell in every:  # a page shows twice the hours also where none ask for them now
-            self.results.of(cell)
+            found = self.results.of(cell)
+            if found is not None and "failed" in found:
+                self.failed[cell.name] = found
         self.results.keep_all(every)
 
     def tidy(self) -> None:
         """Throw away drafts of cells that are there, or no longer wanted; what may be resumed stays."""
         cells = {cell.name: cell for cell in possible_cells(self.sweep)}
         for mark in (self.folder / "cells").glob(f".*/{MARK}"):
-            cell = cells.get(mark.parent.name[1:])
-            found = None if cell is None else self.results.of(cell)
-            done = found is not None and "failed" not in found
-            if cell is None or done or mark.read_text(encoding="utf-8") != cell_identity(self.sweep, cell):
-                with claimed(self.folder / CLAIMS / mark.parent.name[1:]) as mine:
-                    if mine:
-                        shutil.rmtree(mark.parent, ignore_errors=True)
+            with claimed(self.folder / CLAIMS / mark.parent.name[1:]) as mine:
+                if not mine or not mark.is_file():
+                    continue
+                cell = cells.get(mark.parent.name[1:])
+                found = None if cell is None else self.results.of(cell)
+                done = found is not None and "failed" not in found
+                if cell is None or done or mark.read_text(encoding="utf-8") != cell_identity(self.sweep, cell):
+                    shutil.rmtree(mark.parent, ignore_errors=True)
 
     def make(self, cells: Sequence[Cell]) -> None:
         """Make those that are not there, one after the other, and wait for those that other processes make."""
@@ -220,7 +235,7 @@ class _Work:
                     if mine and not self._there(cell):
                         print(f"cell {number} of {len(cells)}: {cell.name}", file=sys.stderr, flush=True)
                         self._make(cell)
-                        self.retried.add(cell.name)
+                        self.failed.pop(cell.name, None)  # once is enough
                     taken |= mine
             if not taken:
                 if not waiting:
@@ -232,8 +247,7 @@ class _Work:
     def _there(self, cell: Cell) -> bool:
         """Whether nothing is to be done for a cell."""
         found = self.results.of(cell)
-        again = self.retry and cell.name not in self.retried
-        return found is not None and not (again and "failed" in found)
+        return found is not None and not (self.retry and found == self.failed.get(cell.name))
 
     def _make(self, cell: Cell) -> None:
         """Train and score one cell; what it raises becomes its result, but for faults of the machine."""
@@ -290,18 +304,19 @@ class _Work:
 
     def report(self, cells: Sequence[Cell], page: Path, command: str) -> Done:
         """Write the page of all cells that are there, those of twice the hours with them."""
-        every = {cell.name: cell for one in cells for cell in (one, replace(one, double=True))}
-        there = {name: self.results.of(cell) for name, cell in every.items()}
-        failed = [(name, one["failed"]) for name, one in there.items() if one is not None and "failed" in one]
-        left = sum(there[cell.name] is None for cell in cells)
-        found = self.found(list(every.values()))
-        by = [one["made"] for one in there.values() if one is not None and "made" in one]
-        made = max(by, key=lambda one: str(one["started"]), default=self.made)
-        with claimed(self.folder / CLAIMS / "page", wait=True):
+        with claimed(self.folder / CLAIMS / "page", wait=True):  # no older page after a newer one
+            every = {cell.name: cell for one in cells for cell in (one, replace(one, double=True))}
+            self.results.keep_all(every.values())
+            there = {name: self.results.of(cell) for name, cell in every.items()}
+            failed = [(name, one["failed"]) for name, one in there.items() if one is not None and "failed" in one]
+            left = sum(there[cell.name] is None for cell in cells)
+            found = self.found(list(every.values()))
+            by = [one["made"] for one in there.values() if one is not None and "made" in one]
+            made = max(by, key=lambda one: str(one["started"]), default=self.made)
             sweep_report.write(
                 page, self.sweep, found, failed=failed, left=left, made=made, command=command or "ossicle sweep"
             )
-        return Done(page, tuple(name for name, _ in failed), left, self.stopped)
+            return Done(page, tuple(name for name, _ in failed), left, self.stopped)
 
 
 def _begin(draft: Path, identity: str) -> None:
