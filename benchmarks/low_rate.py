@@ -1,10 +1,11 @@
 """At a low rate, who loses the words: the bridge, or an LLM that never read so few tokens?
 
-python benchmarks/low_rate.py [SWEEP FOLDER CELL...] [--items N] [--out FILE]     writes docs/results/low_rate.md
+python benchmarks/low_rate.py [SWEEP FOLDER] [--cell CELL]... [--tune CELL]... [--out FILE]
 
-For each cell, whose bridge lies in the folder of a sweep (`ossicle sweep SWEEP --out FOLDER`): linear probes tell what
-its tokens hold. Then the same bridge learns anew for as many hours, on the same clips in the same order, with a LoRA of
-the LLM beside it, and is scored on the same items. Killed and started again, it goes on.
+Writes docs/results/low_rate.md. For each cell, whose bridge lies in the folder of a sweep (`ossicle sweep SWEEP --out
+FOLDER`), linear probes tell what its tokens hold. Those of --tune learn anew for as many hours, on the same clips in the
+same order, with a LoRA of the LLM beside the bridge, and are scored on the same items. Killed and started again, it goes
+on.
 """
 
 import argparse
@@ -35,7 +36,9 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "low_rate.md"
 PROBES = ("content", "order")
 TASKS = ("transcribe", "said", "order", "count", "sound")
-CELLS = ("mean-k4-seed1", "mean-k8-seed1", "mean-k16-seed1")
+CELLS = tuple(f"{arm}-k{k}-seed1" for k in (4, 8, 16) for arm in ("mean", "stack", "cif"))
+TUNED = ("mean-k4-seed1", "mean-k8-seed1")
+HEAD = ("cell", "probe", "chance", "frames", "pooled", "after the bridge", "loss", "verdict")
 RANK, LR = 64, 1e-3
 
 
@@ -82,7 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sweep", nargs="?", default=str(ROOT / "recipes" / "sweep.yaml"))
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/sweep"))
-    parser.add_argument("cells", nargs="*", metavar="CELL", default=CELLS)
+    parser.add_argument("--cell", action="append", default=[])
+    parser.add_argument("--tune", action="append", default=[])
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
@@ -90,17 +94,22 @@ def main() -> None:
     sweep = read_sweep(given.sweep)
     cells = {cell.name: cell for cell in possible_cells(sweep)}
     kept = Results(sweep, given.folder / "cells", None)
-    for name in given.cells:
+    given.cell, given.tune = given.cell or CELLS, given.tune or TUNED
+    for name in (*given.cell, *given.tune):
         result, weights = kept.of(cells[name]), given.folder / "cells" / name / BRIDGE
         if result is None or "failed" in result or not weights.is_file() or not (given.folder / "clips").is_dir():
             sys.exit(f"{given.folder} holds no {name}: `ossicle sweep {given.sweep} --out {given.folder}` makes it")
     probed, scores = [], []
-    for name in given.cells:
+    for name in given.cell:
+        model = model_of(sweep, cells[name], given.folder / "cells" / name / BRIDGE)
+        found = probe(model, items=given.items, probes=PROBES, show=lambda line: print(line, flush=True))
+        result = kept.of(cells[name])
+        assert result is not None
+        words = told(result, cells[name].k, "transcribe")
+        probed += [(*line_of(name, row), words if row.probe == "content" else "") for row in found.found.values()]
+    for name in given.tune:
         cell, result = cells[name], kept.of(cells[name])
         assert result is not None
-        model = model_of(sweep, cell, given.folder / "cells" / name / BRIDGE)
-        found = probe(model, items=given.items, probes=PROBES, show=lambda line: print(line, flush=True))
-        probed += [line_of(name, row) for row in found.found.values()]
         more = tuned(sweep, cell, given.folder)
         for who, one in (("the bridge", result), ("the bridge and a LoRA", more)):
             rate, hours = one["rates"][str(cell.k)], f"{one['trained_audio_h']:.2f}"
@@ -116,7 +125,7 @@ def main() -> None:
         "",
         "## What the tokens hold",
         "",
-        table(("cell", "probe", "chance", "frames", "pooled", "after the bridge", "loss", "verdict"), probed),
+        table((*HEAD, "the frozen LLM's word errors"), probed),
         "",
         "Probes as in [probes.md](probes.md): linear classifiers of the frames at their own rate, of the frames",
         f"averaged over each audio token's span, and of the tokens, on {given.items} test clips; 95 % intervals over",
