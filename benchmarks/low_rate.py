@@ -3,9 +3,9 @@
 python benchmarks/low_rate.py [SWEEP FOLDER] [--cell CELL]... [--tune CELL]... [--out FILE]
 
 Writes docs/results/low_rate.md. For each cell, whose bridge lies in the folder of a sweep (`ossicle sweep SWEEP --out
-FOLDER`), linear probes tell what its tokens hold. Those of --tune learn anew for as many hours, on the same clips in the
-same order, with a LoRA of the LLM beside the bridge, and are scored on the same items. Killed and started again, it goes
-on.
+FOLDER`), linear probes tell what its tokens hold. Those of --tune learn anew for as many hours, on the same clips in
+the same order, with a LoRA of the LLM beside the bridge, and are scored on the same items. Killed and started again, it
+goes on.
 """
 
 import argparse
