@@ -42,13 +42,29 @@ def test_nothing_published_is_extrapolated_and_nothing_published_wins():
 
 def test_measured_figures_come_first_and_rates_between_and_beyond_are_extrapolated(sweep):
     ours = sweep(measured(25.0, 4.0), measured(6.25, 8.0), measured(25.0, 90.0, task="sound", metric="accuracy"))
-    found = figures("speech", [50.0, 25.1, 12.5, 6.25], ours)
+    found = figures("speech", [37.5, 25.1, 12.5, 6.25], ours)
     assert [one.kind for one in found[:5]] == ["measured", "measured", "extrapolated", "extrapolated", "published"]
     beyond, between = found[2:4]
-    assert (beyond.hz, beyond.value) == (50.0, pytest.approx(2.0))
+    assert (beyond.hz, beyond.value) == (37.5, pytest.approx(6.0 - 2 * math.log2(3)))
     assert (between.hz, between.value) == (12.5, pytest.approx(6.0))
     assert between.source == "line through 25 and 6.25 a second" and between.low is None
     assert {one.task for one in found} == {"speech"}
+
+
+@pytest.mark.parametrize(
+    ("better", "values", "hz", "n"),
+    [
+        ("lower", (4.0, 8.0), 37.6, 0),  # further than the reach
+        ("lower", (4.0, 8.0), 4.1, 0),
+        ("lower", (4.0, 8.0), 4.2, 1),
+        ("lower", (1.0, 8.0), 37.0, 0),  # below zero
+        ("higher", (96.0, 80.0), 37.0, 0),  # above a hundred
+        ("lower", (140.0, 80.0), 37.0, 1),  # a word error rate may be
+    ],
+)
+def test_a_line_goes_not_far_and_to_nothing_impossible(sweep, better, values, hz, n):
+    ours = sweep(*(measured(rate, value, better=better) for rate, value in zip((25.0, 6.25), values, strict=True)))
+    assert sum(one.kind == "extrapolated" for one in figures("speech", [hz], ours)) == n
 
 
 def test_one_rate_is_no_line(sweep):
