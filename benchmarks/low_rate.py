@@ -36,8 +36,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "low_rate.md"
 PROBES = ("content", "order")
 TASKS = ("transcribe", "said", "order", "count", "sound")
-CELLS = tuple(f"{arm}-k{k}-seed1" for k in (4, 8, 16) for arm in ("mean", "stack", "cif"))
-TUNED = ("mean-k4-seed1", "mean-k8-seed1")
+CELLS = ("mean-k4-seed1", "mean-k8-seed1", "stack-k8-seed1", "cif-k8-seed1", "mean-k16-seed1")
+TUNED = ("mean-k8-seed1",)
 HEAD = ("cell", "probe", "chance", "frames", "pooled", "after the bridge", "loss", "verdict")
 RANK, LR = 64, 1e-3
 
