@@ -114,13 +114,13 @@ def main() -> None:
         for who, one in (("the bridge", result), ("the bridge and a LoRA", more)):
             rate, hours = one["rates"][str(cell.k)], f"{one['trained_audio_h']:.2f}"
             values = (told(one, cell.k, task) for task in TASKS if task in rate["tasks"])
-            scores.append((name, f"{rate['tokens_per_s']:.3g}", who, hours, f"{one['train_s']:.0f}", *values))
+            scores.append((name, f"{rate['tokens_per_s']:.3g}", who, hours, *values))
     about = segment(torch.device("cpu"), "float32", None)
     tasks = [task for task in TASKS if task in rate["tasks"]]
     lines = [
         "# At a low rate, who loses the words?",
         "",
-        f"Made by `python benchmarks/low_rate.py {' '.join(sys.argv[1:])}`",
+        f"Made by `python benchmarks/low_rate.py{''.join(' ' + one for one in sys.argv[1:])}`",
         f"at commit {about['commit']}, torch {torch.__version__}, 1 thread. Figures of a small world, of one seed.",
         "",
         "## What the tokens hold",
@@ -133,7 +133,7 @@ def main() -> None:
         "",
         "## What the LLM reads of them, frozen and learning",
         "",
-        table(("cell", "tokens/s", "learns", "hours", "training, s", *tasks), scores),
+        table(("cell", "tokens/s", "learns", "hours", *tasks), scores),
         "",
         "Both learn from nothing on the same clips in the same order for as many hours, and are scored on the same",
         "items; word error rates of `transcribe`, accuracies of the rest, 95 % intervals over items. The LoRA has",
