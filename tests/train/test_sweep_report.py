@@ -159,7 +159,7 @@ def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_p
     def made(path: Path, several: Found) -> None:
         write(path, sweep, several, failed=[], left=0, made=MADE, command="x")
 
-    made(tmp_path / "docs" / "sweep.md", found(*pair(), *pair(double=True)))
+    made(tmp_path / "docs" / "sweep.md", found(*pair(), *pair(shares=(0.95, 0.7), double=True)))
     told = json.loads((tmp_path / "docs" / "sweep.json").read_text())
     rows, (figure, _) = told["rows"], told["figures"]
     assert figure.pop("low") < 90 < figure.pop("high")
@@ -168,6 +168,7 @@ def test_files_are_written_together_and_the_json_has_a_row_for_each_figure(tmp_p
         **{"system": f"conv on {sweep.base}", "command": "x"},
     }
     assert [(row["bridge"], row["k"], row["value"]) for row in rows] == [("conv", 4, 0.9), ("mean", 4, 0.7)]
+    assert [(row["bridge"], row["value"]) for row in told["doubled"]] == [("conv", 0.95), ("mean", 0.7)]
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"sweep.md", "sweep.json", "sweep.svg"}
     half = as_json(sweep, found(*pair()), "x", left=3)
     assert half["left"] == 3 and half["figures"] == [] and half["rows"] == rows, "a planner waits for the whole grid"

@@ -68,7 +68,8 @@ def write(
 
 def as_json(sweep: Sweep, found: Found, command: str, *, left: int = 0) -> dict[str, Any]:
     """``rows``, one for each arm, rate and group, and of those that the planner has a task for the same as ``figures``
-    in its form; ``one_checkpoint``, what it gives up at each rate; what learned for twice as long is not among them.
+    in its form; ``one_checkpoint``, what it gives up at each rate. What learned for twice as long is not among them, but
+    stands as ``doubled``.
 
     While cells are ``left``, there are no figures: a planner that takes them for measured would name winners of a grid
     that is half there.
@@ -91,6 +92,7 @@ def as_json(sweep: Sweep, found: Found, command: str, *, left: int = 0) -> dict[
     return {
         "left": left,
         "rows": [row.as_dict(found.costs[row.place]) for row in rows],
+        "doubled": [row.as_dict(found.costs[row.place]) for row in found.rows if row.place[2]],
         "figures": figures,
         "one_checkpoint": many,
     }
