@@ -101,7 +101,7 @@ def test_the_planner_reads_every_group_that_it_has_a_task_for(tmp_path: Path) ->
     measured = read_sweep(tmp_path / "sweep.json")
     error, accuracy = "word error rate, small world, %", "accuracy, small world, %"
     for group, task in PLANNED.items():
-        known = figures(task, [12.5, 6.25, 3.125], measured)
+        known = figures(task, [12.5, 6.25, 4.5], measured)
         ours = [(one.system, one.hz, one.metric, one.better, one.value) for one in known if one.kind == "measured"]
         wanted = [
             (f"{name} on {sweep.base}", hz, *told)
@@ -112,7 +112,7 @@ def test_the_planner_reads_every_group_that_it_has_a_task_for(tmp_path: Path) ->
         ]
         assert sorted(ours) == sorted(wanted)
         assert {one.source for one in known if one.kind == "measured"} == {"ossicle sweep x"}
-        assert [one.hz for one in known if one.kind == "extrapolated"] == [3.125] * len(
+        assert [one.hz for one in known if one.kind == "extrapolated"] == [4.5] * len(
             {told[2:3] for told in ours}
         ) * 2
         assert winners(known)[accuracy].startswith("no winner: the intervals of conv on")

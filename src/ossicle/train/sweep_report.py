@@ -68,8 +68,7 @@ def write(
 
 def as_json(sweep: Sweep, found: Found, command: str, *, left: int = 0) -> dict[str, Any]:
     """``rows``, one for each arm, rate and group, and of those that the planner has a task for the same as ``figures``
-    in its form; ``one_checkpoint``, what it gives up at each rate. What learned for twice as long is not among them, but
-    stands as ``doubled``.
+    in its form; ``one_checkpoint``, what it gives up at each rate; ``doubled``, rows of what learned for twice as long.
 
     While cells are ``left``, there are no figures: a planner that takes them for measured would name winners of a grid
     that is half there.
