@@ -112,9 +112,7 @@ def test_the_planner_reads_every_group_that_it_has_a_task_for(tmp_path: Path) ->
         ]
         assert sorted(ours) == sorted(wanted)
         assert {one.source for one in known if one.kind == "measured"} == {"ossicle sweep x"}
-        assert [one.hz for one in known if one.kind == "extrapolated"] == [4.5] * len(
-            {told[2:3] for told in ours}
-        ) * 2
+        assert [one.hz for one in known if one.kind == "extrapolated"] == [4.5] * len({told[2:3] for told in ours}) * 2
         assert winners(known)[accuracy].startswith("no winner: the intervals of conv on")
         assert f"conv on {sweep.base}" in render.quality(task, known, winners(known))
 
