@@ -95,23 +95,21 @@ def main() -> None:
     cells = {cell.name: cell for cell in possible_cells(sweep)}
     kept = Results(sweep, given.folder / "cells", None)
     given.cell, given.tune = given.cell or CELLS, given.tune or TUNED
+    results: dict[str, Result] = {}
     for name in (*given.cell, *given.tune):
         result, weights = kept.of(cells[name]), given.folder / "cells" / name / BRIDGE
         if result is None or "failed" in result or not weights.is_file() or not (given.folder / "clips").is_dir():
             sys.exit(f"{given.folder} holds no {name}: `ossicle sweep {given.sweep} --out {given.folder}` makes it")
+        results[name] = result
     probed, scores = [], []
     for name in given.cell:
         model = model_of(sweep, cells[name], given.folder / "cells" / name / BRIDGE)
         found = probe(model, items=given.items, probes=PROBES, show=lambda line: print(line, flush=True))
-        result = kept.of(cells[name])
-        assert result is not None
-        words = told(result, cells[name].k, "transcribe")
+        words = told(results[name], cells[name].k, "transcribe")
         probed += [(*line_of(name, row), words if row.probe == "content" else "") for row in found.found.values()]
     for name in given.tune:
-        cell, result = cells[name], kept.of(cells[name])
-        assert result is not None
-        more = tuned(sweep, cell, given.folder)
-        for who, one in (("the bridge", result), ("the bridge and a LoRA", more)):
+        cell, more = cells[name], tuned(sweep, cells[name], given.folder)
+        for who, one in (("the bridge", results[name]), ("the bridge and a LoRA", more)):
             rate, hours = one["rates"][str(cell.k)], f"{one['trained_audio_h']:.2f}"
             values = (told(one, cell.k, task) for task in TASKS if task in rate["tasks"])
             scores.append((name, f"{rate['tokens_per_s']:.3g}", who, hours, *values))

@@ -1,6 +1,7 @@
 """What commands are told: the options that several of them share, and how files, models and threads are read from them.
 
-Knows arguments; does not know what a command does with them. Nothing heavy is imported before it is needed.
+Knows arguments and the exit codes of commands that end before all is done; does not know what a command does. Nothing
+heavy is imported before it is needed.
 """
 
 import os
@@ -146,6 +147,7 @@ def opener(
 
 
 def set_threads(threads: int | None) -> None:
+    """Use so many CPU threads; where none are given, OMP_NUM_THREADS of them, or one for each physical core."""
     import torch
 
     from ossicle.infer.describe import physical_cores

@@ -10,10 +10,12 @@ from typing import Any
 
 
 def line(code: str, message: str) -> str:
+    """What is told of an error, as one line."""
     return f"error: {code}: {' '.join(message.split())}"
 
 
 def print_json(value: dict[str, Any]) -> None:
+    """One JSON object as one line on standard output."""
     text = json.dumps(value, ensure_ascii=False)
     print(text.encode("utf-8", "backslashreplace").decode(), flush=True)  # of a file name that is no Unicode: \udcff
 
