@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from ossicle.audio.clip import Clip
-from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import ConfigError
 from ossicle.train.conformer import conformer_of
 from ossicle.train.objectives import Objective
@@ -227,27 +226,27 @@ def test_settings_that_allow_no_training_are_refused(change: dict[str, Any], mes
 
 @pytest.mark.parametrize("targets", ["learned", "random_projection"])
 def test_a_handful_of_clips_is_learned(targets: Any) -> None:
-    encoder: W2vBertEncoder = tiny_encoder(width=32)
+    encoder = tiny_encoder(width=32)
     model = SimpleNamespace(encoder=encoder.train())
-    settings = PretrainSettings(targets=targets, n_codes=16, code_width=16, n_negatives=20, cooled=100)
+    settings = PretrainSettings(
+        targets=targets, span=4, probability=0.1, n_codes=16, code_width=16, n_negatives=20, hot=1.0, cooled=100
+    )
     objective = objective_of(model, settings).train()
-    clips = samples(4, "transcribe")
-    read = [encoder.features([Clip(one.samples[:32_000], 16_000)]) for one in clips]
-    trained = [*encoder.parameters(), *objective.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=3e-3)
+    spoken = [one.samples for one in samples(9, "transcribe") if len(one.samples) > 32_000][:3]
+    read = [encoder.features([Clip(one[8_000:32_000], 16_000)]).values[0].numpy() for one in spoken]
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *objective.parameters()], lr=5e-3)
     history = []
+    assert len(read) == 3
     for step in range(160):
-        items = [
-            objective.hide(one.values[0].numpy(), int(one.n_samples[0]), 2.0, RNG([step, i]))
-            for i, one in enumerate(read)
-        ]
+        items = [objective.hide(one, 24_000, 1.5, RNG([step, i])) for i, one in enumerate(read)]
         total, n, parts = objective.loss(model, objective.collate(items))
         optimizer.zero_grad()
         (total / n).backward()
         optimizer.step()
         history.append(parts)
-    last = {key: np.mean([parts[key] for parts in history[-10:]]) for key in history[-1]}
-    print(targets, history[0], last)
-    assert last["guess_right"] > 1.5 * last["guess_chance"] and last["guess_right"] > last["guess_chance"] + 0.2
+    last = {key: np.mean([parts[key] for parts in history[-20:]]) for key in history[-1]}
+    assert last["guess_right"] > max(1.5 * last["guess_chance"], last["guess_chance"] + 0.12)
+    assert last["codes_used"] > 5
+    print(last)
     if targets == "learned":
-        assert last["contrast_right"] > 3 * last["contrast_chance"] and last["codes_used"] > 3
+        assert last["contrast_right"] > 3 * last["contrast_chance"]

@@ -165,6 +165,7 @@ class Pretrain(nn.Module):
         """The item of features (F, T) that are there already."""
         settings = self.settings
         n = self.n_frames(n_samples)
+        assert features.shape[1] == n, "features that are as long as the encoder counts them"
         hidden = hidden_spans(n, rng, probability=settings.probability, span=settings.span)
         negatives = others(int(hidden.sum()), settings.n_negatives, rng)
         return PretrainItem(features, n_samples, hidden, negatives, seconds)

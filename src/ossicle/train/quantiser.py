@@ -48,6 +48,8 @@ class ProductQuantiser(nn.Module):
         self.groups, self.n_codes = groups, n_codes
         self.norm = nn.LayerNorm(width)
         self.choose = nn.Linear(width, groups * n_codes)
+        nn.init.normal_(self.choose.weight)  # choices that differ from the first step on, and not by noise alone
+        nn.init.zeros_(self.choose.bias)
         self.vectors = nn.Parameter(torch.empty(groups, n_codes, out // groups).uniform_())
         self.project = nn.Linear(out, out)
 
