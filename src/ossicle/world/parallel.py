@@ -128,7 +128,7 @@ def _where_is(draw: Draw) -> Meaning:
         else draw.known("animal", "tool", "machine", "food", "garment", "pair", "vehicle", plural=0.3)
     )
     tense: Tense = draw.one(("present", "present", "past"))
-    return Statement(Clause(subject, w.BE, tense, place=draw.near(), negative=draw.maybe(0.15)))
+    return Statement(Clause(subject, w.BE, tense, place=draw.near(subject.noun), negative=draw.maybe(0.15)))
 
 
 def _there(draw: Draw) -> Meaning:
@@ -140,8 +140,8 @@ def _there(draw: Draw) -> Meaning:
     else:
         thing = draw.thing("animal", "tool", "machine", "vehicle", dets="a", plural=0.0)
     if thing.noun.human or thing.noun in w.NOUNS["vehicle"]:
-        return There(thing, draw.one(w.PLACES) if thing.noun.human else Near("in front of", draw.known("building")))
-    return There(thing, draw.near())
+        return There(thing, draw.one(w.PLACES) if thing.noun.human else Near("in front of", draw.known("building", plural=0.0)))
+    return There(thing, draw.near(thing.noun))
 
 
 def _wish(draw: Draw) -> Meaning:
@@ -171,7 +171,7 @@ def _question(draw: Draw) -> Meaning:
             return Question("who", draw.when(replace(clause, subject=w.WHO), share=0.4))
         case "what":
             verb = draw.one(w.WHAT)
-            return Question("what", draw.when(Clause(subject, verb, draw.tense(verb), place=draw.place()), share=0.5))
+            return Question("what", draw.unfronted(Clause(subject, verb, draw.tense(verb), place=draw.place()), 0.5))
         case "where":
             verb = draw.one((*w.ACTING[:3], w.ACTING[6], w.GO, w.STAY))
             tense: Tense = draw.tense(verb)
@@ -225,13 +225,13 @@ def _both(draw: Draw) -> Meaning:
 
 
 def _compare(draw: Draw) -> Meaning:
-    name = draw.one(("kin", "animal", "vehicle", "building", "garment", "holder", "kin"))
+    name = draw.one(("kin", "animal", "wild", "vehicle", "building", "garment", "holder", "kin"))
     allowed = tuple(one for one in w.PREDICATES[name].split() if one not in w.UNCOMPARED.split())
     adjective = w.ADJECTIVES[draw.one(allowed)]
     subject: Who = draw.one(w.NAMES) if name == "kin" and draw.maybe(0.3) else draw.compared(name)
     other = draw.compared(name)
     if isinstance(subject, Thing) and subject.noun == other.noun and subject.of == other.of:
-        subject = draw.one(w.NAMES) if name == "kin" else draw.owned(name)
+        subject = draw.one(w.NAMES) if name == "kin" else draw.known(name, plural=0.0)
     degree = draw.one(("more", "more", "as"))
     tense: Tense = draw.one(("present", "present", "past"))
     quality = Quality(adjective, degree="as" if degree == "as" else "more", other=other)

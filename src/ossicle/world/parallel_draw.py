@@ -83,6 +83,8 @@ class Draw:
             det = "the"
         if name == "pair":
             many, det = True, "the" if det == "a" else det
+        if name == "wild" and det in ("my", "your", "our"):
+            det = "this"
         if many and det == "a":
             return Thing(noun, "bare", True)
         return Thing(noun, det, many, self.attributes(name))
@@ -111,7 +113,8 @@ class Draw:
             return w.PRONOUNS[self.word("I I I you you he she we we")]
         if chance < 0.45:
             return self.one(w.NAMES)
-        return self.thing("person", "kin", dets="the the the a this", plural=plural)
+        found = self.thing("person", "kin", dets="the the the a this", plural=plural)
+        return replace(found, det="the") if found.det == "bare" else found
 
     def other(self) -> Thing | Name:
         """A person as an object."""
@@ -164,14 +167,14 @@ class Draw:
         name = self.one(verb.takes)
         if name in w.HUMAN:
             return self.thing(name, dets="the the a this", plural=0.15)
-        if name not in w.UNCOUNTED and name != "kin" and self.maybe(0.15):
+        if name not in (*w.UNCOUNTED, "wild") and self.maybe(0.15):
             return self.owned(name) if name not in ("pair", "food") else self.thing(name)
         return self.thing(name)
 
     def doing(self, *, tenses: bool = True) -> Clause:
         """Somebody (or an animal) does something."""
         if self.maybe(0.12):
-            subject, verb = self.known("animal", plural=0.3), self.one(w.ANIMAL_ACTING)
+            subject, verb = self.known("animal", "wild", plural=0.3), self.one(w.ANIMAL_ACTING)
             tense = self.tense(verb) if tenses else "present"
             return Clause(subject, verb, tense, place=self.place())
         if self.maybe(0.25):
@@ -191,13 +194,22 @@ class Draw:
         city = self.one(w.CITIES)
         return Fixed(f"in {city.en}", f"à {city.fr}", f"in {city.de}")
 
-    def near(self) -> Near:
-        relation = self.one(("on", "under", "behind", "in front of", "next to", "in"))
+    def near(self, noun: Noun) -> Near:
+        """Where a thing can be: small ones in and on others, big ones beside."""
+        sizes = [name for name in ("tool", "food", "garment", "pair", "animal", "machine") if noun in w.NOUNS[name]]
+        relations = ("behind", "in front of", "next to")
+        if sizes:
+            relations += ("on", "under")
+        if sizes and sizes[0] in ("tool", "food", "garment", "pair"):
+            relations += ("in", "on", "in")
+        relation = self.one(relations)
+        if not sizes:
+            return Near(relation, self.known("building", plural=0.0))
         if relation == "in":
             return Near("in", self.known("holder", plural=0.0))
         if relation in ("on", "under"):
             return Near(relation, self.known("furniture", plural=0.0))
-        return Near(relation, self.known("furniture", "building", plural=0.0))
+        return Near(relation, self.known("furniture", "furniture", "building", plural=0.0))
 
     def weather(self, tense: Tense, *, now: bool) -> Clause:
         if self.maybe(0.5):
@@ -234,7 +246,7 @@ class Draw:
 
     def compared(self, name: str) -> Thing:
         """One or several of a class, as people compare them."""
-        if name != "kin" and self.maybe(0.5):
+        if name not in ("kin", "wild") and self.maybe(0.5):
             return self.owned(name)
         found = self.known(name, plural=0.2)
         return replace(found, adjectives=()) if self.maybe(0.5) else found
@@ -248,13 +260,13 @@ class Draw:
                 subject = w.PRONOUNS[self.word("he she")]
             words = w.EITHER if subject.person != "3s" else w.PREDICATES["kin"]  # type: ignore[union-attr]
         else:
-            name = self.one(("person", "kin", "kin", "animal", "tool", "vehicle", "building", "garment", "furniture"))
+            name = self.one(("person", "kin", "kin", "animal", "wild", "tool", "vehicle", "building", "garment", "furniture"))
             thing = self.known(name)
             subject, words = replace(thing, adjectives=()), w.PREDICATES[name]
             if name == "kin" and self.maybe(0.25):
                 subject = self.one(w.NAMES)
-            elif name != "kin" and self.maybe(0.3):
-                subject = self.owned(name) if name != "person" else subject
+            elif name not in ("kin", "wild", "person") and self.maybe(0.3):
+                subject = self.owned(name)
         adjective = w.ADJECTIVES[self.word(words)]
         very = self.maybe(0.35) and adjective.en not in w.COLOURS
         is_not = self.maybe(negative) and not very

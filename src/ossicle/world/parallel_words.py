@@ -48,11 +48,13 @@ _NOUNS = {
         mouse mice | souris f souris | Maus f Mäuse
         pig pigs | cochon m | Schwein n Schweine
         duck ducks | canard m | Ente f Enten
+        goat goats | chèvre f | Ziege f Ziegen
         rabbit rabbits | lapin m | Kaninchen n Kaninchen
+    """,
+    "wild": """
         lion lions | lion m | Löwe m Löwen Löwen
         elephant elephants | éléphant m | Elefant m Elefanten Elefanten
         wolf wolves | loup m | Wolf m Wölfe
-        goat goats | chèvre f | Ziege f Ziegen
         snake snakes | serpent m | Schlange f Schlangen
         monkey monkeys | singe m | Affe m Affen Affen
     """,
@@ -267,7 +269,7 @@ _AFTER = """
     sad sadder | triste triste | traurig trauriger
     happy happier | heureux heureuse | glücklich glücklicher
     tired more_tired | fatigué fatiguée | müde müder
-    ill more_ill | malade malade | krank kränker
+    sick sicker | malade malade | krank kränker
     famous more_famous | célèbre célèbre | berühmt berühmter
     dangerous more_dangerous | dangereux dangereuse | gefährlich gefährlicher
     important more_important | important importante | wichtig wichtiger
@@ -299,11 +301,12 @@ ADJECTIVES: dict[str, Adjective] = {
 COLOURS = "red green black white blue yellow grey".split()
 _COLOUR = " ".join(COLOURS)
 _AGES = "old young"
-_HUMAN = f"{_AGES} rich poor clever kind sad happy tired ill famous"
+_HUMAN = f"{_AGES} rich poor clever kind sad happy tired sick famous"
 ATTRIBUTES: dict[str, str] = {
-    "person": f"{_AGES} rich poor clever kind sad happy tired ill famous",
+    "person": f"{_AGES} rich poor clever kind sad happy tired sick famous",
     "kin": "",
     "animal": f"big small old young black white grey fast slow strong beautiful dangerous {_AGES}",
+    "wild": "big small old young fast slow strong beautiful dangerous",
     "tool": f"small big old new beautiful expensive clean dirty {_COLOUR}",
     "machine": f"old new expensive heavy {_COLOUR} small",
     "holder": f"big small old new heavy empty {_COLOUR}",
@@ -333,11 +336,11 @@ PREDICATES: dict[str, str] = {
     "drink": "good expensive hot cold",
 }
 """Adjectives that follow "is" for each class of subjects; for "I", "you", "we" only those of `EITHER`."""
-EITHER = "sad ill rich poor famous young"
+EITHER = "sad sick rich poor famous young"
 """Adjectives of people that French says alike of men and women."""
-PASSING = "sad ill tired happy dirty clean empty hot cold"
+PASSING = "sad sick tired happy dirty clean empty hot cold"
 """What one can be for a day."""
-UNCOMPARED = f"{_COLOUR} new ill tired empty good clean dirty hot cold"
+UNCOMPARED = f"{_COLOUR} new sick tired empty good clean dirty hot cold"
 
 # ---- verbs --------------------------------------------------------------------------------------------------------------
 
@@ -404,7 +407,7 @@ TRANSITIVE: tuple[Verb, ...] = (
         "see sees saw",
         "voir vois vois voit voyons voient vu verr",
         "sehen sehe siehst sieht gesehen",
-        "person animal vehicle building",
+        "person animal wild vehicle building",
     ),
     _verb("look_for looks_for looked_for", "chercher", "suchen", "person animal tool holder garment pair"),
     _verb("find finds found", "trouver", "finden finde findest findet gefunden", "tool holder garment animal"),

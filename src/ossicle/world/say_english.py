@@ -186,9 +186,11 @@ def _times(clause: Clause) -> list[str]:
 
 
 def _joined(joined: Joined) -> list[str]:
-    first, second = _clause(joined.first), _clause(joined.second)
+    first, second = ([word for word in _clause(clause) if word] for clause in (joined.first, joined.second))
     if joined.word == "when":
-        return ["when", " ".join(word for word in second if word) + ",", *first]
+        return ["when", " ".join(second) + ",", *first]
+    if joined.word == "but":
+        first[-1] += ","
     return [*first, joined.word, *second]
 
 

@@ -271,9 +271,11 @@ def _times(clause: Clause) -> list[str]:
 
 
 def _joined(joined: Joined) -> list[str]:
-    first, second = _clause(joined.first), _clause(joined.second)
+    first, second = ([word for word in _clause(clause) if word] for clause in (joined.first, joined.second))
     if joined.word == "when":
-        return ["quand", " ".join(word for word in second if word) + ",", *first]
+        return ["quand", " ".join(second) + ",", *first]
+    if joined.word == "but":
+        first[-1] += ","
     return [*first, _JOINS[joined.word], *second]
 
 

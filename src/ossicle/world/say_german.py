@@ -74,8 +74,8 @@ def german(meaning: Meaning) -> str:
         case Request():
             words, end = _request(meaning), "."
         case TimeIs():
-            place = [meaning.place.de] if meaning.place else []
-            words, end = (["es ist", *place, time_of_day(meaning.clock, whole=True)]), "."
+            place = f"{meaning.place.de} ist es" if meaning.place else "es ist"
+            words, end = [place, time_of_day(meaning.clock)], "."
     text = " ".join(word for word in words if word)
     text = _MERGED.sub(lambda match: _MERGING[match[1]], text)
     return text[0].upper() + text[1:] + end
@@ -89,7 +89,7 @@ def number(value: int) -> str:
     return tens if value % 10 == 0 else f"{_SMALL[value % 10]}und{tens}"
 
 
-def time_of_day(clock: Clock, *, whole: bool = False) -> str:
+def time_of_day(clock: Clock) -> str:
     """ "halb fünf", "Viertel vor fünf", "zehn nach sechs", "sieben Uhr"."""
 
     def hour(value: int) -> str:
