@@ -11,16 +11,16 @@ from ossicle.encoders.w2v_bert import W2vBertEncoder, W2vBertSizes
 TOWERS = ("w2v_bert", "seamless")
 
 
-def tiny_encoder(seed: int = 0, *, width: int = 16, layers: int = 2) -> W2vBertEncoder:
-    torch.manual_seed(seed)
-    sizes = W2vBertSizes(width=width, layers=layers, heads=2, ffn=2 * width, kernel=3, left=8, right=4)
-    return W2vBertEncoder(sizes.config()).eval()
+def tiny_encoder(*, width: int = 16, positions: str = "relative_key") -> W2vBertEncoder:
+    torch.manual_seed(0)
+    sizes = W2vBertSizes(width=width, layers=2, heads=2, ffn=2 * width, kernel=3, left=8, right=4)
+    return W2vBertEncoder({**sizes.config(), "position_embeddings_type": positions}).eval()
 
 
-def model_of(kind: str) -> SimpleNamespace:
-    """A model as an objective knows it: something with an encoder."""
+def model_of(kind: str, positions: str = "relative_key") -> SimpleNamespace:
+    """A model as an objective knows it: something with an encoder; "eager" is the other with another attention."""
     if kind == "w2v_bert":
-        return SimpleNamespace(encoder=tiny_encoder())
+        return SimpleNamespace(encoder=tiny_encoder(positions=positions))
     torch.manual_seed(0)
     config = SeamlessM4Tv2Config(
         hidden_size=16,
@@ -31,5 +31,5 @@ def model_of(kind: str) -> SimpleNamespace:
         left_max_position_embeddings=8,
         right_max_position_embeddings=4,
     )
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = "eager" if kind == "eager" else "sdpa"
     return SimpleNamespace(speech_encoder=SeamlessM4Tv2SpeechEncoder(config).eval())

@@ -14,34 +14,27 @@ from .support import MODEL
 
 
 @pytest.mark.parametrize("kind", TOWERS)
-def test_hidden_states_are_those_that_transformers_tells(kind: str) -> None:
-    model = model_of(kind)
+@pytest.mark.parametrize("positions", ["relative_key", "relative", "rotary"])
+def test_hidden_states_are_those_that_transformers_tells(kind: str, positions: str) -> None:
+    if kind == "seamless" and positions != "relative_key":
+        pytest.skip("a SeamlessM4T v2 knows no other positions")
+    model = model_of(kind, positions)
     conformer = conformer_of(model)
     values = torch.randn(2, 160, 12, generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([12, 7])
     mask = torch.arange(12)[None] < lengths[:, None]
     tower: Any = model.encoder.tower if kind == "w2v_bert" else model.speech_encoder
-    wanted = tower(values.transpose(1, 2), attention_mask=mask, output_hidden_states=True).hidden_states
+    told = tower(values.transpose(1, 2), attention_mask=mask, output_hidden_states=True)
     assert conformer.n_layers == 2
-    hooks = [len(layer._forward_hooks) for layer in conformer.stack.layers]  # of transformers
     projected = conformer.project(values)
     first, last = conformer.hidden(projected, lengths, 1)
-    assert torch.equal(first[mask], wanted[1][mask])
+    assert torch.allclose(first[mask], told.hidden_states[1][mask], atol=1e-5)
     second, again = conformer.hidden(projected, lengths, 2)
-    assert torch.equal(last[mask], again[mask]) and not torch.equal(first[mask], second[mask])
+    assert torch.equal(last[mask], again[mask]) and not torch.allclose(first[mask], second[mask], atol=1e-2)
     if kind == "w2v_bert":
-        assert torch.equal(second, again)  # behind the other's layers stands a norm
-    assert hooks == [len(layer._forward_hooks) for layer in conformer.stack.layers]  # of ours none stays
-
-
-def test_a_layer_that_is_skipped_gives_what_it_was_given() -> None:
-    model = model_of("seamless")
-    model.speech_encoder.config.speech_encoder_layerdrop = 1.0
-    model.speech_encoder.train()
-    conformer = conformer_of(model)
-    projected = torch.randn(1, 5, 16)
-    middle, _ = conformer.hidden(projected, torch.tensor([5]), 1)
-    assert torch.equal(middle, projected)
+        assert torch.equal(second, again) and torch.allclose(last[mask], told.last_hidden_state[mask], atol=1e-5)
+    else:  # behind the layers stands a norm
+        assert torch.allclose(last, tower.encoder.layer_norm(second), atol=1e-6)
 
 
 @pytest.mark.parametrize("model", [MODEL, SimpleNamespace(encoder=None)], ids=["whisper", "none"])

@@ -144,7 +144,7 @@ def test_of_a_hidden_waveform_only_the_norm_over_the_clip_is_left() -> None:
         assert np.abs(slope * here + shift - there).max() < 1e-3
 
 
-@pytest.mark.parametrize("kind", TOWERS)
+@pytest.mark.parametrize("kind", [*TOWERS, "eager"])
 @pytest.mark.parametrize("targets", ["learned", "random_projection"])
 def test_a_batch_costs_what_its_clips_cost_alone(kind: str, targets: Any) -> None:
     model = model_of(kind)

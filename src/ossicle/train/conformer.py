@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import Wav2Vec2BertModel
-from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import SeamlessM4Tv2SpeechEncoder
+from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
+    SeamlessM4Tv2ConformerEncoder,
+    SeamlessM4Tv2SpeechEncoder,
+)
 
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import ConfigError
-from ossicle.tensors import length_mask
+from ossicle.translate.speech_encoder import additive, chunked, valid
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,7 @@ class Conformer:
 
     Args:
         projection: features (B, T, F) to (B, T, D).
-        stack: has ``layers``, and takes (B, T, D) with ``attention_mask`` (B, T) bool.
+        stack: of ``layers``.
     """
 
     projection: nn.Module
@@ -42,31 +45,30 @@ class Conformer:
         return projected
 
     def hidden(self, projected: torch.Tensor, lengths: torch.Tensor, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states behind a layer and behind the last one.
+        """Hidden states behind a layer and behind the last one; no layer is skipped.
 
         Args:
             projected: (B, T, D) frames, masked or not.
             lengths: (B,) int64 on the CPU, valid frames.
-            layer: counted from 1; one that layer drop skips gives what it was given.
+            layer: counted from 1.
 
         Returns:
-            (B, T, D) and (B, T, D); frames past ``lengths`` hold anything.
+            (B, T, D) and (B, T, D), the second behind the norm where there is one; frames past ``lengths`` mean nothing.
         """
-        n = projected.shape[1]
-        mask = None if int(lengths.min()) == n else length_mask(lengths, n).to(projected.device)
-        newest = [projected]
-
-        def keep(_layer: nn.Module, _given: Any, out: Any) -> None:
-            newest[0] = out[0] if isinstance(out, tuple) else out
-
-        kept = [one.register_forward_hook(keep) for one in self.stack.layers[:layer]]
-        try:
-            found = self.stack(projected, attention_mask=mask)
-        finally:
-            for one in kept:
-                one.remove()
-        last: torch.Tensor = found if isinstance(found, torch.Tensor) else found.last_hidden_state
-        return newest[0], last
+        stack, n = self.stack, projected.shape[1]
+        mask = valid(lengths, n, projected.device)
+        hidden = projected if mask is None else projected.masked_fill(~mask[..., None], 0.0)
+        chunks = chunked(n, stack.config) if isinstance(stack, SeamlessM4Tv2ConformerEncoder) else None
+        seen = additive(mask, chunks, hidden)
+        hidden = middle = stack.dropout(hidden)
+        positions = getattr(stack, "embed_positions", None)
+        placed = {} if positions is None else {"relative_position_embeddings": positions(hidden)}
+        for number, one in enumerate(stack.layers, 1):
+            hidden = one(hidden, attention_mask=seen, conv_attention_mask=mask, **placed)
+            if number == layer:
+                middle = hidden
+        norm = getattr(stack, "layer_norm", None)
+        return middle, hidden if norm is None else norm(hidden)
 
 
 def conformer_of(model: Any) -> Conformer:
