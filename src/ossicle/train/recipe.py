@@ -21,8 +21,11 @@ from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
 from ossicle.hub.own import is_own
+from ossicle.translate.sizes import TranslatorSizes
 
 NAME = re.compile(r"[\w-]+")
+TRANSLATOR_OBJECTIVES = ("recognise", "interpret")
+TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder")
 Shape = TypeVar("Shape")
 MELS = (80, 128)
 FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
@@ -139,6 +142,8 @@ class Parts:
 
     A part of one's own is a class in a file, ``encoder_from`` or ``bridge_from`` as ``FILE.py:CLASS``; it is built with
     the arguments ``encoder_config`` or ``bridge_config``, a bridge also with ``width_in`` and ``width_out``.
+
+    ``translator`` is sizes of a new translator, which is a model by itself and takes no other part.
     """
 
     base: str | None = None
@@ -152,6 +157,7 @@ class Parts:
     encoder_config: dict[str, Any] | None = None
     bridge_from: str | None = None
     bridge_config: dict[str, Any] | None = None
+    translator: TranslatorSizes | None = None
 
     @property
     def own(self) -> dict[str, str]:
@@ -229,8 +235,8 @@ class Stage:
     """
 
     name: str
-    objective: Literal["hear", "tell", "answer"]
-    trains: tuple[Literal["encoder", "bridge", "llm", "lora"], ...]
+    objective: Literal["hear", "tell", "answer", "recognise", "interpret"]
+    trains: tuple[Literal["encoder", "bridge", "llm", "lora", "speech_encoder", "text_encoder", "text_decoder"], ...]
     budget: Budget
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -287,7 +293,8 @@ def _said(parts: Parts) -> dict[str, Any]:
     """The parts without options that are younger than the first recipes, where they are not used: a run that was begun
     before an option came goes on."""
     said = asdict(parts)
-    for key in ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config"):
+    younger = ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config")
+    for key in (*younger, "translator"):
         if said[key] is None:
             del said[key]
     for key in TAKES:
@@ -419,7 +426,15 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             f"{stage.name}: clips that are kept with their frames are for a stage that answers and leaves the encoder "
             "as it is",
         )
-        only = {"hear": "encoder", "tell": "llm"}.get(stage.objective)
+        translates = recipe.parts.translator is not None
+        fits = (stage.objective in TRANSLATOR_OBJECTIVES) == translates
+        yield (
+            fits and all((one in TRANSLATOR_PARTS) == translates for one in stage.trains),
+            f"{stage.name}: with parts.translator, and only then, objectives are "
+            f"{', '.join(TRANSLATOR_OBJECTIVES)} and "
+            f"parts {', '.join(TRANSLATOR_PARTS)} (got {stage.objective}, [{', '.join(stage.trains)}])",
+        )
+        only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder"}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),
             f"{stage.name}: the objective {stage.objective} trains [{only}] (got [{', '.join(stage.trains)}])",
