@@ -11,7 +11,7 @@ from ossicle.train.objectives import IGNORE
 from ossicle.train.recognise import LETTERS, Recognise, letters_of, phones_of
 from ossicle.train.sources import Pair, Sample
 from ossicle.world.parts import Event
-from ossicle.world.speech import ALL_PHONES
+from ossicle.world.speech import PHONES as ALL_PHONES
 
 RNG = np.random.default_rng
 

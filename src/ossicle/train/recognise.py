@@ -21,7 +21,7 @@ from ossicle.train.objectives import IGNORE, Loss
 from ossicle.train.sources import Sample
 from ossicle.translate.translator import Translator
 from ossicle.world.parallel import spoken_form
-from ossicle.world.speech import ALL_PHONES
+from ossicle.world.speech import PHONES as ALL_PHONES
 
 LETTERS = " '-abcdefghijklmnopqrstuvwxyz" + "àâäæçèéêëîïôöùûüÿœß"
 
