@@ -1,0 +1,1 @@
+"""The composed translators: speech or text in, text and speech out."""
