@@ -1,1 +1,1 @@
-"""The composed translators: speech or text in, text and speech out."""
+"""Speech and text to speech and text."""
