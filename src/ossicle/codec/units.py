@@ -99,7 +99,8 @@ class Codebook(nn.Module):
         if frames.ndim != 3 or frames.shape[2] != self.width:
             raise RequestError(f"the codebook reads frames (B, T, {self.width}): got {tuple(frames.shape)}")
         n_clips, n_frames, _ = frames.shape
-        which, _ = nearest(frames.flatten(0, 1).to(self.centroids.dtype), self.centroids)  # (B, T, D) -> (B T,)
+        with torch.autocast(frames.device.type, enabled=False):
+            which, _ = nearest(frames.flatten(0, 1).float(), self.centroids.float())  # (B, T, D) -> (B T,)
         inside = length_mask(lengths.cpu(), n_frames).to(frames.device)
         return which.view(n_clips, n_frames).masked_fill(~inside, BEYOND)
 

@@ -21,6 +21,8 @@ FAR = -1e4
 """Log-probability of what is beyond a text's end: e to it is 0, and unlike infinity it has a gradient."""
 BLANK = -1.0
 """Log-probability of no character, among those of the characters, while the aligner learns."""
+EXACT = "donot_use_mm_for_euclid_dist"
+"""Distances that follow neither from how many there are nor from how far all is from zero."""
 PUBLISHED = {
     "embed_text": "alignment_frontend.embed_text",
     "embed_unit": "alignment_frontend.embed_unit",
@@ -153,11 +155,12 @@ class Aligner(nn.Module):
                 )
         spoken = length_mask(unit_lengths, units.shape[1]).to(units.device)
         written = length_mask(lengths, characters.shape[1]).to(characters.device)
-        letters = _through(self.t_conv, self.embed_text(characters * written), written, dropout)  # (B, C, D)
-        sounds = _through(self.f_conv, self.embed_unit(units * spoken), spoken, dropout)  # (B, U, D)
-        far = torch.cdist(sounds, letters, compute_mode="donot_use_mm_for_euclid_dist")  # (B, U, C)
-        scores = (-self.temperature * far).masked_fill(~written[:, None], FAR)
-        return Aligned(scores.log_softmax(-1), lengths, unit_lengths)
+        with torch.autocast(units.device.type, enabled=False):  # the same durations in training and in use
+            letters = _through(self.t_conv, self.embed_text(characters * written), written, dropout)  # (B, C, D)
+            sounds = _through(self.f_conv, self.embed_unit(units * spoken), spoken, dropout)  # (B, U, D)
+            far = torch.cdist(sounds.float(), letters.float(), compute_mode=EXACT)  # (B, U, C)
+            scores = (-self.temperature * far).masked_fill(~written[:, None], FAR)
+            return Aligned(scores.log_softmax(-1), lengths, unit_lengths)
 
 
 def _wide(width: int) -> nn.Conv1d:
