@@ -85,10 +85,13 @@ class Spoken:
     Args:
         samples: (S,) float32 at 16 kHz.
         phones: (label, start_s, end_s), in eSpeak NG's phone names; empty from engines that do not tell.
+        words: (place, start_s), the place of a word's first letter in the text, from 0. From eSpeak NG alone; it passes
+            over a word that it says in one with the one before ("in the"), and tells places inside some words too.
     """
 
     samples: np.ndarray
     phones: tuple[tuple[str, float, float], ...]
+    words: tuple[tuple[int, float], ...] = ()
 
 
 class _Event(ctypes.Structure):
@@ -105,7 +108,7 @@ class _Event(ctypes.Structure):
 
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_END, _PHONEME = 0, 7
+_END, _WORD, _PHONEME = 0, 1, 7
 STRESS_MARKS = "',%=_:|;"
 _RATE, _PITCH, _RANGE = 1, 3, 4
 
@@ -133,6 +136,7 @@ class _Espeak:
         assert self.rate > 0, "eSpeak NG did not start"
         self.pieces: list[np.ndarray] = []
         self.marks: list[tuple[str, int]] = []
+        self.words: list[tuple[int, int]] = []  # place in the text, from 1, and first sample
         self.callback = _Callback(self._take)
         self.library.espeak_SetSynthCallback(self.callback)
         self.voice = ""
@@ -144,6 +148,8 @@ class _Espeak:
         while events[i].type != _END:
             if events[i].type == _PHONEME:
                 self.marks.append((events[i].name.decode("utf-8", "replace"), events[i].sample))
+            elif events[i].type == _WORD:
+                self.words.append((events[i].text_position, events[i].sample))
             i += 1
         return 0
 
@@ -156,7 +162,7 @@ class _Espeak:
             self.voice = voice
         for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_RANGE, pitch_range)):
             self.library.espeak_SetParameter(parameter, value, 0)
-        self.pieces, self.marks = [], []
+        self.pieces, self.marks, self.words = [], [], []
         data = text.encode()
         utf8 = 1
         self.library.espeak_Synth(data, len(data) + 1, 0, 1, 0, utf8, None, None)
@@ -345,7 +351,8 @@ def _speak_espeak(text: str, voice: Voice, engine: _Espeak) -> Spoken:
     ends = [*starts[1:], len(samples) / SAMPLE_RATE]
     labels = [label.strip(STRESS_MARKS) for label, _ in marks]
     phones = tuple((n, a, b) for n, a, b in zip(labels, starts, ends, strict=True) if n and b > a)
-    return Spoken(samples, phones)
+    words = tuple((place - 1, sample / speed) for place, sample in engine.words)
+    return Spoken(samples, phones, words)
 
 
 def _speak_program(engine: str, command: list[str], text: str | None = None) -> Spoken:
