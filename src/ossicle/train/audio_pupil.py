@@ -98,13 +98,14 @@ class AudioPupil:
         """As `longest_of`."""
         return longest_of(data, self.model)
 
-    def objective(self, index: int) -> Objective:
+    def look_at(self, index: int) -> None:
         """As `objective_of`."""
-        return objective_of(self.recipe.stages[index], self.model, self.hear)
+        objective_of(self.recipe.stages[index], self.model, self.hear)
 
     def prepared(self, index: int, source: Source, *, begun: bool, folder: Path, precision: str) -> Objective:
         """A new bridge is calibrated, a LoRA put on; an encoder that stays as it is hears each clip once."""
-        stage, objective = self.recipe.stages[index], self.objective(index)
+        stage = self.recipe.stages[index]
+        objective = objective_of(stage, self.model, self.hear)
         if not begun:
             enter(self.recipe, index, self.model, objective, source)
         frozen = frozen_of(stage, source, self.model, folder=folder, precision=precision)

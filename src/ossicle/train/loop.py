@@ -138,7 +138,7 @@ class Run:
         """Train what is left; returns the model's folder, or the run's if it was asked to stop."""
         self._resume()
         for index in range(self.place.stage, len(self.recipe.stages)):  # a mistake in the last must not cost the first
-            self.pupil.objective(index)
+            self.pupil.look_at(index)
         self._check()
         self.clock = time.monotonic()
         while self.place.stage < len(self.recipe.stages) and not self.stopping:

@@ -45,8 +45,12 @@ class Pupil(Protocol):
     def longest(self, data: Data) -> Longest:
         """The longest clip of a stage."""
 
-    def objective(self, index: int) -> Objective:
-        """What a stage trains, to look at: whether it can be made at all, before hours of the stages ahead of it."""
+    def look_at(self, index: int) -> None:
+        """Whether a stage can be taught at all, before hours of the stages ahead of it.
+
+        Raises:
+            ConfigError: it cannot.
+        """
 
     def prepared(self, index: int, source: Source, *, begun: bool, folder: Path, precision: str) -> Objective:
         """What a stage trains, with all that has to be there before its first step; ``begun`` where that was done."""

@@ -24,8 +24,10 @@ from ossicle.hub.own import is_own
 from ossicle.translate.sizes import TranslatorSizes
 
 NAME = re.compile(r"[\w-]+")
-TRANSLATOR_OBJECTIVES = ("recognise", "interpret")
-TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder")
+TRANSLATOR_OBJECTIVES = ("recognise", "interpret", "align", "utter", "vocode")
+SPEAKS = {"align": "aligner", "utter": "unit_decoder", "vocode": "vocoder"}
+"""The one part that each of these objectives trains."""
+TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "aligner", "unit_decoder", "vocoder")
 Shape = TypeVar("Shape")
 MELS = (80, 128)
 FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
@@ -235,7 +237,7 @@ class Stage:
     """
 
     name: str
-    objective: Literal["hear", "tell", "answer", "recognise", "interpret"]
+    objective: Literal["hear", "tell", "answer", "recognise", "interpret", "align", "utter", "vocode"]
     trains: tuple[Literal["encoder", "bridge", "llm", "lora", "speech_encoder", "text_encoder", "text_decoder"], ...]
     budget: Budget
     data: Data = field(default_factory=Data)
@@ -434,7 +436,7 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             f"{', '.join(TRANSLATOR_OBJECTIVES)} and "
             f"parts {', '.join(TRANSLATOR_PARTS)} (got {stage.objective}, [{', '.join(stage.trains)}])",
         )
-        only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder"}.get(stage.objective)
+        only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder", **SPEAKS}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),
             f"{stage.name}: the objective {stage.objective} trains [{only}] (got [{', '.join(stage.trains)}])",

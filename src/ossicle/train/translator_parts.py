@@ -9,11 +9,17 @@ import functools
 import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
+    SeamlessM4Tv2TextToUnitForConditionalGeneration,
+)
 
 from ossicle.errors import ConfigError
-from ossicle.translate.sizes import TranslatorSizes
+from ossicle.translate.aligner import Aligner
+from ossicle.translate.quick_vocoder import QuickVocoder
+from ossicle.translate.sizes import TranslatorSizes, UnitSizes
 from ossicle.translate.text import BLANK, TextTokens
 from ossicle.translate.translator import Translator
+from ossicle.translate.unit_decoder import UnitDecoder
 from ossicle.world.parallel import LANGUAGES, parallel
 
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -67,6 +73,30 @@ def new_translator(sizes: TranslatorSizes, *, name: str, seed: int) -> Translato
     torch.manual_seed(seed)
     config = sizes.config(vocabulary=text.tokenizer.get_vocab_size(), characters=len(characters_of(text)))
     return Translator(config, text, name=name)
+
+
+def new_unit_decoder(model: Translator) -> UnitDecoder:
+    """A unit decoder of random weights for a model's text."""
+    return UnitDecoder(SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings), letters=characters_of(model.text))
+
+
+def new_aligner(model: Translator, sizes: UnitSizes) -> Aligner:
+    """An aligner of random weights; the padding of characters is its silence."""
+    return Aligner(len(characters_of(model.text)), sizes.count, sizes.aligner, silence=0)
+
+
+def new_vocoder(sizes: TranslatorSizes) -> QuickVocoder:
+    """A vocoder of random weights, with one speaker a language who has its name."""
+    own = sizes.vocoder
+    return QuickVocoder(
+        sizes.units.count,
+        sizes.languages,
+        {language: language for language in sizes.languages},
+        width=own.width,
+        ffn=own.ffn,
+        unit_blocks=own.unit_blocks,
+        frame_blocks=own.frame_blocks,
+    )
 
 
 def characters_of(text: TextTokens) -> dict[str, int]:

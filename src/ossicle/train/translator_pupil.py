@@ -12,22 +12,31 @@ from typing import Any
 import torch
 from torch import nn
 
+from ossicle.codec.units import Codebook
 from ossicle.data.check import Checked, Longest
 from ossicle.errors import ConfigError
 from ossicle.hub.translator import save_translator
+from ossicle.train.align import Align
 from ossicle.train.interpret import Interpret
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
 from ossicle.train.pairs import Pairs
-from ossicle.train.recipe import Data, Recipe, Stage
+from ossicle.train.recipe import SPEAKS, TRANSLATOR_OBJECTIVES, Data, Recipe, Stage
 from ossicle.train.recognise import Recognise
-from ossicle.train.sources import Source
+from ossicle.train.sources import Sample, Source
+from ossicle.train.spoken import learn_codebook
 from ossicle.train.stage import RELATIVE
-from ossicle.train.translator_parts import new_translator
+from ossicle.train.translator_parts import (
+    characters_of,
+    new_aligner,
+    new_translator,
+    new_unit_decoder,
+    new_vocoder,
+)
+from ossicle.train.utter import Utter
+from ossicle.train.vocode import Vocode
 from ossicle.translate.translator import Translator
 
-SPOKEN_IN_TARGET = ("align", "units", "vocode")
-"""Objectives that listen to the voices in which the model is to speak."""
 
 
 def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
@@ -39,7 +48,7 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
     stage, settings = recipe.stages[index], recipe.stages[index].data
     if data is not None or settings.source != "world":
         raise ConfigError(f"stage {stage.name}: a translator learns from the world, it takes no manifest")
-    target = stage.objective in SPOKEN_IN_TARGET
+    target = stage.objective in SPEAKS
     return Pairs(recipe.seed, index, settings.split, settings.tasks, target=target, clean=settings.clean)
 
 
@@ -56,7 +65,8 @@ class TranslatorPupil:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         assert recipe.parts.translator is not None
-        self.model: Translator = new_translator(recipe.parts.translator, name=recipe.name, seed=recipe.seed)
+        self.sizes = recipe.parts.translator
+        self.model: Translator = new_translator(self.sizes, name=recipe.name, seed=recipe.seed)
         self.recognise: Recognise | None = None
 
     @property
@@ -74,14 +84,15 @@ class TranslatorPupil:
         yield from self.model.named_children()
 
     def named(self) -> dict[str, torch.Tensor]:
-        """Every weight that some stage of the run trains, by name, without the tied twins."""
+        """Every weight that some stage of the run trains, by name, without the tied twins; and the centroids."""
         parts = {part for stage in self.recipe.stages for part in stage.trains}
         found = {name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts}
-        return {**found, **self._shared(parts)}
-
-    def _shared(self, parts: Collection[str]) -> dict[str, torch.Tensor]:
-        """The table of tokens belongs to the text decoder."""
-        return {"shared.weight": self.model.shared.weight} if "text_decoder" in parts else {}
+        book = self.model.codebook
+        if "text_decoder" in parts:  # the table of tokens belongs to it
+            found["shared.weight"] = self.model.shared.weight
+        if isinstance(book, Codebook) and torch.isfinite(book.centroids).all():
+            found["codebook.centroids"] = book.centroids
+        return found
 
     def untrained(self) -> dict[str, nn.Module]:
         """The parts that no stage trains."""
@@ -107,11 +118,23 @@ class TranslatorPupil:
         said = Longest(data.max_clip_s)
         return said if said.seconds <= self.model.max_s else Longest(self.model.max_s, "all that is heard at once")
 
+    def look_at(self, index: int) -> None:
+        """Nothing is computed twice in a translator.
+
+        Raises:
+            ConfigError: the stage wants it, or another model's objective.
+        """
+        stage = self.recipe.stages[index]
+        if stage.checkpointing:
+            raise ConfigError(f"stage {stage.name}: a translator has no gradient checkpointing, leave it out")
+        if stage.objective not in TRANSLATOR_OBJECTIVES:
+            raise ConfigError(f"stage {stage.name}: a translator has no objective {stage.objective}")
+
     def objective(self, index: int) -> Objective:
         """What a stage trains.
 
         Raises:
-            ConfigError: the objective is not a translator's.
+            ConfigError: the model lacks a part that no stage makes.
         """
         stage = self.recipe.stages[index]
         match stage.objective:
@@ -120,12 +143,47 @@ class TranslatorPupil:
                 return self.recognise
             case "interpret":
                 return Interpret(self.model)
-            case other:
-                raise ConfigError(f"stage {stage.name}: a translator has no objective {other}")
+            case _:
+                return self._speaking(stage)
+
+    def _speaking(self, stage: Stage) -> Objective:
+        """An objective of speech out; its parts are made where they are not there yet."""
+        self._attach(stage)
+        letters = characters_of(self.model.text)
+        match stage.objective:
+            case "align":
+                return Align(self.model, letters)
+            case "utter":
+                return Utter(self.model, letters)
+            case _:
+                return Vocode(self.model, stage.vocoding, who=_who)
+
+    def _attach(self, stage: Stage) -> None:
+        """Make what a stage of speech out needs and the model does not have: the codebook is empty, the rest random."""
+        model, sizes = self.model, self.sizes
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            if model.codebook is None:
+                empty = torch.full((sizes.units.count, model.width), float("nan"))
+                model.codebook = Codebook(empty, layer=sizes.units.layer).to(model.device)
+            if model.aligner is None and stage.objective in ("align", "utter"):
+                model.aligner = new_aligner(model, sizes.units).to(model.device)
+            if model.unit_decoder is None and stage.objective == "utter":
+                model.unit_decoder = new_unit_decoder(model).to(model.device)
+            if model.vocoder is None and stage.objective == "vocode":
+                model.vocoder = new_vocoder(sizes).to(model.device)
 
     def prepared(self, index: int, source: Source, *, begun: bool, folder: Path, precision: str) -> Objective:
-        """What a stage trains."""
-        return self.objective(index)
+        """The first stage that needs units finds them: clusters of what the speech encoder, which from here on stays
+        as it is, makes of the stage's first clips."""
+        objective = self.objective(index)
+        book = self.model.codebook
+        if isinstance(book, Codebook) and not torch.isfinite(book.centroids).all():
+            units = self.sizes.units
+            samples = (source.sample(i) for i in range(units.clips))
+            found = learn_codebook(self.model, samples, count=units.count, layer=units.layer, seed=self.recipe.seed)
+            book.centroids.copy_(found.centroids)
+        return objective
 
     def trained(self, stage: Stage, objective: Objective) -> list[nn.Parameter]:
         """Let a stage's weights take gradients and no others, with none left of the stage before."""
@@ -173,26 +231,25 @@ class TranslatorPupil:
         )
 
     def recomputed(self, stage: Stage) -> AbstractContextManager[None]:
-        """Nothing is.
-
-        Raises:
-            ConfigError: the stage wants it.
-        """
-        if stage.checkpointing:
-            raise ConfigError(
-                f"stage {stage.name}: a translator has no gradient checkpointing, leave out checkpointing"
-            )
+        """Nothing is."""
         return nullcontext()
 
     def resumed(self, stage: Stage, *, begun: bool, done: bool) -> None:
-        """Nothing changes."""
+        """Parts that speak are there from the first stage on that needs them."""
+        for one in self.recipe.stages:
+            if one.objective in SPEAKS and (one != stage or begun or done):
+                self._attach(one)
+                assert isinstance(self.model.codebook, Codebook)
+                self.model.codebook.centroids.zero_()  # in place of which come those of the checkpoint
+            if one == stage:
+                return
 
     def left(self, stage: Stage) -> None:
         """Nothing changes."""
 
     def kept_after(self, stage: Stage) -> bool:
         """Whether the stage translates or speaks."""
-        return stage.objective in ("interpret", "vocode")
+        return stage.objective == "interpret" or stage.objective in SPEAKS
 
     def save(self, folder: Path, stages: tuple[Stage, ...], origin: Mapping[str, Any]) -> None:
         """Write the model's folder."""
@@ -200,6 +257,12 @@ class TranslatorPupil:
 
     def score(self, folder: Path, out: Path, data: str | None, without: Collection[int]) -> None:
         """Nothing is held out of the world: `ossicle evaluate` scores on its test split."""
+
+
+def _who(sample: Sample) -> tuple[str, str | int | None]:
+    """The language of a sample's speech, in its default voice."""
+    assert sample.pair is not None
+    return sample.pair.source, None
 
 
 def text_digest(model: Translator) -> str:

@@ -37,23 +37,26 @@ class TextSizes:
 
 @dataclass(frozen=True)
 class UnitSizes:
-    """Of the units, and of the unit decoder: ``count`` units are the clusters of what comes out of the speech encoder's
-    layer ``layer``, counted from 1."""
+    """Of the units, of the unit decoder, and of the aligner that teaches it: ``count`` units are the clusters of what
+    comes out of the speech encoder's layer ``layer``, counted from 1, found among ``clips`` clips."""
 
     count: int = 500
     layer: int = 3
     encoder_layers: int = 1
     decoder_layers: int = 1
     ffn: int = 320
+    aligner: int = 96
+    clips: int = 1000
 
 
 @dataclass(frozen=True)
 class VocoderSizes:
-    """Of the vocoder with an inverse Fourier transform."""
+    """Of the vocoder with an inverse Fourier transform: blocks at the rate of units, and at twice that."""
 
-    width: int = 192
-    layers: int = 6
-    ffn: int = 384
+    width: int = 144
+    ffn: int = 432
+    unit_blocks: int = 2
+    frame_blocks: int = 4
 
 
 @dataclass(frozen=True)
