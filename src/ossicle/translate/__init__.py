@@ -1,1 +1,1 @@
-"""Translation: speech or text in one language becomes text, units and speech in another."""
+"""Speech and text to speech and text."""
