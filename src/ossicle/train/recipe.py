@@ -21,6 +21,7 @@ from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
 from ossicle.hub.own import is_own
+from ossicle.train.vocoding import Vocoding
 from ossicle.translate.sizes import TranslatorSizes
 
 NAME = re.compile(r"[\w-]+")
@@ -234,6 +235,7 @@ class Stage:
     but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
     computed again for their gradients instead of being kept: less memory, more time.
     ``prompts`` of "tags" asks the world's tasks by hierarchical tags (`ossicle.world.tagging`) instead of in words.
+    ``vocoding`` is for a stage that vocodes.
     """
 
     name: str
@@ -249,6 +251,7 @@ class Stage:
     lora_targets: str | None = None
     checkpointing: bool = False
     prompts: Literal["plain", "tags"] = "plain"
+    vocoding: Vocoding | None = None
 
 
 @dataclass(frozen=True)
@@ -283,7 +286,9 @@ def _said_of(stage: Stage) -> dict[str, Any]:
     """A stage without options that are younger than the first recipes, where they are not used, as `_said`; and without
     where frames are kept, which changes nothing."""
     younger = {
-        one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing", "prompts")
+        one.name: one.default
+        for one in fields(Stage)
+        if one.name in ("lora_targets", "checkpointing", "prompts", "vocoding")
     }
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
     for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
@@ -427,6 +432,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             or (stage.objective == "answer" and stage.hear_weight == 0 and "encoder" not in stage.trains),
             f"{stage.name}: clips that are kept with their frames are for a stage that answers and leaves the encoder "
             "as it is",
+        )
+        yield (
+            stage.vocoding is None or stage.objective == "vocode",
+            f"{stage.name}: vocoding is for a stage that vocodes (got {stage.objective})",
         )
         translates = recipe.parts.translator is not None
         fits = (stage.objective in TRANSLATOR_OBJECTIVES) == translates

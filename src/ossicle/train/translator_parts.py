@@ -77,7 +77,9 @@ def new_translator(sizes: TranslatorSizes, *, name: str, seed: int) -> Translato
 
 def new_unit_decoder(model: Translator) -> UnitDecoder:
     """A unit decoder of random weights for a model's text."""
-    return UnitDecoder(SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings), letters=characters_of(model.text))
+    return UnitDecoder(
+        SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings), letters=characters_of(model.text)
+    )
 
 
 def new_aligner(model: Translator, sizes: UnitSizes) -> Aligner:

@@ -35,8 +35,8 @@ from ossicle.train.translator_parts import (
 )
 from ossicle.train.utter import Utter
 from ossicle.train.vocode import Vocode
+from ossicle.train.vocoding import Vocoding
 from ossicle.translate.translator import Translator
-
 
 
 def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
@@ -86,7 +86,9 @@ class TranslatorPupil:
     def named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins; and the centroids."""
         parts = {part for stage in self.recipe.stages for part in stage.trains}
-        found = {name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts}
+        found: dict[str, torch.Tensor] = {
+            name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts
+        }
         book = self.model.codebook
         if "text_decoder" in parts:  # the table of tokens belongs to it
             found["shared.weight"] = self.model.shared.weight
@@ -156,7 +158,7 @@ class TranslatorPupil:
             case "utter":
                 return Utter(self.model, letters)
             case _:
-                return Vocode(self.model, stage.vocoding, who=_who)
+                return Vocode(self.model, stage.vocoding or Vocoding(), who=_who)
 
     def _attach(self, stage: Stage) -> None:
         """Make what a stage of speech out needs and the model does not have: the codebook is empty, the rest random."""

@@ -8,6 +8,7 @@ alignment to rule them all), search of Kim et al. 2020 (Glow-TTS).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,6 +102,17 @@ class Aligner(nn.Module):
         self.embed_unit = nn.Embedding(n_units, width)
         self.t_conv = nn.ModuleDict({"1": _wide(width), "4": nn.Conv1d(width, width, 1)})
         self.f_conv = nn.ModuleDict({"1": _wide(width), "4": _wide(width), "7": nn.Conv1d(width, width, 1)})
+
+    def settings(self) -> dict[str, Any]:
+        """What builds this aligner again."""
+        return {
+            "n_characters": self.embed_text.num_embeddings,
+            "n_units": self.embed_unit.num_embeddings,
+            "width": self.embed_text.embedding_dim,
+            "silence": self.silence,
+            "temperature": self.temperature,
+            "dropout": self.dropout,
+        }
 
     def forward(
         self, characters: torch.Tensor, lengths: torch.Tensor, units: torch.Tensor, unit_lengths: torch.Tensor
