@@ -118,7 +118,7 @@ def save(
     with whole_folder(target, replaces=replaces, instead="choose another name, or say overwrite=True") as draft:
         asked = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
-            twins = _twins(part)
+            twins = twins_of(part)
             own = {key: value for key, value in part.state_dict().items() if key not in twins}
             kind = exact_dtype(own.values(), asked) if name in exact else asked
             save_file(stored(own, kind), draft / f"{name}.safetensors", {"format": "pt"})
@@ -349,12 +349,12 @@ def _save_adapter(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
 
 
 def _load_part(part: nn.Module, folder: Path, name: str) -> None:
-    tensors, twins = read_tensors(inside(folder, name)), _twins(part)
+    tensors, twins = read_tensors(inside(folder, name)), twins_of(part)
     check_keys({key: value for key, value in part.state_dict().items() if key not in twins}, tensors, name)
     part.load_state_dict(tensors | {key: tensors[first] for key, first in twins.items()})
 
 
-def _twins(part: nn.Module) -> dict[str, str]:
+def twins_of(part: nn.Module) -> dict[str, str]:
     """Names of tensors that are another's too, such as of tied weights, to that other's name: files hold each once."""
     first: dict[tuple[Any, ...], str] = {}
     twins = {}

@@ -15,6 +15,7 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 
 from ossicle.codec.units import Codebook
 from ossicle.errors import ConfigError
+from ossicle.hub.quiet import quiet
 from ossicle.translate.aligner import Aligner
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.translator import Translator
@@ -35,7 +36,9 @@ def build_speaking(name: str, kind: str, config: Mapping[str, Any], model: Trans
     """
     match kind:
         case "unity2":
-            return UnitDecoder(SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings), **config)
+            with quiet():
+                t2u = SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings)
+            return UnitDecoder(t2u, **config)
         case "hifigan":
             return HifiGan(SeamlessM4Tv2CodeHifiGan(model.settings), config["languages"], speakers=config["speakers"])
         case "quick":

@@ -17,7 +17,7 @@ from torch import nn
 
 from ossicle.errors import CheckpointError, ConfigError, RequestError
 from ossicle.hub.description import CARD, CONFIG, FORMAT, Part, Record, inside, records
-from ossicle.hub.folder import DTYPES, find, origin_text, place_of, stored
+from ossicle.hub.folder import DTYPES, find, origin_text, place_of, stored, twins_of
 from ossicle.hub.speaking import build_speaking, described_speaking
 from ossicle.hub.strict import check_keys, read_tensors
 from ossicle.hub.whole import whole_folder
@@ -245,10 +245,8 @@ def _described(model: Translator, name: str) -> Part:
 def _own(model: Translator, name: str) -> dict[str, Any]:
     """The tensors of a part that are its own; the text decoder has the table of tokens for all."""
     part: nn.Module = getattr(model, name)
-    found = dict(part.state_dict())
-    if name == "text_encoder":
-        del found[TIED]
-    return found
+    twins = {*twins_of(part), *((TIED,) if name == "text_encoder" else ())}
+    return {key: value for key, value in part.state_dict().items() if key not in twins}
 
 
 def _card(model: Translator) -> str:

@@ -227,6 +227,20 @@ class Gate:
     loss: float | None = None
 
 
+TrainedPart = Literal[
+    "encoder",
+    "bridge",
+    "llm",
+    "lora",
+    "speech_encoder",
+    "text_encoder",
+    "text_decoder",
+    "aligner",
+    "unit_decoder",
+    "vocoder",
+]
+
+
 @dataclass(frozen=True)
 class Stage:
     """One training phase.
@@ -240,7 +254,7 @@ class Stage:
 
     name: str
     objective: Literal["hear", "tell", "answer", "recognise", "interpret", "align", "utter", "vocode"]
-    trains: tuple[Literal["encoder", "bridge", "llm", "lora", "speech_encoder", "text_encoder", "text_decoder"], ...]
+    trains: tuple[TrainedPart, ...]
     budget: Budget
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
