@@ -52,7 +52,7 @@ def pupil_of(recipe: Recipe) -> Pupil:
     Raises:
         ConfigError: it cannot be built.
     """
-    return AudioPupil(recipe) if recipe.parts.translator is None else TranslatorPupil(recipe)
+    return TranslatorPupil(recipe) if recipe.teaches_translator else AudioPupil(recipe)
 
 
 class Step(nn.Module):
@@ -453,7 +453,7 @@ def _look_at_data(recipe: Recipe, index: int, data: str | None) -> None:
     Raises:
         ConfigError, FetchError, DataError: as the source of its samples.
     """
-    if recipe.parts.translator is not None:
+    if recipe.teaches_translator:
         pairs_of(recipe, index, data)
         return
     manifest = manifest_of(recipe, index, data)

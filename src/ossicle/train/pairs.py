@@ -11,32 +11,9 @@ from ossicle.errors import ConfigError
 from ossicle.train.sources import Pair, Sample, said_in
 from ossicle.world.grammar import Split
 from ossicle.world.parallel import LANGUAGES, parallel
-from ossicle.world.parts import Pause, Scene, Speech
-from ossicle.world.scenes import Conditions, random_conditions, render
-from ossicle.world.speech import TARGET_VOICES, sample_voice
-
-PAUSE_S = (0.05, 0.4)
-"""How long it is quiet before and after a sentence."""
-QUIET = Conditions(noise=None, snr_db=30.0, room=0.0, gain_db=0.0, tilt_db=0.0)
-
-
-def said(
-    rng: np.random.Generator, split: Split, language: str, text: str, *, target: bool = False, clean: bool = False
-) -> Scene:
-    """A sentence as it is said somewhere.
-
-    Args:
-        rng: every choice.
-        split: whose voices.
-        language, text: what is said.
-        target: in the voice in which a model is to speak, in quiet, instead of any.
-        clean: without noise, room or equaliser.
-    """
-    voice = TARGET_VOICES[language] if target else sample_voice(rng, split, language=language)
-    before, after = (Pause(float(rng.uniform(*PAUSE_S))) for _ in range(2))
-    conditions = random_conditions(rng)
-    seed = int(rng.integers(2**31))
-    return Scene((before, Speech(text, voice), after), seed=seed, **(QUIET if clean or target else conditions))
+from ossicle.world.parallel_speech import said
+from ossicle.world.parts import Scene, Speech, Voice
+from ossicle.world.scenes import render
 
 
 class Pairs:
@@ -50,6 +27,8 @@ class Pairs:
             a language with itself too.
         target: said in the one voice in which each language is spoken by a model, without noise, instead of any.
         clean: scenes without noise, room or equaliser.
+        voice: that says everything, and nothing else is heard.
+        sentences: so many different ones, over and over; None never repeats one on purpose.
 
     Raises:
         ConfigError: an unknown language, or a weight that is not positive.
@@ -64,6 +43,8 @@ class Pairs:
         *,
         target: bool = False,
         clean: bool = False,
+        voice: Voice | None = None,
+        sentences: int | None = None,
     ) -> None:
         weights = dict(tasks or {f"{one}-{other}": 1.0 for one in LANGUAGES for other in LANGUAGES})
         for key, weight in weights.items():
@@ -75,16 +56,20 @@ class Pairs:
             if not weight > 0:
                 raise ConfigError(f"the pair {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.target, self.clean = (seed, stage), split, target, clean
+        self.voice, self.sentences = voice, sentences
         self.names, total = tuple(weights), sum(weights.values())
         self.shares = np.array([weights[name] / total for name in self.names])
 
     def sample(self, index: int) -> Sample:
         """The sample of an index."""
-        rng = np.random.default_rng([*self.key, index])
+        rng = np.random.default_rng([*self.key, index if self.sentences is None else index % self.sentences])
         name = self.names[int(rng.choice(len(self.names), p=self.shares))]
         source, target = name.split("-")
         texts = parallel(rng, self.split).texts
-        scene = said(rng, self.split, source, texts[source], target=self.target, clean=self.clean)
+        if self.voice is not None:
+            scene = Scene((Speech(texts[source], self.voice),))
+        else:
+            scene = said(rng, self.split, source, texts[source], target=self.target, clean=self.clean)
         rendered = render(scene)
         events = tuple(rendered.events)
         pair = Pair(source, target, texts[source], texts[target])

@@ -23,6 +23,7 @@ from ossicle.errors import ConfigError, FetchError
 from ossicle.hub.own import is_own
 from ossicle.train.vocoding import Vocoding
 from ossicle.translate.sizes import TranslatorSizes
+from ossicle.world.parts import Voice
 
 NAME = re.compile(r"[\w-]+")
 TRANSLATOR_OBJECTIVES = ("recognise", "interpret", "align", "utter", "vocode")
@@ -133,6 +134,17 @@ class LlmPart:
 
 
 @dataclass(frozen=True)
+class NewSpeaker:
+    """One more speaker for a base that speaks: a name, the language that is the speaker's own, and the voice of the
+    world who says so many ``sentences`` to learn from."""
+
+    name: str
+    language: str
+    voice: Voice
+    sentences: int = 200
+
+
+@dataclass(frozen=True)
 class Parts:
     """What the model is made of.
 
@@ -146,7 +158,8 @@ class Parts:
     A part of one's own is a class in a file, ``encoder_from`` or ``bridge_from`` as ``FILE.py:CLASS``; it is built with
     the arguments ``encoder_config`` or ``bridge_config``, a bridge also with ``width_in`` and ``width_out``.
 
-    ``translator`` is sizes of a new translator, which is a model by itself and takes no other part.
+    ``translator`` is sizes of a new translator, which is a model by itself and takes no other part; ``speaker`` is one
+    more for the vocoder of a translator that is the base.
     """
 
     base: str | None = None
@@ -161,6 +174,7 @@ class Parts:
     bridge_from: str | None = None
     bridge_config: dict[str, Any] | None = None
     translator: TranslatorSizes | None = None
+    speaker: NewSpeaker | None = None
 
     @property
     def own(self) -> dict[str, str]:
@@ -285,6 +299,12 @@ class Recipe:
     """Share of a manifest's items that is never trained on, and scored at the end."""
 
     @property
+    def teaches_translator(self) -> bool:
+        """Whether the model is a translator: a new one, or a base that learns as translators do."""
+        learns = any(stage.objective in TRANSLATOR_OBJECTIVES for stage in self.stages)
+        return self.parts.translator is not None or (self.parts.base is not None and learns)
+
+    @property
     def hash(self) -> str:
         """Twelve hex digits of everything that the recipe says."""
         return digest_of(asdict(self))
@@ -315,7 +335,7 @@ def _said(parts: Parts) -> dict[str, Any]:
     before an option came goes on."""
     said = asdict(parts)
     younger = ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config")
-    for key in (*younger, "translator"):
+    for key in (*younger, "translator", "speaker"):
         if said[key] is None:
             del said[key]
     for key in TAKES:
@@ -413,6 +433,11 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     yield 0 <= recipe.seed < 2**64, f"seed must be at least 0 and fit into 64 bits (got {recipe.seed})"
     yield recipe.checkpoint_minutes >= 0, f"checkpoint_minutes must be at least 0 (got {recipe.checkpoint_minutes:g})"
     yield from _part_demands(recipe.parts)
+    speaker = recipe.parts.speaker
+    yield (
+        speaker is None or (recipe.teaches_translator and recipe.parts.base is not None and speaker.sentences > 0),
+        "parts.speaker is one more speaker, with at least one sentence, of a translator that parts.base names",
+    )
     if recipe.parts.llm_bits is not None:
         yield recipe.parts.llm_from is not None, "parts.llm_bits is of the LLM that llm_from names"
         for stage in recipe.stages:
@@ -451,11 +476,11 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             stage.vocoding is None or stage.objective == "vocode",
             f"{stage.name}: vocoding is for a stage that vocodes (got {stage.objective})",
         )
-        translates = recipe.parts.translator is not None
+        translates = recipe.teaches_translator
         fits = (stage.objective in TRANSLATOR_OBJECTIVES) == translates
         yield (
             fits and all((one in TRANSLATOR_PARTS) == translates for one in stage.trains),
-            f"{stage.name}: with parts.translator, and only then, objectives are "
+            f"{stage.name}: of a translator, and only of one, objectives are "
             f"{', '.join(TRANSLATOR_OBJECTIVES)} and "
             f"parts {', '.join(TRANSLATOR_PARTS)} (got {stage.objective}, [{', '.join(stage.trains)}])",
         )

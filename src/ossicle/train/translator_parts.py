@@ -14,7 +14,6 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 )
 
 from ossicle.errors import ConfigError
-from ossicle.hub.quiet import quiet
 from ossicle.translate.aligner import Aligner
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.sizes import TranslatorSizes, UnitSizes

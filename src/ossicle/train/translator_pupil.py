@@ -4,7 +4,7 @@ Knows recipes and translators; does not know steps or checkpoints.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from torch import nn
 from ossicle.codec.units import Codebook
 from ossicle.data.check import Checked, Longest
 from ossicle.errors import ConfigError
-from ossicle.hub.translator import save_translator
+from ossicle.hub.translator import load_translator, save_translator
 from ossicle.train.align import Align
 from ossicle.train.interpret import Interpret
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
 from ossicle.train.pairs import Pairs
-from ossicle.train.recipe import SPEAKS, TRANSLATOR_OBJECTIVES, Data, Recipe, Stage
+from ossicle.train.recipe import SPEAKS, TRANSLATOR_OBJECTIVES, Data, NewSpeaker, Recipe, Stage
 from ossicle.train.recognise import Recognise
 from ossicle.train.sources import Sample, Source
 from ossicle.train.spoken import learn_codebook
@@ -36,6 +36,7 @@ from ossicle.train.translator_parts import (
 from ossicle.train.utter import Utter
 from ossicle.train.vocode import Vocode
 from ossicle.train.vocoding import Vocoding
+from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.translator import Translator
 
 
@@ -49,7 +50,19 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
     if data is not None or settings.source != "world":
         raise ConfigError(f"stage {stage.name}: a translator learns from the world, it takes no manifest")
     target = stage.objective in SPEAKS
-    return Pairs(recipe.seed, index, settings.split, settings.tasks, target=target, clean=settings.clean)
+    speaker = recipe.parts.speaker
+    if speaker is None:
+        return Pairs(recipe.seed, index, settings.split, settings.tasks, target=target, clean=settings.clean)
+    tasks = {f"{speaker.language}-{speaker.language}": 1.0}
+    return Pairs(recipe.seed, 0, settings.split, tasks, voice=speaker.voice, sentences=speaker.sentences)
+
+
+NEEDS = {
+    "align": ("codebook", "aligner"),
+    "utter": ("codebook", "aligner", "unit_decoder"),
+    "vocode": ("codebook", "vocoder"),
+}
+"""Parts without which a stage of speech out cannot be."""
 
 
 class TranslatorPupil:
@@ -64,9 +77,7 @@ class TranslatorPupil:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        assert recipe.parts.translator is not None
-        self.sizes = recipe.parts.translator
-        self.model: Translator = new_translator(self.sizes, name=recipe.name, seed=recipe.seed)
+        self.model = taught(recipe)
         self.recognise: Recognise | None = None
 
     @property
@@ -158,11 +169,21 @@ class TranslatorPupil:
             case "utter":
                 return Utter(self.model, letters)
             case _:
-                return Vocode(self.model, stage.vocoding or Vocoding(), who=_who)
+                speaker = self.recipe.parts.speaker
+                return Vocode(self.model, stage.vocoding or Vocoding(), who=_who if speaker is None else _by(speaker))
 
     def _attach(self, stage: Stage) -> None:
-        """Make what a stage of speech out needs and the model does not have: the codebook is empty, the rest random."""
-        model, sizes = self.model, self.sizes
+        """Make what a stage of speech out needs and a new model does not have: the codebook is empty, the rest random.
+
+        Raises:
+            ConfigError: the base lacks it.
+        """
+        model, sizes = self.model, self.recipe.parts.translator
+        if sizes is None:
+            lacking = [one for one in NEEDS[stage.objective] if getattr(model, one) is None]
+            if lacking:
+                raise ConfigError(f"stage {stage.name}: {self.recipe.parts.base} has no {' and no '.join(lacking)}")
+            return
         with torch.random.fork_rng():
             torch.manual_seed(self.recipe.seed)
             if model.codebook is None:
@@ -181,7 +202,8 @@ class TranslatorPupil:
         objective = self.objective(index)
         book = self.model.codebook
         if isinstance(book, Codebook) and not torch.isfinite(book.centroids).all():
-            units = self.sizes.units
+            assert self.recipe.parts.translator is not None
+            units = self.recipe.parts.translator.units
             samples = (source.sample(i) for i in range(units.clips))
             found = learn_codebook(self.model, samples, count=units.count, layer=units.layer, seed=self.recipe.seed)
             book.centroids.copy_(found.centroids)
@@ -259,6 +281,30 @@ class TranslatorPupil:
 
     def score(self, folder: Path, out: Path, data: str | None, without: Collection[int]) -> None:
         """Nothing is held out of the world: `ossicle evaluate` scores on its test split."""
+
+
+def taught(recipe: Recipe) -> Translator:
+    """The translator that a recipe begins with.
+
+    Raises:
+        ConfigError: sizes that give none; a speaker whom the base's vocoder cannot take.
+        NotFoundError, CheckpointError: the base.
+    """
+    parts = recipe.parts
+    if parts.translator is not None:
+        return new_translator(parts.translator, name=recipe.name, seed=recipe.seed)
+    model = load_translator(str(parts.base), device="cpu", dtype="float32")
+    model.name = recipe.name
+    if parts.speaker is not None:
+        if not isinstance(model.vocoder, QuickVocoder):
+            raise ConfigError(f"{parts.base} has no vocoder that takes one more speaker")
+        model.vocoder = model.vocoder.with_speaker(parts.speaker.name, parts.speaker.language)
+    return model
+
+
+def _by(speaker: NewSpeaker) -> Callable[[Sample], tuple[str, str | int | None]]:
+    """Everything is said by one speaker."""
+    return lambda _sample: (speaker.language, speaker.name)
 
 
 def _who(sample: Sample) -> tuple[str, str | int | None]:
