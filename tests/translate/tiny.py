@@ -50,12 +50,24 @@ CHAR_TO_ID = {char: i + 4 for i, char in enumerate(BLANK + LETTERS + PUNCTUATION
 """The last mark is unknown."""
 
 
+ENDS = 1.5
+"""How much the end draws: translations of some tokens, which differ in length."""
+
+
 def louden(model: nn.Module, *, seed: int = 0, size: float = 0.15) -> None:
     """Larger weights than those of initialisation: small mistakes shall show."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in model.parameters():
             value.add_((size if value.ndim > 1 else 0.02) * torch.randn(value.shape, generator=generator))
+
+
+def _ending(model: SeamlessM4Tv2Model) -> torch.Tensor:
+    """An embedding of the end that the later states of the text decoder are more like than the first."""
+    ids = torch.randint(4, LANGUAGES["eng"], (16, 16))
+    states = model.text_decoder(input_ids=ids, encoder_hidden_states=torch.randn(16, 4, 32)).last_hidden_state
+    towards = states[:, 8:].mean((0, 1)) - states[:, :4].mean((0, 1))
+    return ENDS * towards / towards.norm()
 
 
 def published(*, attention: str = "sdpa", seed: int = 0, **sizes: Any) -> SeamlessM4Tv2Model:
@@ -69,6 +81,10 @@ def published(*, attention: str = "sdpa", seed: int = 0, **sizes: Any) -> Seamle
             predictor.proj.bias.fill_(1.2)
         for weight in model.vocoder.hifi_gan.parameters():  # else every sample is at the limit, where all is equal
             weight.mul_(0.7 if weight.ndim > 1 else 1.0)
+        t2u = model.t2u_model.model.decoder.embed_tokens.weight
+        units = torch.arange(len(t2u)).sub(4)
+        t2u[(units < 0) | (units >= model.config.unit_hifi_gan_vocab_size)] = 0.0  # the published class says any token
+        model.shared.weight[3] = _ending(model)
     settings = model.generation_config
     settings.text_decoder_lang_to_code_id = dict(LANGUAGES)
     settings.t2u_lang_code_to_id = dict(VOICES)
