@@ -17,9 +17,8 @@ from torch.nn import functional
 
 from ossicle.errors import ConfigError, RequestError
 from ossicle.tensors import length_mask
+from ossicle.translate.vocoder import UNIT_SAMPLES
 
-UNIT_SAMPLES = 320
-"""Samples of one unit: 20 ms at 16 kHz."""
 FRAMES = 2
 """Spectral frames of one unit."""
 HOP = UNIT_SAMPLES // FRAMES
@@ -35,18 +34,18 @@ class Block(nn.Module):
 
     Args:
         width: channels C.
-        hidden: channels between the two linear maps.
+        ffn: channels between the two linear maps.
         kernel: moments that the convolution reads, odd.
         scale: what the block's own part begins with, a weight per channel.
     """
 
-    def __init__(self, width: int, hidden: int, kernel: int, scale: float) -> None:
+    def __init__(self, width: int, ffn: int, kernel: int, scale: float) -> None:
         super().__init__()
         # of height 1, because on a processor the backward pass of a two-dimensional one is three times as quick
         self.along = nn.Conv2d(width, width, (1, kernel), padding=(0, kernel // 2), groups=width)
         self.norm = nn.LayerNorm(width)
-        self.wide = nn.Linear(width, hidden)
-        self.narrow = nn.Linear(hidden, width)
+        self.wide = nn.Linear(width, ffn)
+        self.narrow = nn.Linear(ffn, width)
         self.scale = nn.Parameter(torch.full((width,), scale))
 
     def forward(self, values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -66,7 +65,7 @@ class QuickVocoder(nn.Module):
         speakers: each speaker's name, and the language that is the speaker's own; of a language the first is its
             default.
         width: channels C.
-        expansion: hidden channels of a block, as a multiple of the width.
+        ffn: channels between the two linear maps of a block.
         unit_blocks: blocks at 50 Hz.
         frame_blocks: blocks at 100 Hz.
         kernel: moments that a block's convolution reads, odd.
@@ -86,22 +85,22 @@ class QuickVocoder(nn.Module):
         speakers: Mapping[str, str],
         *,
         width: int = 144,
-        expansion: int = 3,
+        ffn: int = 432,
         unit_blocks: int = 2,
         frame_blocks: int = 4,
         kernel: int = 7,
     ) -> None:
         super().__init__()
         self.n_units, self.languages, self.home = n_units, tuple(languages), dict(speakers)
-        self.width, self.expansion, self.kernel = width, expansion, kernel
+        self.width, self.ffn, self.kernel = width, ffn, kernel
         self.unit_blocks, self.frame_blocks = unit_blocks, frame_blocks
         self._check()
-        self.speakers = {name: i for i, name in enumerate(self.home)}
+        self.speakers: Mapping[str, int] = {name: i for i, name in enumerate(self.home)}
         self.unit = nn.Embedding(n_units, width)
         self.language = nn.Embedding(len(self.languages), width)
         self.speaker = nn.Embedding(len(self.speakers), width)
         n_blocks = unit_blocks + frame_blocks
-        blocks = [Block(width, expansion * width, kernel, 1 / n_blocks) for _ in range(n_blocks)]
+        blocks = [Block(width, ffn, kernel, 1 / n_blocks) for _ in range(n_blocks)]
         self.first_norm = nn.LayerNorm(width)
         self.of_units = nn.ModuleList(blocks[:unit_blocks])
         self.split = nn.Linear(width, FRAMES * width)
@@ -113,7 +112,7 @@ class QuickVocoder(nn.Module):
 
     def _check(self) -> None:
         sizes = {
-            **{"n_units": self.n_units, "width": self.width, "expansion": self.expansion, "kernel": self.kernel},
+            **{"n_units": self.n_units, "width": self.width, "ffn": self.ffn, "kernel": self.kernel},
             **{"unit_blocks": self.unit_blocks, "frame_blocks": self.frame_blocks},
         }
         for name, value in sizes.items():
@@ -137,7 +136,7 @@ class QuickVocoder(nn.Module):
         """The arguments that build this vocoder again, as plain values."""
         return {
             **{"n_units": self.n_units, "languages": list(self.languages), "speakers": dict(self.home)},
-            **{"width": self.width, "expansion": self.expansion, "kernel": self.kernel},
+            **{"width": self.width, "ffn": self.ffn, "kernel": self.kernel},
             **{"unit_blocks": self.unit_blocks, "frame_blocks": self.frame_blocks},
         }
 
@@ -148,8 +147,8 @@ class QuickVocoder(nn.Module):
         side = self.kernel // 2
         return 1 + -(-side * self.frame_blocks // FRAMES) + side * self.unit_blocks
 
-    def default_speaker(self, language: str) -> str:
-        """The first speaker of a language.
+    def default_speaker(self, language: str) -> int:
+        """The number of the first speaker of a language.
 
         Raises:
             RequestError: ``unsupported_language``: it is not spoken, or nobody speaks it.
@@ -161,7 +160,7 @@ class QuickVocoder(nn.Module):
                 f"no speaker of this vocoder speaks {language!r}: name one of {', '.join(self.speakers)}",
                 code="unsupported_language",
             )
-        return found
+        return self.speakers[found]
 
     def with_speaker(self, name: str, language: str) -> "QuickVocoder":
         """This vocoder with one more speaker, who begins as the mean of the others; all else is a copy.
