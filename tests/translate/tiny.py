@@ -4,12 +4,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import SeamlessM4Tv2Config, SeamlessM4Tv2Model
+from transformers import SeamlessM4TTokenizer, SeamlessM4Tv2Config, SeamlessM4Tv2Model
 
 VOCAB = 100
 LANGUAGES = {"eng": 90, "fra": 91, "arb": 92}
 VOICES = {"eng": 1, "fra": 2, "arb": 3}
-PUNCTUATION = ",.!?-"
+BLANK, LETTERS, PUNCTUATION = "▁", "abcdefghijklmnopqrstuvwxyz", ",.!?-"
+MARKS = range(31, 36)
+"""The ids of the punctuation marks."""
 SIZES: dict[str, Any] = {
     "vocab_size": VOCAB, "t2u_vocab_size": 80, "char_vocab_size": 60, "hidden_size": 32, "max_position_embeddings": 64,
     "t2u_max_position_embeddings": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 64,
@@ -23,17 +25,28 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
+def merges() -> list[tuple[str, str]]:
+    """What a tokenizer of 90 tokens puts together."""
+    heads = [(BLANK, letter) for letter in LETTERS]
+    pairs = [(LETTERS[i], LETTERS[i + 1]) for i in range(0, 26, 2)]
+    longer = [(BLANK + LETTERS[i], LETTERS[i + 1]) for i in range(10)]
+    return [*heads, *pairs, *longer, *(("".join(pairs[i]), "".join(pairs[i + 1])) for i in range(5))]
+
+
 def pieces() -> dict[str, str]:
-    """The written form of every id: words of several lengths, with and without a space, and marks."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    found = {"0": "<pad>", "1": "<unk>", "2": "<s>", "3": "</s>"}
-    for i in range(4, LANGUAGES["eng"]):
-        word = "".join(letters[(i * 7 + j * 3) % 26] for j in range(i % 4 + 1))
-        found[str(i)] = PUNCTUATION[i % 5] if i % 11 == 0 else "▁" + word if i % 2 else word
-    return found | {str(i): f"__{name}__" for name, i in LANGUAGES.items()}
+    """The written form of every id: characters, marks, words of several lengths with and without a space."""
+    tokens = ["<pad>", "<unk>", "<s>", "</s>", BLANK, *LETTERS, *PUNCTUATION, *map("".join, merges())]
+    tokens += [f"__{name}__" for name in LANGUAGES]
+    return {str(i): token for i, token in enumerate(tokens)}
 
 
-CHAR_TO_ID = {char: i + 4 for i, char in enumerate("▁abcdefghijklmnopqrstuvwxyz" + PUNCTUATION[:-1])} | {"<unk>": 1}
+def tokenizer() -> SeamlessM4TTokenizer:
+    """The published class with these tokens."""
+    vocabulary = {token: int(i) for i, token in pieces().items() if int(i) not in LANGUAGES.values()}
+    return SeamlessM4TTokenizer(vocabulary, merges(), additional_special_tokens=[f"__{name}__" for name in LANGUAGES])
+
+
+CHAR_TO_ID = {char: i + 4 for i, char in enumerate(BLANK + LETTERS + PUNCTUATION[:-1])} | {"<unk>": 1}
 """The last mark is unknown."""
 
 
@@ -54,6 +67,8 @@ def published(*, attention: str = "sdpa", seed: int = 0, **sizes: Any) -> Seamle
         for predictor in (model.t2u_model.model.decoder.duration_predictor, model.vocoder.dur_predictor):
             predictor.proj.weight.mul_(0.7)
             predictor.proj.bias.fill_(1.2)
+        for weight in model.vocoder.hifi_gan.parameters():  # else every sample is at the limit, where all is equal
+            weight.mul_(0.7 if weight.ndim > 1 else 1.0)
     settings = model.generation_config
     settings.text_decoder_lang_to_code_id = dict(LANGUAGES)
     settings.t2u_lang_code_to_id = dict(VOICES)

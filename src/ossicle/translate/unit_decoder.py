@@ -6,6 +6,7 @@ chosen is always one, and a row of a batch is what it is alone. Source: Barrault
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -74,14 +75,17 @@ class UnitDecoder(nn.Module):
 
     Args:
         t2u: encoder, duration predictor and decoder, with the embedding of units as its output.
+        letters: ids of the characters that texts are spelled with (see `spelling`).
 
     Raises:
-        ConfigError: fewer rows of units than the special tokens before them.
+        ConfigError: fewer rows of units than the special tokens before them, a character without a row.
     """
 
-    def __init__(self, t2u: SeamlessM4Tv2TextToUnitForConditionalGeneration) -> None:
+    def __init__(
+        self, t2u: SeamlessM4Tv2TextToUnitForConditionalGeneration, *, letters: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
-        self.t2u = t2u
+        self.t2u, self.letters = t2u, dict(letters or {})
         config = t2u.config
         self.offset: int = config.vocoder_offset
         self.n_units: int = min(config.unit_hifi_gan_vocab_size, config.t2u_vocab_size - self.offset)
@@ -89,6 +93,11 @@ class UnitDecoder(nn.Module):
             raise ConfigError(
                 f"a unit decoder says units after {self.offset} special tokens: t2u_vocab_size is "
                 f"{config.t2u_vocab_size}, unit_hifi_gan_vocab_size {config.unit_hifi_gan_vocab_size}"
+            )
+        if self.letters and not 0 <= min(self.letters.values()) <= max(self.letters.values()) < config.char_vocab_size:
+            raise ConfigError(
+                f"ids of characters are 0..{config.char_vocab_size - 1}, as char_vocab_size says; got "
+                f"{min(self.letters.values())}..{max(self.letters.values())}"
             )
 
     def forward(
@@ -212,7 +221,9 @@ class UnitDecoder(nn.Module):
         hidden = hidden + decoder.pos_emb_alpha * decoder.embed_positions(inputs_embeds=hidden)
         hidden = nn.functional.dropout(hidden, p=decoder.dropout, training=self.training)
         valid = _mask(durations.sum(1), hidden.shape[1])
-        seen = valid | (torch.arange(hidden.shape[1], device=hidden.device) == 0)  # a row of nothing attends to one zero
+        seen = valid | (
+            torch.arange(hidden.shape[1], device=hidden.device) == 0
+        )  # a row of nothing attends to one zero
         attention_mask = create_bidirectional_mask(config=decoder.config, inputs_embeds=hidden, attention_mask=seen)
         for layer in decoder.layers:
             if self.training and decoder.layerdrop and float(torch.rand([])) < decoder.layerdrop:
@@ -230,4 +241,3 @@ class UnitDecoder(nn.Module):
 def _mask(lengths: torch.Tensor, n: int) -> torch.Tensor:
     """(B, n) bool on the device of ``lengths``, True where a position is valid."""
     return torch.arange(n, device=lengths.device)[None, :] < lengths[:, None]
-

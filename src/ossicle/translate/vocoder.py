@@ -28,7 +28,7 @@ RELEASED_SPEAKERS = 200
 class UnitVocoder(Protocol):
     """What every vocoder of units promises.
 
-    ``languages`` that it speaks; ``speakers``, names of voices with their numbers; ``n_units``, how many units it knows.
+    ``languages`` that it speaks; ``speakers``, names of voices with their numbers; ``n_units``, the number of units.
     """
 
     languages: tuple[str, ...]
@@ -43,8 +43,8 @@ class UnitVocoder(Protocol):
         languages: Sequence[str],
         speakers: Sequence[str | int | None],
     ) -> torch.Tensor:
-        """Units (B, U) int64 of ``lengths`` (B,), each row in its language and voice, to samples (B, 320 * U) float32 at
-        16 kHz, zero past 320 * lengths. A speaker is a name, a number, or None: the language's own first one."""
+        """Units (B, U) int64 of ``lengths`` (B,), each row in its language and voice, to samples (B, 320 * U) float32
+        at 16 kHz, zero past 320 * lengths. A speaker is a name, a number, or None: the language's own first one."""
         ...
 
     def default_speaker(self, language: str) -> int:
@@ -75,7 +75,8 @@ class HifiGan(nn.Module):
         super().__init__()
         self.vocoder = vocoder
         rates, kernels = vocoder.config.upsample_rates, vocoder.config.upsample_kernel_sizes
-        if math.prod(rates) != UNIT_SAMPLES or any((kernel - rate) % 2 for rate, kernel in zip(rates, kernels, strict=True)):
+        odd = any((kernel - rate) % 2 for rate, kernel in zip(rates, kernels, strict=True))
+        if math.prod(rates) != UNIT_SAMPLES or odd:
             raise ConfigError(
                 f"a vocoder makes {UNIT_SAMPLES} samples of a unit: upsample_rates are {list(rates)}, their product is "
                 f"{math.prod(rates)}; upsample_kernel_sizes {list(kernels)}, each odd or even as its rate"
@@ -203,8 +204,9 @@ class HifiGan(nn.Module):
     def _valid(self, units: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """(B, U) bool: where there is a unit."""
         valid = torch.arange(units.shape[1], device=units.device)[None, :] < lengths.to(units.device)[:, None]
-        if bool(((units < 0) | (units >= self.n_units))[valid].any()):
-            raise RequestError(f"units are 0..{self.n_units - 1}, got {int(units[valid].min())}..{int(units[valid].max())}")
+        inside = units[valid]
+        if len(inside) and not 0 <= int(inside.min()) <= int(inside.max()) < self.n_units:
+            raise RequestError(f"units are 0..{self.n_units - 1}, got {int(inside.min())}..{int(inside.max())}")
         return valid
 
     def _language(self, language: str) -> int:
