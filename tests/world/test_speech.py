@@ -93,6 +93,19 @@ def test_phones_are_where_they_sound() -> None:
     assert min(first, last) > 0.5 > 0.1 > vowel
 
 
+def test_words_begin_between_the_last_phone_of_one_and_the_first_of_the_next() -> None:
+    for warp in (1.0, 1.15):
+        spoken = speak("red green blue", Voice("espeak", "en-us", "m3", rate_wpm=130, pitch=50, warp=warp))
+        assert [place for place, _ in spoken.words] == [0, 4, 10]
+        before = [[label for label, phone_s, _ in spoken.phones if phone_s < start_s] for _, start_s in spoken.words]
+        assert [len(one) for one in before] == [0, 3, 7] and before[-1] == ["r", "E", "d", "g", "r", "i", "n"]
+
+
+@pytest.mark.skipif("flite" not in engines(), reason="flite is not installed")
+def test_an_engine_that_tells_no_phones_tells_no_words() -> None:
+    assert speak("red", Voice("flite", "en-us", "kal16", rate_wpm=130, pitch=50, warp=1.0)).words == ()
+
+
 def test_splits_share_no_variant() -> None:
     everyone = [variant for variants in VARIANTS.values() for variant in variants]
     assert len(set(everyone)) == len(everyone)

@@ -261,7 +261,9 @@ def _clock(draw: Draw) -> Meaning:
         noun = draw.one(w.NOUNS["transport"])
         leaving = w.FLY_OFF if noun.en == "plane" else w.LEAVE
         verb = draw.one((leaving, w.ARRIVE))
-        place = draw.one((None, *(goal for goal in w.PLACES if goal.en in w.STOPS))) if verb is w.ARRIVE else None
+        place = None
+        if verb is w.ARRIVE and draw.maybe(0.7):
+            place = w.AIRPORT if noun.en == "plane" else w.STATION if draw.maybe(0.5) else draw.in_city()
         clause = Clause(Thing(noun, draw.word("the the our")), verb, tense, place=place)
     elif chance < 0.7:
         noun = draw.one(w.NOUNS["event"])

@@ -85,6 +85,8 @@ class Draw:
             many, det = True, "the" if det == "a" else det
         if name == "wild" and det in ("my", "your", "our"):
             det = "this"
+        if name == "building" and det in ("my", "your", "our") and noun.en not in ("house", "tree"):
+            det = "the"
         if many and det == "a":
             return Thing(noun, "bare", True)
         return Thing(noun, det, many, self.attributes(name))

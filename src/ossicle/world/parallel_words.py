@@ -305,7 +305,7 @@ _HUMAN = f"{_AGES} rich poor clever kind sad happy tired sick famous"
 ATTRIBUTES: dict[str, str] = {
     "person": f"{_AGES} rich poor clever kind sad happy tired sick famous",
     "kin": "",
-    "animal": f"big small old young black white grey fast slow strong beautiful dangerous {_AGES}",
+    "animal": f"big small old young black white grey fast slow strong beautiful {_AGES}",
     "wild": "big small old young fast slow strong beautiful dangerous",
     "tool": f"small big old new beautiful expensive clean dirty {_COLOUR}",
     "machine": f"old new expensive heavy {_COLOUR} small",
@@ -463,7 +463,7 @@ TRANSITIVE: tuple[Verb, ...] = (
         "bring brings brought",
         "apporter",
         "mit+bringen bringe bringst bringt mitgebracht",
-        "tool food dish drink furniture",
+        "tool food dish drink",
     ),
     _verb(
         "write writes wrote",
@@ -773,5 +773,5 @@ ASKED_FOR = (
     *(verb for verb in TRANSITIVE if verb.en[0] in ("buy", "open", "close", "wash", "clean", "bring", "call", "help")),
     *GIVING,
 )
-STOPS = ("at the station", "at the airport", "at the beach", "in the village")
+STATION, AIRPORT = PLACES[2], PLACES[16]
 AGED = _verb("be is was", "avoir ai as a avons ont eu aur", "sein bin bist ist gewesen", sein=True)

@@ -26,7 +26,7 @@ from ossicle.world.parallel_meaning import (
     Who,
     person_of,
 )
-from ossicle.world.parallel_words import RELATIONS
+from ossicle.world.parallel_words import IT, RELATIONS
 
 Case = Literal["nom", "acc", "dat", "gen"]
 _SMALL = (
@@ -201,8 +201,7 @@ def _middle(clause: Clause) -> list[str]:
     not_ = "nie" if clause.often == "never" else "nicht" if clause.negative and not none and not clause.idiom else ""
     if known:
         words.append(object_)
-    words.append(not_)
-    words.append(place)
+    words += [place, not_] if clause.subject == IT else [not_, place]
     if not known:
         words.append(object_)
     if clause.idiom is not None:
