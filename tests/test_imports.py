@@ -18,6 +18,7 @@ LEVELS = {
     "encoders": 3,
     "bridge": 3,
     "models": 4,
+    "translate": 4,
     "hub": 5,
     "data": 5,
     "world": 5,

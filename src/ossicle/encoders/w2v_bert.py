@@ -8,18 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from torch import nn
-from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
+from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.audio.lengths import BANK_FIELD, MEL_HOP, WAVE_FIELD, WAVE_HOP, wave_frames, wave_samples
-from ossicle.encoders.waves import Tail, at_16k, check_sizes, check_tail, fitted, heard_s, lengths_and_mask
-from ossicle.errors import EncoderError
-from ossicle.tensors import Features, Frames, stacked
-
-STACKED = 2
-EPSILON = 1e-7
+from ossicle.audio.lengths import BANK_FIELD, WAVE_HOP
+from ossicle.encoders.banks import STACKED as STACKED
+from ossicle.encoders.banks import Banks
+from ossicle.encoders.waves import Tail, check_sizes, heard_s, lengths_and_mask
+from ossicle.tensors import Features, Frames
 
 
 @dataclass(frozen=True)
@@ -74,17 +71,10 @@ class W2vBertEncoder(nn.Module):
         super().__init__()
         self.config, self.tail, self.max_s = dict(config), tail, max_s
         made = Wav2Vec2BertConfig(**self.config)
-        check_tail(tail)
         check_sizes("w2v-BERT", made)
-        if made.feature_projection_input_dim % STACKED:
-            raise EncoderError(f"w2v-BERT: two stacked frames cannot be {made.feature_projection_input_dim} wide")
         self.width = made.hidden_size
-        self.max_samples = int(max_s * SAMPLE_RATE)
-        self.extractor = SeamlessM4TFeatureExtractor(
-            num_mel_bins=made.feature_projection_input_dim // STACKED,
-            feature_size=made.feature_projection_input_dim // STACKED,
-            stride=1,
-        )
+        self.banks = Banks(made.feature_projection_input_dim, tail=tail, max_s=max_s)
+        self.max_samples = self.banks.max_samples
         self.tower = Wav2Vec2BertModel(made)
 
     def settings(self) -> dict[str, Any]:
@@ -93,7 +83,7 @@ class W2vBertEncoder(nn.Module):
 
     def n_frames(self, n_samples: int) -> int:
         """Frames for ``n_samples`` at 16 kHz."""
-        return wave_frames(n_samples, BANK_FIELD, self.tail)
+        return self.banks.n_frames(n_samples)
 
     def features(self, clips: Sequence[Clip]) -> Features:
         """Filter banks of clips of any rate, each bin normed over the clip, zero-padded to the longest.
@@ -107,27 +97,7 @@ class W2vBertEncoder(nn.Module):
         Raises:
             EncoderError: no clip, or one that is too long.
         """
-        waves = at_16k(clips, self.max_samples)
-        return stacked(
-            [self._banks(wave) for wave in waves], [len(one) for one in waves], [clip.duration_s for clip in clips]
-        )
-
-    def _banks(self, wave: np.ndarray) -> np.ndarray:
-        """(S,) -> (160, T); mean and variance of a bin are those of the frames that lie wholly inside the clip."""
-        n = wave_samples(self.n_frames(len(wave)), BANK_FIELD)
-        made = self.extractor(
-            fitted(wave, max(n, len(wave))),
-            sampling_rate=SAMPLE_RATE,
-            padding=False,
-            pad_to_multiple_of=None,
-            do_normalize_per_mel_bins=False,
-            return_tensors="np",
-        )
-        bank = made["input_features"][0]  # (M, 80)
-        inside = bank[: max((len(wave) - WAVE_FIELD) // MEL_HOP + 1, STACKED)]
-        normed = (bank - inside.mean(0)) / np.sqrt(inside.var(0, ddof=1) + EPSILON)
-        n_frames = self.n_frames(len(wave))
-        return np.ascontiguousarray(normed[: n_frames * STACKED].reshape(n_frames, -1).T)
+        return self.banks.features(clips)
 
     def forward(self, features: Features) -> Frames:
         """Frames of a batch.

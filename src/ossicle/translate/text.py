@@ -1,0 +1,91 @@
+"""Text to token ids and back, for a translator of several languages.
+
+Knows a tokenizer of the package `tokenizers` and one special token a language; does not know models. Layout of
+SeamlessM4T: a source reads ``[language, t1, .., tn, eos]``, a target is written behind ``[eos, language]``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tokenizers import Tokenizer
+
+from ossicle.errors import RequestError
+
+BLANK = "\u2581"
+"""Stands for the blank before a word, as SentencePiece writes it."""
+
+
+class TextTokens:
+    """A tokenizer with its languages.
+
+    Args:
+        tokenizer: splits text to tokens without adding special ones.
+        languages: code of each language to the id of its token.
+        pad, unk, bos, eos: ids.
+        names: what stands in a token, by its id; by default what the tokenizer calls it. Published folders keep a table
+            of their own for the unit decoder.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        languages: Mapping[str, int],
+        *,
+        pad: int = 0,
+        unk: int = 1,
+        bos: int = 2,
+        eos: int = 3,
+        names: Mapping[int, str] | None = None,
+    ) -> None:
+        self.tokenizer, self.ids = tokenizer, dict(languages)
+        self.pad, self.unk, self.bos, self.eos = pad, unk, bos, eos
+        self.names = None if names is None else dict(names)
+        self._silent = {pad, bos, eos, *self.ids.values()}
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes that text may be written in."""
+        return tuple(self.ids)
+
+    def language_id(self, language: str) -> int:
+        """The id of a language's token.
+
+        Raises:
+            RequestError: ``unsupported_language``.
+        """
+        if language not in self.ids:
+            raise RequestError(
+                f"the language {language!r} is not supported, allowed are {', '.join(self.ids)}",
+                code="unsupported_language",
+            )
+        return self.ids[language]
+
+    def tokens(self, text: str) -> list[int]:
+        """The ids of a text alone."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode(self, text: str, language: str) -> list[int]:
+        """A source: ``[language, t1, .., tn, eos]``.
+
+        Raises:
+            RequestError: ``unsupported_language``.
+        """
+        return [self.language_id(language), *self.tokens(text), self.eos]
+
+    def prefix(self, language: str) -> list[int]:
+        """What stands before a target: ``[eos, language]``.
+
+        Raises:
+            RequestError: ``unsupported_language``.
+        """
+        return [self.eos, self.language_id(language)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids; special tokens say nothing."""
+        return str(self.tokenizer.decode([one for one in ids if one not in self._silent], skip_special_tokens=True))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each id stands for, with `BLANK` for a blank; "None" for one that the table does not know, as
+        `transformers` has it."""
+        if self.names is not None:
+            return [self.names.get(one, "None") for one in ids]
+        return [str(self.tokenizer.id_to_token(one)) for one in ids]
