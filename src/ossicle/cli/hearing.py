@@ -32,7 +32,7 @@ from ossicle.cli.options import (
 )
 from ossicle.cli.output import print_json, print_ledger, print_note, print_pairs
 from ossicle.cli.program import app
-from ossicle.cli.results import Made, Out, Srt, Vtt, write_each
+from ossicle.cli.results import Also, Made, Out, Srt, Vtt, write_each
 from ossicle.errors import RequestError
 
 
@@ -107,9 +107,7 @@ def transcribe(
     srt: Srt = None,
     vtt: Vtt = None,
     out: Out = None,
-    also: Annotated[
-        list[Literal["srt", "vtt"]] | None, typer.Option(help="Of --out: this file as well, for each input.")
-    ] = None,
+    also: Also = None,
     rate: Rate = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,

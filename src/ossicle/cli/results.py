@@ -25,6 +25,9 @@ Out = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help="A file for each input goes here; a run that was killed goes on."),
 ]
+Also = Annotated[
+    list[str] | None, typer.Option(metavar="srt|vtt", help="Of --out: this file as well, for each input.")
+]
 Srt = Annotated[str | None, typer.Option(metavar="F.srt", help="Subtitles of the one input, also as a file.")]
 Vtt = Annotated[str | None, typer.Option(metavar="F.vtt", help="The same as WebVTT.")]
 
@@ -78,7 +81,7 @@ def write_each(
         as_json: write objects in place of texts.
         out: the folder of a file for each input; None writes on standard output.
         also: of ``out``: suffixes of other files for each input, without their dots.
-        named: by suffix, the name of a file for the only input, or None.
+        named: by each suffix that there may be, the name of a file for the only input, or None.
         run: what results depend on beside their input and the model.
         model: name or folder of it.
 
@@ -87,6 +90,10 @@ def write_each(
         StorageError: a folder is missing or cannot be written.
         typer.Exit: as `each` and `into_folder`.
     """
+    kinds = [suffix[1:] for suffix in named]
+    wrong = [kind for kind in also if kind not in kinds]
+    if wrong:
+        raise RequestError(f"--also knows {', '.join(kinds)}, got {wrong[0]!r}")
     files = {suffix: file for suffix, file in named.items() if file is not None}
     _check_files(files, len(inputs), out)
     if out is not None:
