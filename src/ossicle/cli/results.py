@@ -25,9 +25,7 @@ Out = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help="A file for each input goes here; a run that was killed goes on."),
 ]
-Also = Annotated[
-    list[str] | None, typer.Option(metavar="srt|vtt", help="Of --out: this file as well, for each input.")
-]
+Also = Annotated[list[str] | None, typer.Option(metavar="srt|vtt", help="Of --out: this file as well, for each input.")]
 Srt = Annotated[str | None, typer.Option(metavar="F.srt", help="Subtitles of the one input, also as a file.")]
 Vtt = Annotated[str | None, typer.Option(metavar="F.vtt", help="The same as WebVTT.")]
 
