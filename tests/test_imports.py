@@ -17,6 +17,7 @@ LEVELS = {
     "tensors": 2,
     "encoders": 3,
     "bridge": 3,
+    "codec": 3,
     "models": 4,
     "translate": 4,
     "hub": 5,

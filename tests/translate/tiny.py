@@ -4,12 +4,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import SeamlessM4Tv2Config, SeamlessM4Tv2Model
+from transformers import SeamlessM4TTokenizer, SeamlessM4Tv2Config, SeamlessM4Tv2Model
 
 VOCAB = 100
 LANGUAGES = {"eng": 90, "fra": 91, "arb": 92}
 VOICES = {"eng": 1, "fra": 2, "arb": 3}
-PUNCTUATION = ",.!?-"
+BLANK, LETTERS, PUNCTUATION = "▁", "abcdefghijklmnopqrstuvwxyz", ",.!?-"
+MARKS = range(31, 36)
+"""The ids of the punctuation marks."""
 SIZES: dict[str, Any] = {
     "vocab_size": VOCAB, "t2u_vocab_size": 80, "char_vocab_size": 60, "hidden_size": 32, "max_position_embeddings": 64,
     "t2u_max_position_embeddings": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 64,
@@ -23,18 +25,33 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
+def merges() -> list[tuple[str, str]]:
+    """What a tokenizer of 90 tokens puts together."""
+    heads = [(BLANK, letter) for letter in LETTERS]
+    pairs = [(LETTERS[i], LETTERS[i + 1]) for i in range(0, 26, 2)]
+    longer = [(BLANK + LETTERS[i], LETTERS[i + 1]) for i in range(10)]
+    return [*heads, *pairs, *longer, *(("".join(pairs[i]), "".join(pairs[i + 1])) for i in range(5))]
+
+
 def pieces() -> dict[str, str]:
-    """The written form of every id: words of several lengths, with and without a space, and marks."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    found = {"0": "<pad>", "1": "<unk>", "2": "<s>", "3": "</s>"}
-    for i in range(4, LANGUAGES["eng"]):
-        word = "".join(letters[(i * 7 + j * 3) % 26] for j in range(i % 4 + 1))
-        found[str(i)] = PUNCTUATION[i % 5] if i % 11 == 0 else "▁" + word if i % 2 else word
-    return found | {str(i): f"__{name}__" for name, i in LANGUAGES.items()}
+    """The written form of every id: characters, marks, words of several lengths with and without a space."""
+    tokens = ["<pad>", "<unk>", "<s>", "</s>", BLANK, *LETTERS, *PUNCTUATION, *map("".join, merges())]
+    tokens += [f"__{name}__" for name in LANGUAGES]
+    return {str(i): token for i, token in enumerate(tokens)}
 
 
-CHAR_TO_ID = {char: i + 4 for i, char in enumerate("▁abcdefghijklmnopqrstuvwxyz" + PUNCTUATION[:-1])} | {"<unk>": 1}
+def tokenizer() -> SeamlessM4TTokenizer:
+    """The published class with these tokens."""
+    vocabulary = {token: int(i) for i, token in pieces().items() if int(i) not in LANGUAGES.values()}
+    return SeamlessM4TTokenizer(vocabulary, merges(), additional_special_tokens=[f"__{name}__" for name in LANGUAGES])
+
+
+CHAR_TO_ID = {char: i + 4 for i, char in enumerate(BLANK + LETTERS + PUNCTUATION[:-1])} | {"<unk>": 1}
 """The last mark is unknown."""
+
+
+ENDS = 1.5
+"""How much the end draws: translations of some tokens, which differ in length."""
 
 
 def louden(model: nn.Module, *, seed: int = 0, size: float = 0.15) -> None:
@@ -43,6 +60,14 @@ def louden(model: nn.Module, *, seed: int = 0, size: float = 0.15) -> None:
     with torch.no_grad():
         for value in model.parameters():
             value.add_((size if value.ndim > 1 else 0.02) * torch.randn(value.shape, generator=generator))
+
+
+def _ending(model: SeamlessM4Tv2Model) -> torch.Tensor:
+    """An embedding of the end that the later states of the text decoder are more like than the first."""
+    ids = torch.randint(4, LANGUAGES["eng"], (16, 16))
+    states = model.text_decoder(input_ids=ids, encoder_hidden_states=torch.randn(16, 4, 32)).last_hidden_state
+    towards = states[:, 8:].mean((0, 1)) - states[:, :4].mean((0, 1))
+    return ENDS * towards / towards.norm()
 
 
 def published(*, attention: str = "sdpa", seed: int = 0, **sizes: Any) -> SeamlessM4Tv2Model:
@@ -56,6 +81,10 @@ def published(*, attention: str = "sdpa", seed: int = 0, **sizes: Any) -> Seamle
             predictor.proj.bias.fill_(1.2)
         for weight in model.vocoder.hifi_gan.parameters():  # else every sample is at the limit, where all is equal
             weight.mul_(0.7 if weight.ndim > 1 else 1.0)
+        t2u = model.t2u_model.model.decoder.embed_tokens.weight
+        units = torch.arange(len(t2u)).sub(4)
+        t2u[(units < 0) | (units >= model.config.unit_hifi_gan_vocab_size)] = 0.0  # the published class says any token
+        model.shared.weight[3] = _ending(model)
     settings = model.generation_config
     settings.text_decoder_lang_to_code_id = dict(LANGUAGES)
     settings.t2u_lang_code_to_id = dict(VOICES)

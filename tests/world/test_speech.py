@@ -17,6 +17,7 @@ from ossicle.world.grammar import VOCABULARY
 from ossicle.world.parts import Voice
 from ossicle.world.speech import (
     ACCENTS,
+    ACCENTS_OF,
     FESTIVAL_VOICES,
     FLITE_VOICES,
     PACE_WPM,
@@ -93,6 +94,19 @@ def test_phones_are_where_they_sound() -> None:
     assert min(first, last) > 0.5 > 0.1 > vowel
 
 
+def test_words_begin_between_the_last_phone_of_one_and_the_first_of_the_next() -> None:
+    for warp in (1.0, 1.15):
+        spoken = speak("red green blue", Voice("espeak", "en-us", "m3", rate_wpm=130, pitch=50, warp=warp))
+        assert [place for place, _ in spoken.words] == [0, 4, 10]
+        before = [[label for label, phone_s, _ in spoken.phones if phone_s < start_s] for _, start_s in spoken.words]
+        assert [len(one) for one in before] == [0, 3, 7] and before[-1] == ["r", "E", "d", "g", "r", "i", "n"]
+
+
+@pytest.mark.skipif("flite" not in engines(), reason="flite is not installed")
+def test_an_engine_that_tells_no_phones_tells_no_words() -> None:
+    assert speak("red", Voice("flite", "en-us", "kal16", rate_wpm=130, pitch=50, warp=1.0)).words == ()
+
+
 def test_splits_share_no_variant() -> None:
     everyone = [variant for variants in VARIANTS.values() for variant in variants]
     assert len(set(everyone)) == len(everyone)
@@ -130,6 +144,24 @@ def test_slices_of_the_test_split() -> None:
     assert sample_voice(rng, "test", slice="seen_accents").accent in ACCENTS
     festival = sample_voice(rng, "test", slice="festival")
     assert festival.engine == "festival" and festival.variant in FESTIVAL_VOICES
+
+
+@pytest.mark.parametrize("language", ["fr", "de"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_other_languages_have_the_same_speakers_and_accents_of_their_own(language, split):
+    voices = [sample_voice(np.random.default_rng(seed), split, language=language) for seed in range(60)]
+    assert {voice.engine for voice in voices} == {"espeak"}
+    assert {voice.accent for voice in voices} == set(ACCENTS_OF[language])
+    assert {voice.variant for voice in voices} <= set(VARIANTS[split])
+    assert len({voice.rate_wpm for voice in voices}) > 20
+
+
+def test_english_voices_are_drawn_as_they_were_before_there_were_languages():
+    drawn = (
+        sample_voice(np.random.default_rng(7), "test"),
+        sample_voice(np.random.default_rng(7), "test", language="en"),
+    )
+    assert drawn[0] == drawn[1] and drawn[0].accent in ACCENTS
 
 
 def test_warped_and_foreign_voices_have_no_name_for_their_pitch() -> None:
@@ -201,6 +233,8 @@ def test_an_unknown_voice_is_refused_by_name(voice: Voice, message: str) -> None
         ({"split": "dev"}, "unknown split 'dev', allowed are train, validation, test"),
         ({"split": "test", "pitch": "medium"}, "unknown pitch 'medium', allowed are low, high"),
         ({"split": "test", "pace": "brisk"}, "unknown pace 'brisk', allowed are slow, fast"),
+        ({"split": "test", "language": "it"}, "unknown language 'it', allowed are en, fr, de"),
+        ({"split": "test", "language": "fr", "slice": "festival"}, "'festival' is of English voices, language is 'fr'"),
     ],
 )
 def test_an_unknown_kind_of_voice_is_refused(asked: dict[str, str], message: str) -> None:

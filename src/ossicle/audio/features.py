@@ -43,10 +43,10 @@ def mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def mel_filters(n_mels: int) -> np.ndarray:
-    """Triangular filters from 0 Hz to 8 kHz, each of unit area in hertz: shape (n_mels, 201), float32, read-only."""
+def mel_filters(n_mels: int, *, n_fft: int = N_FFT) -> np.ndarray:
+    """Triangular filters from 0 Hz to 8 kHz, each of unit area in hertz: (n_mels, n_fft / 2 + 1) float32, read-only."""
     edges = mel_to_hz(np.linspace(0.0, hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
-    bins = np.linspace(0.0, SAMPLE_RATE / 2, N_BINS)
+    bins = np.linspace(0.0, SAMPLE_RATE / 2, n_fft // 2 + 1)
     low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     triangle = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
     filters: np.ndarray = (np.maximum(triangle, 0.0) * 2.0 / (high - low)).astype(np.float32)

@@ -117,13 +117,15 @@ def read_description(folder: Path) -> Description:
             f"{folder} has the format {said}, this version of ossicle reads up to {FORMAT}: install a newer one",
             code="bad_format",
         )
+    kind = raw.get("kind")
+    if isinstance(kind, str) and kind != KIND:
+        told = ": load it with load_translator" if kind == "translator" else ""
+        raise CheckpointError(f"{folder} holds a {kind!r}, known is {KIND!r}{told}", code="bad_format")
     try:
         description = TypeAdapter(Description).validate_python(raw)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
         raise CheckpointError(f"{CONFIG} of {folder} cannot be used: {faults}", code="bad_format") from error
-    if description.kind != KIND:
-        raise CheckpointError(f"{folder} holds a {description.kind!r}, known is {KIND!r}", code="bad_format")
     _check_files(folder, description)
     return description
 

@@ -116,19 +116,19 @@ def save(
     target = Path(folder)
     replaces = _is_model_folder if overwrite else None
     with whole_folder(target, replaces=replaces, instead="choose another name, or say overwrite=True") as draft:
-        stored = None if dtype is None else DTYPES[dtype]
+        asked = None if dtype is None else DTYPES[dtype]
         for name, part in _modules(model).items():
-            twins = _twins(part)
+            twins = twins_of(part)
             own = {key: value for key, value in part.state_dict().items() if key not in twins}
-            kind = exact_dtype(own.values(), stored) if name in exact else stored
-            save_file(_stored(own, kind), draft / f"{name}.safetensors", {"format": "pt"})
+            kind = exact_dtype(own.values(), asked) if name in exact else asked
+            save_file(stored(own, kind), draft / f"{name}.safetensors", {"format": "pt"})
         if llm is None:
-            _save_llm(model.llm, draft / "llm", stored, exact="llm" in exact)
+            _save_llm(model.llm, draft / "llm", asked, exact="llm" in exact)
         if about.adapter is not None:
-            _save_adapter(model.llm, draft / about.adapter, stored)
+            _save_adapter(model.llm, draft / about.adapter, asked)
         model.tokenizer.save_pretrained(draft)
         (draft / CARD).write_text(_card(model) if card is None else card, encoding="utf-8")
-        (draft / "origin.json").write_text(_origin(origin), encoding="utf-8")
+        (draft / "origin.json").write_text(origin_text(origin), encoding="utf-8")
         (draft / CONFIG).write_text(replace(about, files=records(draft)).text(), encoding="utf-8")
     return target
 
@@ -313,18 +313,18 @@ def place_of(device: str) -> torch.device:
     raise RequestError(f"there is no device {device!r} here: choose auto, cpu, cuda or cuda:N")
 
 
-def _stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> Tensors:
+def stored(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None) -> Tensors:
     """Tensors as they go to disk: on the CPU, contiguous, cast; two names of one tensor stay two names of one."""
     seen: dict[tuple[Any, ...], torch.Tensor] = {}
-    stored = {}
+    found = {}
     for name, tensor in tensors.items():
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else (name,)
         if key not in seen:
             value = as_stored(name, tensor, dtype)
             piece = value.untyped_storage().nbytes() > value.numel() * value.element_size()
             seen[key] = value.clone() if piece else value  # no two names may share memory but as twins
-        stored[name] = seen[key]
-    return stored
+        found[name] = seen[key]
+    return found
 
 
 def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None, *, exact: bool) -> None:
@@ -335,7 +335,7 @@ def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None, *, exact: bool)
     }
     dtype = exact_dtype(tensors.values(), dtype) if exact else dtype
     with quiet():
-        own.save_pretrained(folder, state_dict=_stored(tensors, dtype))
+        own.save_pretrained(folder, state_dict=stored(tensors, dtype))
     if dtype is not None:
         settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         settings["dtype"] = str(dtype).removeprefix("torch.")
@@ -345,16 +345,16 @@ def _save_llm(llm: Any, folder: Path, dtype: torch.dtype | None, *, exact: bool)
 def _save_adapter(llm: Any, folder: Path, dtype: torch.dtype | None) -> None:
     folder.mkdir()
     adapter_settings(llm).save_pretrained(folder)
-    save_file(_stored(adapter_tensors(llm), dtype), folder / "adapter_model.safetensors", {"format": "pt"})
+    save_file(stored(adapter_tensors(llm), dtype), folder / "adapter_model.safetensors", {"format": "pt"})
 
 
 def _load_part(part: nn.Module, folder: Path, name: str) -> None:
-    tensors, twins = read_tensors(inside(folder, name)), _twins(part)
+    tensors, twins = read_tensors(inside(folder, name)), twins_of(part)
     check_keys({key: value for key, value in part.state_dict().items() if key not in twins}, tensors, name)
     part.load_state_dict(tensors | {key: tensors[first] for key, first in twins.items()})
 
 
-def _twins(part: nn.Module) -> dict[str, str]:
+def twins_of(part: nn.Module) -> dict[str, str]:
     """Names of tensors that are another's too, such as of tied weights, to that other's name: files hold each once."""
     first: dict[tuple[Any, ...], str] = {}
     twins = {}
@@ -445,6 +445,7 @@ def _card(model: AudioLM) -> str:
     return f"# {model.name}\n\nAn audio language model made with ossicle: {n:,} parameters, pattern {model.pattern}.\n"
 
 
-def _origin(origin: Mapping[str, Any] | None) -> str:
+def origin_text(origin: Mapping[str, Any] | None) -> str:
+    """The text of ``origin.json``: what is told, and the versions of the packages."""
     versions = {"ossicle": __version__, **{name: version(name) for name in ("torch", "transformers")}}
     return json.dumps({"versions": versions, **(origin or {})}, indent=2, sort_keys=True) + "\n"

@@ -10,11 +10,11 @@ import hashlib
 import importlib.util
 import json
 import math
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -23,56 +23,46 @@ from torch import nn
 
 from ossicle.data.check import Checked, Fault
 from ossicle.data.manifest import scan
-from ossicle.errors import CheckpointError, DataError, OssicleError, RequestError, TrainingError
-from ossicle.evaluate.report import tables
+from ossicle.errors import CheckpointError, RequestError, TrainingError
 from ossicle.hub.description import digest
-from ossicle.hub.folder import load, place_of
-from ossicle.hub.folder import save as save_model
+from ossicle.hub.folder import place_of
 from ossicle.hub.own import faults_told, file_of
-from ossicle.models.audio_lm import AudioLM
-from ossicle.models.lora import merge_lora, target_layers
+from ossicle.train.audio_pupil import AudioPupil
 from ossicle.train.checkpoint import Checkpoint, newest
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.feed import Pools, feed, workers_told
-from ossicle.train.guards import score_held_out
-from ossicle.train.hear import Hear
-from ossicle.train.objectives import Batch, Loss, Objective
+from ossicle.train.objectives import BatchLike, Loss, Objective
 from ossicle.train.onward import Taken, take_up
 from ossicle.train.origin import choose_precision, segment
-from ossicle.train.parts import build, llm_reference
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
+from ossicle.train.pupil import Pupil
 from ossicle.train.recipe import Recipe, Stage, read_recipe
-from ossicle.train.recompute import recomputed, towers
 from ossicle.train.rejected import Rejected
 from ossicle.train.report import Progress, forget_after, readings
-from ossicle.train.stage import (
-    check_stages,
-    enter,
-    frozen_of,
-    learning_rate,
-    longest_of,
-    manifest_of,
-    memory_told,
-    new_optimizer,
-    objective_of,
-    pattern_after,
-    put_lora,
-    set_trainable,
-    source_of,
-)
+from ossicle.train.stage import learning_rate, manifest_of, memory_told, source_of
+from ossicle.train.translator_pupil import TranslatorPupil, pairs_of
 from ossicle.train.weights import dump_optimizer, fingerprint, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
 
 
+def pupil_of(recipe: Recipe) -> Pupil:
+    """The model that a recipe teaches, of whichever kind.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
+    return TranslatorPupil(recipe) if recipe.teaches_translator else AudioPupil(recipe)
+
+
 class Step(nn.Module):
     """A model and what trains it, as one module, so that a loss is one forward and any wrapper works."""
 
-    def __init__(self, model: AudioLM, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model, self.heads, self.objective = model, objective.heads, objective
 
-    def forward(self, batch: Batch) -> Loss:
+    def forward(self, batch: BatchLike) -> Loss:
         """The objective's loss."""
         return self.objective.loss(self.model, batch)
 
@@ -127,15 +117,9 @@ class Run:
             project_dir=out,
         )
         self.accelerator.init_trackers("tensorboard")
-        made = build(recipe.parts, name=recipe.name, seed=recipe.seed, stages=recipe.stages)
-        self.frozen = self._frozen(made)
-        self.model = made.to(self.accelerator.device)
-        for stage in recipe.stages:
-            if "lora" in stage.trains:  # now: a pattern that matches nothing must not wait for its stage
-                target_layers(self.model.llm, stage.lora_targets)
-            towers(stage, self.model)
-        hears = any(stage.objective == "hear" or stage.hear_weight > 0 for stage in recipe.stages)
-        self.hear = Hear(self.model.encoder).to(self.accelerator.device) if hears else None
+        self.pupil = pupil_of(recipe)
+        self.frozen = {name: fingerprint(part) for name, part in self.pupil.untrained().items()}
+        self.pupil.to(self.accelerator.device)
         self.place, self.stopping, self.taken = Place(), False, taken
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]
@@ -145,11 +129,16 @@ class Run:
         self.rejected = Rejected()
         self.clock = time.monotonic()
 
+    @property
+    def model(self) -> Any:
+        """What is trained."""
+        return self.pupil.model
+
     def go(self) -> Path:
         """Train what is left; returns the model's folder, or the run's if it was asked to stop."""
         self._resume()
         for index in range(self.place.stage, len(self.recipe.stages)):  # a mistake in the last must not cost the first
-            objective_of(self.recipe.stages[index], self.model, self.hear)
+            self.pupil.look_at(index)
         self._check()
         self.clock = time.monotonic()
         while self.place.stage < len(self.recipe.stages) and not self.stopping:
@@ -158,28 +147,8 @@ class Run:
         if self.stopping:
             return self.out
         folder = self._save_folder(self.out / "model")
-        self._score(folder)
+        self.pupil.score(folder, self.out, self.data, self._left_out(len(self.recipe.stages) - 1))
         return folder
-
-    def _score(self, folder: Path) -> None:
-        """Score the finished model on what was held out.
-
-        Raises:
-            DataError: it cannot be scored; the model stands all the same.
-        """
-        last = len(self.recipe.stages) - 1
-        manifest = self.data or self.recipe.stages[last].data.manifest
-        if not manifest:
-            return
-        longest = longest_of(self.recipe.stages[last].data, self.model)
-        try:
-            made = load(str(folder), parts=self.recipe.parts.own)
-            scores = score_held_out(made, manifest, self.recipe.holdout, self.out, longest, self._left_out(last))
-        except Exception as error:  # a part of one's own may raise anything, and hours of training stand in the folder
-            what = str(error) if isinstance(error, OssicleError) else f"{type(error).__name__}: {error}"
-            raise DataError(f"the model is whole in {folder}, but was not scored: {what}") from error
-        if scores is not None:
-            print(tables(scores), file=sys.stderr)
 
     def _check(self) -> None:
         """Go through all manifests before the first step; tell and list what is left out of them.
@@ -187,7 +156,7 @@ class Run:
         Raises:
             DataError: over 1 % of a manifest that is still to be trained on cannot be used.
         """
-        self.checked = check_stages(self.recipe, self.model, self.data)
+        self.checked = self.pupil.check(self.data)
         known = [fault for one in self.checked if one is not None for fault in one.faults]
         self.rejected = Rejected(self.out / "rejected.jsonl", known=known, met=self.rejected.met)
         self.rejected.tell()
@@ -201,28 +170,25 @@ class Run:
 
     def _stage(self, index: int) -> None:
         stage = self.recipe.stages[index]
-        source = source_of(self.recipe, index, self.data, without=self._left_out(index))
-        objective = objective_of(stage, self.model, self.hear)
+        source = self.pupil.source(index, self.data, without=self._left_out(index))
         self.rejected.begin(self.checked[index])
-        if not self.place.started_stage:
-            enter(self.recipe, index, self.model, objective, source)
-            self.place.started_stage = True
-        frozen = frozen_of(stage, source, self.model, folder=self.out, precision=self.precision)
-        if frozen is not None:  # after `enter`, which calibrates by another way through the encoder
-            objective = objective_of(stage, self.model, self.hear, frozen=frozen)
-        trained = set_trainable(stage, self.model, objective)
-        self.optimizer = new_optimizer(stage, self.model, objective, trained)
+        objective = self.pupil.prepared(
+            index, source, begun=self.place.started_stage, folder=self.out, precision=self.precision
+        )
+        self.place.started_stage = True
+        trained = self.pupil.trained(stage, objective)
+        self.optimizer = self.pupil.optimizer(stage, objective, trained)
         if self.place.stage_steps and self.restored is not None:
             load_optimizer(self.optimizer, self.restored)
         step, optimizer = self.accelerator.prepare(Step(self.model, objective), self.optimizer)
-        longest, key = longest_of(stage.data, self.model), (self.recipe.seed, index)
+        longest, key = self.pupil.longest(stage.data), (self.recipe.seed, index)
         pools = Pools(source, objective, stage.data, key, self.place.pool, longest=longest)
         progress = Progress(stage.name, self.out / "log.jsonl")
         saved = time.monotonic()
         n = stage.optimizer.accumulate
         n_lanes = 1 if stage.checkpointing else n  # side by side would take the memory that checkpointing spares
         with (
-            recomputed(stage, self.model),
+            self.pupil.recomputed(stage),
             workers_told(),
             lanes(n_lanes, self.accelerator.device) as run_all,
             closing(feed(pools, skip=self.place.batch, rejected=self.rejected)) as batches,
@@ -248,13 +214,11 @@ class Run:
         if not self.stopping:
             self._save_stage(again=True)
 
-    def _backward(self, step: nn.Module, batches: list[Batch], run_all: RunAll) -> dict[str, float]:
+    def _backward(self, step: nn.Module, batches: list[BatchLike], run_all: RunAll) -> dict[str, float]:
         """Gradients of the mean loss over all that the batches count, and the means for the log."""
 
-        def one(batch: Batch) -> Counted:
-            if batch.features is not None:
-                batch = dataclasses.replace(batch, features=batch.features.to(self.accelerator.device))
-            total, n, parts = step(batch)
+        def one(batch: BatchLike) -> Counted:
+            total, n, parts = step(batch.to(self.accelerator.device))
             self.accelerator.backward(total)
             return total.item(), n, parts
 
@@ -286,7 +250,7 @@ class Run:
         optimizer.zero_grad()
         return {"norm": norm, "lr": rate, **({"skipped": 1.0} if self.place.bad_steps else {})}
 
-    def _count(self, group: tuple[tuple[int, int, Batch], ...]) -> None:
+    def _count(self, group: tuple[tuple[int, int, BatchLike], ...]) -> None:
         now = time.monotonic()
         spent, self.clock = now - self.clock, now
         place = self.place
@@ -316,34 +280,26 @@ class Run:
             )
         if stage.gate.loss is not None and not loss <= stage.gate.loss:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
-        if "lora" in stage.trains and not self.model.quantized:
-            merge_lora(self.model)
+        self.pupil.left(stage)
         place = dataclasses.asdict(self.place)
         fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
         self.place = Place(stage=self.place.stage + 1, **fresh)
         self.optimizer = self.restored = None
 
     def _save_stage(self, *, again: bool) -> None:
-        """The folder of the stage that was left last, if it answers; its checkpoint comes first."""
+        """The folder of the stage that was left last, if it is worth one; its checkpoint comes first."""
         stage = self.recipe.stages[self.place.stage - 1]
         folder = self.out / "stages" / stage.name
-        if stage.objective == "answer" and (again or not folder.exists()):
+        if self.pupil.kept_after(stage) and (again or not folder.exists()):
             self._save_folder(folder)
 
-    def _named(self) -> dict[str, torch.Tensor]:
-        """Every weight that some stage of the run trains, by name, without the tied twins."""
-        parts = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
-        held = self.model.quantized  # of an LLM in 4 bits only the LoRA moves
-        return {
-            name: p
-            for name, p in self.model.named_parameters()
-            if name.split(".", 1)[0] in parts and not (held and name.startswith("llm.") and "lora_" not in name)
-        }
-
     def _save(self) -> None:
-        groups: dict[str, dict[str, torch.Tensor]] = {"model": self._named(), "random": {"cpu": torch.get_rng_state()}}
-        if self.hear is not None:
-            groups["heads"] = dict(self.hear.named_parameters())
+        groups: dict[str, dict[str, torch.Tensor]] = {
+            "model": self.pupil.named(),
+            "random": {"cpu": torch.get_rng_state()},
+        }
+        if self.pupil.lasting is not None:
+            groups["heads"] = dict(self.pupil.lasting.named_parameters())
         if self.optimizer is not None:
             groups["optimizer"] = dump_optimizer(self.optimizer)
         for name, values in groups.items():
@@ -369,12 +325,6 @@ class Run:
             return own
         read = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()[:12]
         return f"{own}-{read}-{self.recipe.holdout:g}"
-
-    def _frozen(self, model: AudioLM) -> dict[str, str]:
-        """Fingerprints of the parts that no stage trains: no checkpoint holds them."""
-        trained = {"llm" if part == "lora" else part for stage in self.recipe.stages for part in stage.trains}
-        trained -= {"llm"} if model.quantized else set()
-        return {name: fingerprint(part) for name, part in model.named_children() if name not in trained}
 
     def _check_frozen(self, theirs: Mapping[str, str]) -> None:
         """Refuse to go on with frozen weights that are others than those the run was begun with.
@@ -412,11 +362,10 @@ class Run:
         self.rejected = Rejected(met=[Fault(**one) for one in found.state.get("rejected", [])])
         done = self.place.stage == len(self.recipe.stages)
         stage = self.recipe.stages[self.place.stage - done]
-        if "lora" in stage.trains and (self.place.started_stage or (done and self.model.quantized)):  # not merged there
-            put_lora(stage, self.model)
-        load_named(self._named(), found.tensors["model"])
-        if self.hear is not None:
-            load_named(dict(self.hear.named_parameters()), found.tensors["heads"])
+        self.pupil.resumed(stage, begun=self.place.started_stage, done=done)
+        load_named(self.pupil.named(), found.tensors["model"])
+        if self.pupil.lasting is not None:
+            load_named(dict(self.pupil.lasting.named_parameters()), found.tensors["heads"])
         torch.set_rng_state(found.tensors["random"]["cpu"])
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
         if self.place.stage and not self.place.started_stage:  # a kill may have come between checkpoint and folder
@@ -424,7 +373,7 @@ class Run:
 
     def _take_up(self, taken: Taken) -> None:
         """Stand where the finished model's last stage ended."""
-        ours = self._named()
+        ours = self.pupil.named()
         load_named(ours, {name: value for name, value in taken.weights.items() if name in ours})
         origin = taken.origin
         audio_s, wall_s = 3600 * origin["data_hours"], 3600 * origin["training_hours"]
@@ -437,7 +386,6 @@ class Run:
 
     def _save_folder(self, folder: Path) -> Path:
         _check_finite("model", dict(self.model.named_parameters()))  # frozen ones too, which no checkpoint holds
-        self.model.pattern = pattern_after(self.recipe.stages[: self.place.stage])
         origin = {
             "recipe": dataclasses.asdict(self.recipe),
             "recipe_hash": self.recipe.hash,
@@ -448,11 +396,7 @@ class Run:
             "segments": self.segments,
             "log": readings(self.out / "log.jsonl"),
         }
-        llm = llm_reference(self.recipe.parts)
-        trained = {part for stage in self.recipe.stages[: self.place.stage] for part in stage.trains}
-        # what nothing trained stays the part that it was, bit for bit
-        still = {"encoder", "bridge", *(() if "lora" in trained else ("llm",))} - trained
-        save_model(self.model, folder, origin=origin, dtype="float16", exact=still, llm=llm, overwrite=True)
+        self.pupil.save(folder, self.recipe.stages[: self.place.stage], origin)
         return folder
 
 
@@ -494,17 +438,29 @@ def run(
     place_of(device)
     read, folder = read_recipe(recipe, overrides), Path(out)
     for index in range(len(read.stages)):  # before anything is written
-        manifest = manifest_of(read, index, data)
-        if manifest is None:
-            source_of(read, index, None)
-        else:
-            next(scan(manifest), None)  # refuses what is missing
+        _look_at_data(read, index, data)
     fresh = begun is not None and not (folder / "checkpoints").is_dir()
     taken = take_up(str(begun), read) if fresh else None
     with locked(folder):
         training = Run(read, folder, minutes=minutes, data=data, device=device, taken=taken)
         with stop_on_signal(training):
             return training.go()
+
+
+def _look_at_data(recipe: Recipe, index: int, data: str | None) -> None:
+    """Refuse a stage's data where that can be told without the model.
+
+    Raises:
+        ConfigError, FetchError, DataError: as the source of its samples.
+    """
+    if recipe.teaches_translator:
+        pairs_of(recipe, index, data)
+        return
+    manifest = manifest_of(recipe, index, data)
+    if manifest is None:
+        source_of(recipe, index, None)
+    else:
+        next(scan(manifest), None)  # refuses what is missing
 
 
 def _check_finite(name: str, values: Mapping[str, torch.Tensor]) -> None:

@@ -5,7 +5,7 @@ a batch of items (in a worker process), and a loss of a batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from ossicle.bridge.own import Letters
-from ossicle.models.audio_lm import AudioLM
 from ossicle.prompt.chat import Prompt
 from ossicle.tensors import Features
 from ossicle.train.frozen import Sounds
@@ -50,6 +49,21 @@ class Batch:
     sounds: Sounds | None = None
     said: Letters | None = None
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same with its features on a device; a loss moves the small rest itself."""
+        return self if self.features is None else replace(self, features=self.features.to(device))
+
+
+class BatchLike(Protocol):
+    """What the loop knows of a batch."""
+
+    @property
+    def seconds(self) -> float:
+        """Of audio."""
+
+    def to(self, device: torch.device) -> Any:
+        """The same on a device."""
+
 
 class Objective(Protocol):
     """What the loop knows of what is trained."""
@@ -61,8 +75,8 @@ class Objective(Protocol):
     def item(self, sample: Sample, rng: np.random.Generator) -> Any:
         """What a batch needs of one sample; None where the sample says nothing to this objective."""
 
-    def collate(self, items: Sequence[Any]) -> Batch:
-        """Items side by side."""
+    def collate(self, items: Sequence[Any]) -> Any:
+        """Items side by side, a `BatchLike`."""
 
-    def loss(self, model: AudioLM, batch: Batch) -> Loss:
+    def loss(self, model: Any, batch: Any) -> Loss:
         """The loss of a batch."""

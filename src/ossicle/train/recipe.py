@@ -21,8 +21,15 @@ from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
 from ossicle.hub.own import is_own
+from ossicle.train.vocoding import Vocoding
+from ossicle.translate.sizes import TranslatorSizes
+from ossicle.world.parts import Voice
 
 NAME = re.compile(r"[\w-]+")
+TRANSLATOR_OBJECTIVES = ("recognise", "interpret", "align", "utter", "vocode")
+SPEAKS = {"align": "aligner", "utter": "unit_decoder", "vocode": "vocoder"}
+"""The one part that each of these objectives trains."""
+TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "aligner", "unit_decoder", "vocoder")
 Shape = TypeVar("Shape")
 MELS = (80, 128)
 FORMS = {None: "(whisper)", "w2v_bert": "(w2v_bert)"}
@@ -127,6 +134,17 @@ class LlmPart:
 
 
 @dataclass(frozen=True)
+class NewSpeaker:
+    """One more speaker for a base that speaks: a name, the language that is the speaker's own, and the voice of the
+    world who says so many ``sentences`` to learn from."""
+
+    name: str
+    language: str
+    voice: Voice
+    sentences: int = 200
+
+
+@dataclass(frozen=True)
 class Parts:
     """What the model is made of.
 
@@ -139,6 +157,9 @@ class Parts:
 
     A part of one's own is a class in a file, ``encoder_from`` or ``bridge_from`` as ``FILE.py:CLASS``; it is built with
     the arguments ``encoder_config`` or ``bridge_config``, a bridge also with ``width_in`` and ``width_out``.
+
+    ``translator`` is sizes of a new translator, which is a model by itself and takes no other part; ``speaker`` is one
+    more for the vocoder of a translator that is the base.
     """
 
     base: str | None = None
@@ -152,6 +173,8 @@ class Parts:
     encoder_config: dict[str, Any] | None = None
     bridge_from: str | None = None
     bridge_config: dict[str, Any] | None = None
+    translator: TranslatorSizes | None = None
+    speaker: NewSpeaker | None = None
 
     @property
     def own(self) -> dict[str, str]:
@@ -167,7 +190,7 @@ class Data:
 
     ``clean`` takes noise, rooms and equalisers out of the world's scenes. ``cache`` keeps what a frozen encoder makes
     of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
-    to ``cache_gb`` (10^9 bytes).
+    to ``cache_gb`` (10^9 bytes). ``also_read`` sentences are read, and not heard, for each that a translator hears.
     """
 
     source: Literal["world", "manifest", "kept"] = "world"
@@ -182,6 +205,7 @@ class Data:
     cache: bool | str = True
     cache_gb: float = 20.0
     kept: str | None = None
+    also_read: int = 0
 
 
 @dataclass(frozen=True)
@@ -218,6 +242,20 @@ class Gate:
     loss: float | None = None
 
 
+TrainedPart = Literal[
+    "encoder",
+    "bridge",
+    "llm",
+    "lora",
+    "speech_encoder",
+    "text_encoder",
+    "text_decoder",
+    "aligner",
+    "unit_decoder",
+    "vocoder",
+]
+
+
 @dataclass(frozen=True)
 class Stage:
     """One training phase.
@@ -226,11 +264,12 @@ class Stage:
     but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
     computed again for their gradients instead of being kept: less memory, more time.
     ``prompts`` of "tags" asks the world's tasks by hierarchical tags (`ossicle.world.tagging`) instead of in words.
+    ``vocoding`` is for a stage that vocodes.
     """
 
     name: str
-    objective: Literal["hear", "tell", "answer"]
-    trains: tuple[Literal["encoder", "bridge", "llm", "lora"], ...]
+    objective: Literal["hear", "tell", "answer", "recognise", "interpret", "align", "utter", "vocode"]
+    trains: tuple[TrainedPart, ...]
     budget: Budget
     data: Data = field(default_factory=Data)
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -241,6 +280,7 @@ class Stage:
     lora_targets: str | None = None
     checkpointing: bool = False
     prompts: Literal["plain", "tags"] = "plain"
+    vocoding: Vocoding | None = None
 
 
 @dataclass(frozen=True)
@@ -260,6 +300,12 @@ class Recipe:
     """Share of a manifest's items that is never trained on, and scored at the end."""
 
     @property
+    def teaches_translator(self) -> bool:
+        """Whether the model is a translator: a new one, or a base that learns as translators do."""
+        learns = any(stage.objective in TRANSLATOR_OBJECTIVES for stage in self.stages)
+        return self.parts.translator is not None or (self.parts.base is not None and learns)
+
+    @property
     def hash(self) -> str:
         """Twelve hex digits of everything that the recipe says."""
         return digest_of(asdict(self))
@@ -275,11 +321,15 @@ def _said_of(stage: Stage) -> dict[str, Any]:
     """A stage without options that are younger than the first recipes, where they are not used, as `_said`; and without
     where frames are kept, which changes nothing."""
     younger = {
-        one.name: one.default for one in fields(Stage) if one.name in ("lora_targets", "checkpointing", "prompts")
+        one.name: one.default
+        for one in fields(Stage)
+        if one.name in ("lora_targets", "checkpointing", "prompts", "vocoding")
     }
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
     for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
         del said["data"][key]
+    if stage.data.also_read == 0:
+        del said["data"]["also_read"]
     return said
 
 
@@ -287,7 +337,8 @@ def _said(parts: Parts) -> dict[str, Any]:
     """The parts without options that are younger than the first recipes, where they are not used: a run that was begun
     before an option came goes on."""
     said = asdict(parts)
-    for key in ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config"):
+    younger = ("encoder_from", "llm_from", "context", "llm_bits", "encoder_config", "bridge_from", "bridge_config")
+    for key in (*younger, "translator", "speaker"):
         if said[key] is None:
             del said[key]
     for key in TAKES:
@@ -385,6 +436,11 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
     yield 0 <= recipe.seed < 2**64, f"seed must be at least 0 and fit into 64 bits (got {recipe.seed})"
     yield recipe.checkpoint_minutes >= 0, f"checkpoint_minutes must be at least 0 (got {recipe.checkpoint_minutes:g})"
     yield from _part_demands(recipe.parts)
+    speaker = recipe.parts.speaker
+    yield (
+        speaker is None or (recipe.teaches_translator and recipe.parts.base is not None and speaker.sentences > 0),
+        "parts.speaker is one more speaker, with at least one sentence, of a translator that parts.base names",
+    )
     if recipe.parts.llm_bits is not None:
         yield recipe.parts.llm_from is not None, "parts.llm_bits is of the LLM that llm_from names"
         for stage in recipe.stages:
@@ -419,7 +475,19 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             f"{stage.name}: clips that are kept with their frames are for a stage that answers and leaves the encoder "
             "as it is",
         )
-        only = {"hear": "encoder", "tell": "llm"}.get(stage.objective)
+        yield (
+            stage.vocoding is None or stage.objective == "vocode",
+            f"{stage.name}: vocoding is for a stage that vocodes (got {stage.objective})",
+        )
+        translates = recipe.teaches_translator
+        fits = (stage.objective in TRANSLATOR_OBJECTIVES) == translates
+        yield (
+            fits and all((one in TRANSLATOR_PARTS) == translates for one in stage.trains),
+            f"{stage.name}: of a translator, and only of one, objectives are "
+            f"{', '.join(TRANSLATOR_OBJECTIVES)} and "
+            f"parts {', '.join(TRANSLATOR_PARTS)} (got {stage.objective}, [{', '.join(stage.trains)}])",
+        )
+        only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder", **SPEAKS}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),
             f"{stage.name}: the objective {stage.objective} trains [{only}] (got [{', '.join(stage.trains)}])",
@@ -441,6 +509,7 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         yield rate is None or rate > 0, f"{stage.name}: encoder_lr must be above 0 (got {rate or 0:g})"
         for place, value in (
             ("data.workers", data.workers),
+            ("data.also_read", data.also_read),
             ("optimizer.weight_decay", optimizer.weight_decay),
             ("hear_weight", stage.hear_weight),
         ):

@@ -31,6 +31,16 @@ Question = str | Tags | tuple[str | None, ...] | None
 of them in their order, and None in its place."""
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A sentence in two languages, which may be the same."""
+
+    source: str
+    target: str
+    source_text: str
+    target_text: str
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One training example with its sound.
@@ -46,6 +56,8 @@ class Sample:
         where: file and line of a manifest, for messages.
         said: the words spoken, where the world knows them.
         sound: of a clip that is kept with its frames; then ``samples`` has the clip's length and no sound in it.
+        pair: what is said and what it is in another language, where the sample is for a translator.
+        also: further sentences, which nobody says.
     """
 
     samples: np.ndarray
@@ -58,6 +70,8 @@ class Sample:
     where: str = ""
     said: str | None = None
     sound: Sound | None = None
+    pair: Pair | None = None
+    also: tuple[Pair, ...] = ()
 
 
 def said_in(events: Sequence[Event]) -> str:

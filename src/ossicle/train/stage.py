@@ -132,6 +132,8 @@ def objective_of(
         case "answer":
             both = hear if stage.hear_weight > 0 else None
             return Answer(model, hear=both, hear_weight=stage.hear_weight, frozen=frozen)
+        case other:
+            raise ConfigError(f"stage {stage.name}: an audio language model has no objective {other}")
 
 
 def frozen_of(

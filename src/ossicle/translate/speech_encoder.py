@@ -94,6 +94,9 @@ def forward(
 def _adapted(layer: Any, hidden: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """One layer of the adaptor; what its convolutions read behind the end of a clip is zero, as in a clip alone."""
     inside = valid(lengths, hidden.shape[1], hidden.device)
+    after = (lengths + 2 * (layer.stride // 2) - layer.kernel_size) // layer.stride + 1
+    if int(after.min()) < 1:
+        raise EncoderError(f"a clip of {int(lengths.min())} frames is too short for the speech encoder's adaptor")
 
     def pooled(norm: nn.Module, conv: nn.Module) -> torch.Tensor:
         normed = norm(hidden)
@@ -104,9 +107,6 @@ def _adapted(layer: Any, hidden: torch.Tensor, lengths: torch.Tensor) -> tuple[t
 
     residual = pooled(layer.residual_layer_norm, layer.residual_conv)
     queries = pooled(layer.self_attn_layer_norm, layer.self_attn_conv)
-    after = (lengths + 2 * (layer.stride // 2) - layer.kernel_size) // layer.stride + 1
-    if int(after.min()) < 1:
-        raise EncoderError(f"a clip of {int(lengths.min())} frames is too short for the speech encoder's adaptor")
     mask = valid(after, queries.shape[1], queries.device)
     attended, _ = layer.self_attn(queries, attention_mask=additive(mask, None, queries))
     hidden = layer.self_attn_dropout(attended) + residual

@@ -28,7 +28,7 @@ RELEASED_SPEAKERS = 200
 class UnitVocoder(Protocol):
     """What every vocoder of units promises.
 
-    ``languages`` that it speaks; ``speakers``, names of voices with their numbers; ``n_units``, how many units there are.
+    ``languages`` that it speaks; ``speakers``, names of voices with their numbers; ``n_units``, the number of units.
     """
 
     languages: tuple[str, ...]

@@ -28,6 +28,10 @@ from ossicle.world.parts import Voice
 
 ACCENTS = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan")
 UNSEEN_ACCENT = "en-gb-x-gbcwmd"
+ACCENTS_OF = {"en": ACCENTS, "fr": ("fr-fr", "fr-be", "fr-ch"), "de": ("de",)}
+"""eSpeak NG's accents of each language that can be spoken."""
+ENGINE_NAMES = {"en-gb": "en", "fr-fr": "fr"}
+"""Accents that eSpeak NG itself calls otherwise."""
 FLITE_VOICES = ("kal16", "awb", "rms", "slt")
 FESTIVAL_VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
@@ -65,7 +69,18 @@ PHONES = (
     "e@", "o@", "i@3", "D", "aI@", "A", "i@", "OI", "I#", "t#", "t[", "aI2", "O2", "VR", "IR", "@-", "r-", "U@", "w#",
     "Z", "aI3", "t2", "?", "n-", "@2",
 )  # fmt: skip
-"""eSpeak NG's names of every phone that the accents use; training knows no other."""
+"""eSpeak NG's names of every phone that the English accents use; training in English knows no other."""
+PHONES_3 = (
+    *PHONES, "A~", "o", "y", "e", "a-", "z2", "E~", "W", "O~", "e-", "W~", "y-", "Y", "OY", "ts", "C", "!", "x", "R",
+    "UR", "pF", "@5",
+)  # fmt: skip
+"""`PHONES`, and what French and German, and English sentences as they are written, add to them."""
+TARGET_VOICES = {
+    "en": Voice("flite", "en-us", "slt", rate_wpm=165, pitch=50, warp=1.0),
+    "fr": Voice("espeak", "fr-fr", "", rate_wpm=175, pitch=50, warp=1.0),
+    "de": Voice("espeak", "de", "", rate_wpm=175, pitch=50, warp=1.0),
+}
+"""The one voice of each language that a model learns to speak in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +90,13 @@ class Spoken:
     Args:
         samples: (S,) float32 at 16 kHz.
         phones: (label, start_s, end_s), in eSpeak NG's phone names; empty from engines that do not tell.
+        words: (place, start_s), the place of a word's first letter in the text, from 0. From eSpeak NG alone; it passes
+            over a word that it says in one with the one before ("in the"), and tells places inside some words too.
     """
 
     samples: np.ndarray
     phones: tuple[tuple[str, float, float], ...]
+    words: tuple[tuple[int, float], ...] = ()
 
 
 class _Event(ctypes.Structure):
@@ -95,7 +113,7 @@ class _Event(ctypes.Structure):
 
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-_END, _PHONEME = 0, 7
+_END, _WORD, _PHONEME = 0, 1, 7
 STRESS_MARKS = "',%=_:|;"
 _RATE, _PITCH, _RANGE = 1, 3, 4
 
@@ -123,6 +141,7 @@ class _Espeak:
         assert self.rate > 0, "eSpeak NG did not start"
         self.pieces: list[np.ndarray] = []
         self.marks: list[tuple[str, int]] = []
+        self.words: list[tuple[int, int]] = []  # place in the text, from 1, and first sample
         self.callback = _Callback(self._take)
         self.library.espeak_SetSynthCallback(self.callback)
         self.voice = ""
@@ -134,6 +153,8 @@ class _Espeak:
         while events[i].type != _END:
             if events[i].type == _PHONEME:
                 self.marks.append((events[i].name.decode("utf-8", "replace"), events[i].sample))
+            elif events[i].type == _WORD:
+                self.words.append((events[i].text_position, events[i].sample))
             i += 1
         return 0
 
@@ -146,7 +167,7 @@ class _Espeak:
             self.voice = voice
         for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_RANGE, pitch_range)):
             self.library.espeak_SetParameter(parameter, value, 0)
-        self.pieces, self.marks = [], []
+        self.pieces, self.marks, self.words = [], [], []
         data = text.encode()
         utf8 = 1
         self.library.espeak_Synth(data, len(data) + 1, 0, 1, 0, utf8, None, None)
@@ -205,35 +226,50 @@ def engines() -> tuple[str, ...]:
 
 
 def sample_voice(
-    rng: np.random.Generator, split: str, *, pitch: str | None = None, pace: str | None = None, slice: str | None = None
+    rng: np.random.Generator,
+    split: str,
+    *,
+    pitch: str | None = None,
+    pace: str | None = None,
+    slice: str | None = None,
+    language: str = "en",
 ) -> Voice:
-    """A voice of a split.
+    """A voice of a split. French and German are spoken by eSpeak NG alone, in its own accents.
 
     Args:
         rng: draws everything.
         split: "train", "validation" or "test".
         pitch: "low", "high" or None for anything.
         pace: "slow", "fast" or None for the usual range.
-        slice: "unseen_accent" or "festival" of the test split; anything else is the seen accents.
+        slice: "unseen_accent" or "festival" of the test split, in English; anything else is the seen accents.
+        language: "en", "fr" or "de".
 
     Raises:
-        ConfigError: an unknown split, pitch or pace.
+        ConfigError: an unknown split, pitch, pace or language, or an English slice of another language.
     """
-    for name, value, known in (("split", split, VARIANTS), ("pitch", pitch, PITCH_SETTINGS), ("pace", pace, PACE_WPM)):
-        if value not in known and not (value is None and name != "split"):
+    for name, value, known in (
+        ("split", split, VARIANTS),
+        ("pitch", pitch, PITCH_SETTINGS),
+        ("pace", pace, PACE_WPM),
+        ("language", language, ACCENTS_OF),
+    ):
+        if value not in known and not (value is None and name in ("pitch", "pace")):
             raise ConfigError(f"unknown {name} {value!r}, allowed are {', '.join(known)}")
+    if language != "en" and slice in ("unseen_accent", "festival"):
+        raise ConfigError(f"the slice {slice!r} is of English voices, language is {language!r}")
     rate = int(rng.integers(*(USUAL_WPM if pace is None else PACE_WPM[pace])))
     if slice == "festival":
         return Voice("festival", "en-us", str(rng.choice(FESTIVAL_VOICES)), rate, 50, 1.0)
     plain = pitch is None and pace is None
-    if split == "train" and plain and rng.random() < FLITE_SHARE and "flite" in engines():
+    english = language == "en"
+    if english and split == "train" and plain and rng.random() < FLITE_SHARE and "flite" in engines():
         return Voice("flite", "en-us", str(rng.choice(FLITE_VOICES)), rate, int(rng.integers(20, 81)), 1.0)
     if slice == "unseen_accent":
         accent = UNSEEN_ACCENT
-    elif split == "train" and rng.random() < MADE_SHARE:
+    elif english and split == "train" and rng.random() < MADE_SHARE:
         accent = made_accent(rng, ACCENTS)
     else:
-        accent = str(rng.choice(ACCENTS))
+        accent = str(rng.choice(ACCENTS_OF[language]))
     if pitch is not None:
         variant = str(rng.choice(PITCHED[split][pitch == "high"]))
         return Voice("espeak", accent, variant, rate, int(rng.integers(*PITCH_SETTINGS[pitch])), 1.0)
@@ -306,7 +342,7 @@ def speak_afresh(text: str, voice: Voice) -> Spoken:
 
 
 def _speak_espeak(text: str, voice: Voice, engine: _Espeak) -> Spoken:
-    accent = "en" if voice.accent == "en-gb" else voice.accent
+    accent = ENGINE_NAMES.get(voice.accent, voice.accent)
     if voice.variant and not (engine.data / "voices" / "!v" / voice.variant).is_file():
         raise ConfigError(f"eSpeak NG has no variant {voice.variant!r}")
     name = f"{accent}+{voice.variant}" if voice.variant else accent
@@ -320,7 +356,8 @@ def _speak_espeak(text: str, voice: Voice, engine: _Espeak) -> Spoken:
     ends = [*starts[1:], len(samples) / SAMPLE_RATE]
     labels = [label.strip(STRESS_MARKS) for label, _ in marks]
     phones = tuple((n, a, b) for n, a, b in zip(labels, starts, ends, strict=True) if n and b > a)
-    return Spoken(samples, phones)
+    words = tuple((place - 1, sample / speed) for place, sample in engine.words)
+    return Spoken(samples, phones, words)
 
 
 def _speak_program(engine: str, command: list[str], text: str | None = None) -> Spoken:

@@ -1,0 +1,1 @@
+"""Sound as symbols: frames to units."""

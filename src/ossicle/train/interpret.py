@@ -1,0 +1,145 @@
+"""Speech and text to text, learned together: each sentence is decoded once from what was heard and once from what was
+read.
+
+Knows pairs and translators; does not know optimisers. One decoder pass serves both, items of speech and of text side by
+side. Source: Barrault et al. 2023 (SeamlessM4T), section 4: next-token loss on the target behind ``[eos, language]``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.encoders.banks import STACKED
+from ossicle.tensors import Features, stacked
+from ossicle.train.hear import masked
+from ossicle.train.objectives import IGNORE, Loss
+from ossicle.train.sources import Pair, Sample
+from ossicle.translate.translator import Encoded, Translator
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sentence to read, ``source``, and what the decoder is to write of it, ``target`` behind ``prefix``."""
+
+    source: list[int]
+    prefix: list[int]
+    target: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class InterpretItem:
+    """What is heard, (F, T), its sentence first, and further ones that are only read."""
+
+    features: np.ndarray
+    n_samples: int
+    sentences: tuple[Written, ...]
+    seconds: float
+
+    @property
+    def size(self) -> float:
+        """What padding costs by: seconds."""
+        return self.seconds
+
+
+@dataclass(frozen=True, eq=False)
+class InterpretBatch:
+    """Items side by side: the sentences of all that is heard, then those that are only read.
+
+    Args:
+        seconds, features: of what is heard, B clips.
+        sources: of all sentences, S >= B, the first B of which are heard.
+        read: what the decoder reads for each.
+        targets: (S, L) int64, `IGNORE` where nothing is predicted.
+    """
+
+    seconds: float
+    features: Features
+    sources: tuple[list[int], ...]
+    read: tuple[list[int], ...]
+    targets: torch.Tensor
+
+    def to(self, device: torch.device) -> "InterpretBatch":
+        """The same on a device."""
+        return replace(self, features=self.features.to(device), targets=self.targets.to(device))
+
+
+class Interpret(nn.Module):
+    """Next tokens of the target, from speech and from text.
+
+    Args:
+        model: whose features and tokens.
+        text_weight: of all that is decoded from text, beside 1 for speech.
+        smoothing: share of label smoothing.
+    """
+
+    def __init__(self, model: Translator, *, text_weight: float = 0.5, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.banks, self.text = model.banks, model.text
+        self.text_weight, self.smoothing = text_weight, smoothing
+        self.nothing = nn.Module()
+
+    @property
+    def heads(self) -> nn.Module:
+        """None."""
+        return self.nothing
+
+    def item(self, sample: Sample, rng: np.random.Generator) -> InterpretItem:
+        """Masked features and ids."""
+        assert sample.pair is not None
+        read, seconds = self.banks.features([Clip(sample.samples, SAMPLE_RATE)]), len(sample.samples) / SAMPLE_RATE
+        sentences = tuple(self._written(pair) for pair in (sample.pair, *sample.also))
+        return InterpretItem(masked(read.values[0].numpy(), STACKED, rng), int(read.n_samples[0]), sentences, seconds)
+
+    def _written(self, pair: Pair) -> Written:
+        source = self.text.encode(pair.source_text, pair.source)
+        return Written(source, self.text.prefix(pair.target), [*self.text.tokens(pair.target_text), self.text.eos])
+
+    def collate(self, items: Sequence[InterpretItem]) -> InterpretBatch:
+        """Items side by side."""
+        sentences = [item.sentences[0] for item in items]
+        sentences += [one for item in items for one in item.sentences[1:]]
+        read = tuple([*one.prefix, *one.target[:-1]] for one in sentences)
+        targets = np.full((len(read), max(map(len, read))), IGNORE, np.int64)
+        for row, one in zip(targets, sentences, strict=True):
+            first = len(one.prefix) - 1  # the state at the language predicts the first token
+            row[first : first + len(one.target)] = one.target
+        seconds = [item.seconds for item in items]
+        return InterpretBatch(
+            sum(seconds),
+            stacked([item.features for item in items], [item.n_samples for item in items], seconds),
+            tuple(one.source for one in sentences),
+            read,
+            torch.from_numpy(targets),
+        )
+
+    def loss(self, model: Translator, batch: InterpretBatch) -> Loss:
+        """Token-summed loss of both ways; counted are the tokens of what is heard. What is read weighs as much whether
+        one sentence is read for each that is heard, or several."""
+        heard, read = model.hear(batch.features), model.read(batch.sources)
+        n_heard, n_read = len(heard.lengths), len(read.lengths)
+        states = model.states(together([heard, read]), [*batch.read[:n_heard], *batch.read])
+        sums, means, right = [], [], []
+        for part, targets in ((states[:n_heard], batch.targets[:n_heard]), (states[n_heard:], batch.targets)):
+            kept = targets != IGNORE
+            target = targets[kept]
+            scores = model.logits(part[kept]).float()
+            lost = functional.cross_entropy(scores, target, reduction="sum", label_smoothing=self.smoothing)
+            sums.append(lost)
+            means.append(lost.item() / len(target))
+            right.append(int((scores.argmax(-1) == target).sum()) / len(target))
+        n = int((batch.targets[:n_heard] != IGNORE).sum())
+        parts = {"from_speech": means[0], "from_text": means[1]}
+        parts |= {"right_from_speech": right[0], "right_from_text": right[1]}
+        return sums[0] + self.text_weight * n_heard / n_read * sums[1], n, parts
+
+
+def together(several: Sequence[Encoded]) -> Encoded:
+    """What a decoder attends to, of several batches as one."""
+    longest = max(one.values.shape[1] for one in several)
+    values = [functional.pad(one.values, (0, 0, 0, longest - one.values.shape[1])) for one in several]
+    return Encoded(torch.cat(values), torch.cat([one.lengths for one in several]))

@@ -1,0 +1,91 @@
+"""Sentences of the parallel world as samples: said in one language, written in another.
+
+Knows the world; does not know features, tokens or models. A sample is a function of (seed, stage, index) alone.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ossicle.errors import ConfigError
+from ossicle.train.sources import Pair, Sample, said_in
+from ossicle.world.grammar import Split
+from ossicle.world.parallel import LANGUAGES, parallel
+from ossicle.world.parallel_speech import said
+from ossicle.world.parts import Scene, Speech, Voice
+from ossicle.world.scenes import render
+
+
+class Pairs:
+    """Samples of the parallel world.
+
+    Args:
+        seed: of the run.
+        stage: number of the stage, so that stages never hear the same scene.
+        split: "train", "validation" or "test".
+        tasks: weights of language pairs, "en-fr" being English speech and French text; None takes all pairs alike,
+            a language with itself too.
+        target: said in the one voice in which each language is spoken by a model, without noise, instead of any.
+        clean: scenes without noise, room or equaliser.
+        voice: that says everything, and nothing else is heard.
+        sentences: so many different ones, over and over; None never repeats one on purpose.
+        also_read: further sentences of a sample, which nobody says.
+
+    Raises:
+        ConfigError: an unknown language, or a weight that is not positive.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        stage: int,
+        split: Split,
+        tasks: Mapping[str, float] | None = None,
+        *,
+        target: bool = False,
+        clean: bool = False,
+        voice: Voice | None = None,
+        sentences: int | None = None,
+        also_read: int = 0,
+    ) -> None:
+        weights = dict(tasks or {f"{one}-{other}": 1.0 for one in LANGUAGES for other in LANGUAGES})
+        for key, weight in weights.items():
+            languages = key.split("-")
+            if len(languages) != 2 or not {*languages} <= {*LANGUAGES}:
+                raise ConfigError(
+                    f"a pair of languages reads en-fr, of {', '.join(LANGUAGES)} (got {key!r} among the tasks)"
+                )
+            if not weight > 0:
+                raise ConfigError(f"the pair {key} has the weight {weight:g}: leave it out, or give it one above 0")
+        self.key, self.split, self.target, self.clean = (seed, stage), split, target, clean
+        self.voice, self.sentences, self.also_read = voice, sentences, also_read
+        self.names, total = tuple(weights), sum(weights.values())
+        self.shares = np.array([weights[name] / total for name in self.names])
+
+    def sample(self, index: int) -> Sample:
+        """The sample of an index."""
+        rng = np.random.default_rng([*self.key, index if self.sentences is None else index % self.sentences])
+        source, target = self._languages(rng)
+        texts = parallel(rng, self.split).texts
+        if self.voice is not None:
+            scene = Scene((Speech(texts[source], self.voice),))
+        else:
+            scene = said(rng, self.split, source, texts[source], target=self.target, clean=self.clean)
+        rendered = render(scene)
+        events = tuple(rendered.events)
+        pair = Pair(source, target, texts[source], texts[target])
+        also = tuple(self._read(rng) for _ in range(self.also_read))
+        name = f"{source}-{target}"
+        return Sample(
+            rendered.samples, None, texts[target], name, scene, events, said=said_in(events), pair=pair, also=also
+        )
+
+    def _languages(self, rng: np.random.Generator) -> tuple[str, str]:
+        source, _, target = self.names[int(rng.choice(len(self.names), p=self.shares))].partition("-")
+        return source, target
+
+    def _read(self, rng: np.random.Generator) -> Pair:
+        """A sentence that nobody says."""
+        source, target = self._languages(rng)
+        texts = parallel(rng, self.split).texts
+        return Pair(source, target, texts[source], texts[target])

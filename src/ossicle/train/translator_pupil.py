@@ -1,0 +1,348 @@
+"""A translator that is taught: what its stages need, and how it is saved.
+
+Knows recipes and translators; does not know steps or checkpoints.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ossicle.codec.units import Codebook
+from ossicle.data.check import Checked, Longest
+from ossicle.errors import ConfigError
+from ossicle.hub.translator import load_translator, save_translator
+from ossicle.train.align import Align
+from ossicle.train.interpret import Interpret
+from ossicle.train.muon import MuonAdamW
+from ossicle.train.objectives import Objective
+from ossicle.train.pairs import Pairs
+from ossicle.train.recipe import SPEAKS, TRANSLATOR_OBJECTIVES, Data, NewSpeaker, Recipe, Stage
+from ossicle.train.recognise import Recognise
+from ossicle.train.sources import Sample, Source
+from ossicle.train.spoken import learn_codebook
+from ossicle.train.stage import RELATIVE
+from ossicle.train.translator_parts import (
+    characters_of,
+    new_aligner,
+    new_translator,
+    new_unit_decoder,
+    new_vocoder,
+)
+from ossicle.train.utter import Utter
+from ossicle.train.vocode import Vocode
+from ossicle.train.vocoding import Vocoding
+from ossicle.translate.quick_vocoder import QuickVocoder
+from ossicle.translate.translator import Translator
+
+
+def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
+    """The sentences of the parallel world that a stage learns from.
+
+    Raises:
+        ConfigError: the stage, or ``data``, names something else; or pairs that there are not.
+    """
+    stage, settings = recipe.stages[index], recipe.stages[index].data
+    if data is not None or settings.source != "world":
+        raise ConfigError(f"stage {stage.name}: a translator learns from the world, it takes no manifest")
+    target = stage.objective in SPEAKS
+    speaker = recipe.parts.speaker
+    if speaker is None:
+        return Pairs(
+            recipe.seed,
+            index,
+            settings.split,
+            settings.tasks,
+            target=target,
+            clean=settings.clean,
+            also_read=settings.also_read,
+        )
+    tasks = {f"{speaker.language}-{speaker.language}": 1.0}
+    return Pairs(recipe.seed, 0, settings.split, tasks, voice=speaker.voice, sentences=speaker.sentences)
+
+
+NEEDS = {
+    "align": ("codebook", "aligner"),
+    "utter": ("codebook", "aligner", "unit_decoder"),
+    "vocode": ("codebook", "vocoder"),
+}
+"""Parts without which a stage of speech out cannot be."""
+
+
+class TranslatorPupil:
+    """A Translator that is taught.
+
+    Args:
+        recipe: of the run.
+
+    Raises:
+        ConfigError: a part that cannot be built, or that a stage cannot train.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.model = taught(recipe)
+        self.recognise: Recognise | None = None
+
+    @property
+    def lasting(self) -> nn.Module | None:
+        """The heads of the speech encoder's own lesson."""
+        return self.recognise
+
+    def to(self, device: torch.device) -> None:
+        """Move the model, and make the heads that last."""
+        self.model = self.model.to(device)
+        if any(stage.objective == "recognise" for stage in self.recipe.stages):
+            self.recognise = Recognise(self.model).to(device)
+
+    def _parts(self) -> Iterator[tuple[str, nn.Module]]:
+        yield from self.model.named_children()
+
+    def named(self) -> dict[str, torch.Tensor]:
+        """Every weight that some stage of the run trains, by name, without the tied twins; and the centroids."""
+        parts = {part for stage in self.recipe.stages for part in stage.trains}
+        found: dict[str, torch.Tensor] = {
+            name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts
+        }
+        book = self.model.codebook
+        if "text_decoder" in parts:  # the table of tokens belongs to it
+            found["shared.weight"] = self.model.shared.weight
+        if isinstance(book, Codebook) and torch.isfinite(book.centroids).all():
+            found["codebook.centroids"] = book.centroids
+        return found
+
+    def untrained(self) -> dict[str, nn.Module]:
+        """The parts that no stage trains."""
+        trained: set[str] = {part for stage in self.recipe.stages for part in stage.trains}
+        if "text_decoder" in trained:
+            trained |= {"shared", "lm_head"}
+        return {name: part for name, part in self._parts() if name not in trained}
+
+    def check(self, data: str | None) -> list[Checked | None]:
+        """No stage of a translator reads a manifest.
+
+        Raises:
+            ConfigError: one is named.
+        """
+        return [None for index, _ in enumerate(self.recipe.stages) if pairs_of(self.recipe, index, data)]
+
+    def source(self, index: int, data: str | None, *, without: Collection[int] = ()) -> Source:
+        """Sentences of the parallel world."""
+        return pairs_of(self.recipe, index, data)
+
+    def longest(self, data: Data) -> Longest:
+        """What the data say, or what is heard at once."""
+        said = Longest(data.max_clip_s)
+        return said if said.seconds <= self.model.max_s else Longest(self.model.max_s, "all that is heard at once")
+
+    def look_at(self, index: int) -> None:
+        """Nothing is computed twice in a translator.
+
+        Raises:
+            ConfigError: the stage wants it, or another model's objective.
+        """
+        stage = self.recipe.stages[index]
+        if stage.checkpointing:
+            raise ConfigError(f"stage {stage.name}: a translator has no gradient checkpointing, leave it out")
+        if stage.objective not in TRANSLATOR_OBJECTIVES:
+            raise ConfigError(f"stage {stage.name}: a translator has no objective {stage.objective}")
+
+    def objective(self, index: int) -> Objective:
+        """What a stage trains.
+
+        Raises:
+            ConfigError: the model lacks a part that no stage makes.
+        """
+        stage = self.recipe.stages[index]
+        match stage.objective:
+            case "recognise":
+                assert self.recognise is not None
+                return self.recognise
+            case "interpret":
+                return Interpret(self.model)
+            case _:
+                return self._speaking(stage)
+
+    def _speaking(self, stage: Stage) -> Objective:
+        """An objective of speech out; its parts are made where they are not there yet."""
+        self._attach(stage)
+        letters = characters_of(self.model.text)
+        match stage.objective:
+            case "align":
+                return Align(self.model, letters)
+            case "utter":
+                return Utter(self.model, letters)
+            case _:
+                speaker = self.recipe.parts.speaker
+                return Vocode(self.model, stage.vocoding or Vocoding(), who=_who if speaker is None else _by(speaker))
+
+    def _attach(self, stage: Stage) -> None:
+        """Make what a stage of speech out needs and a new model does not have: the codebook is empty, the rest random.
+
+        Raises:
+            ConfigError: the base lacks it.
+        """
+        model, sizes = self.model, self.recipe.parts.translator
+        if sizes is None:
+            lacking = [one for one in NEEDS[stage.objective] if getattr(model, one) is None]
+            if lacking:
+                raise ConfigError(f"stage {stage.name}: {self.recipe.parts.base} has no {' and no '.join(lacking)}")
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            if model.codebook is None:
+                empty = torch.full((sizes.units.count, model.width), float("nan"))
+                model.codebook = Codebook(empty, layer=sizes.units.layer).to(model.device)
+            if model.aligner is None and stage.objective in ("align", "utter"):
+                model.aligner = new_aligner(model, sizes.units).to(model.device)
+            if model.unit_decoder is None and stage.objective == "utter":
+                model.unit_decoder = new_unit_decoder(model).to(model.device)
+            if model.vocoder is None and stage.objective == "vocode":
+                model.vocoder = new_vocoder(sizes).to(model.device)
+
+    def prepared(self, index: int, source: Source, *, begun: bool, folder: Path, precision: str) -> Objective:
+        """The first stage that needs units finds them: clusters of what the speech encoder, which from here on stays
+        as it is, makes of the stage's first clips."""
+        objective = self.objective(index)
+        book = self.model.codebook
+        if isinstance(book, Codebook) and not torch.isfinite(book.centroids).all():
+            assert self.recipe.parts.translator is not None
+            units = self.recipe.parts.translator.units
+            samples = (source.sample(i) for i in range(units.clips))
+            found = learn_codebook(self.model, samples, count=units.count, layer=units.layer, seed=self.recipe.seed)
+            book.centroids.copy_(found.centroids)
+        return objective
+
+    def trained(self, stage: Stage, objective: Objective) -> list[nn.Parameter]:
+        """Let a stage's weights take gradients and no others, with none left of the stage before."""
+        self.model.zero_grad()
+        objective.heads.zero_grad()
+        wanted = {*stage.trains, *(("shared",) if "text_decoder" in stage.trains else ())}
+        for name, value in self.model.named_parameters():
+            value.requires_grad_(name.split(".", 1)[0] in wanted)
+        objective.heads.requires_grad_(True)
+        self.model.train()
+        for name, part in self._parts():
+            if name not in wanted:
+                part.eval()
+        return [p for p in [*self.model.parameters(), *objective.heads.parameters()] if p.requires_grad]
+
+    def optimizer(self, stage: Stage, objective: Objective, trained: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """AdamW, with Muon for hidden matrices if the stage says so; matrices decay, the rest do not; the speech
+        encoder and its heads may have a rate of their own.
+
+        Raises:
+            ConfigError: there is nothing to train.
+        """
+        if not trained:
+            raise ConfigError(f"stage {stage.name} trains [{', '.join(stage.trains)}], which holds no weight")
+        settings = stage.optimizer
+        ear = [] if self.model.speech_encoder is None else [*self.model.speech_encoder.parameters()]
+        slow = {id(p) for p in [*ear, *(() if self.recognise is None else self.recognise.parameters())]}
+        blocks = _blocks(self.model) if settings.muon else {}
+        groups: dict[tuple[bool, bool, int | None], list[nn.Parameter]] = {}
+        for value in trained:
+            groups.setdefault((id(value) in slow, value.ndim >= 2, blocks.get(id(value))), []).append(value)
+        scale = 1.0 if stage.encoder_lr is None else stage.encoder_lr / settings.lr
+        return MuonAdamW(
+            [
+                {
+                    "params": values,
+                    "scale": scale if of_ear else 1.0,
+                    "weight_decay": settings.weight_decay if matrix else 0.0,
+                    "block": block,
+                }
+                for (of_ear, matrix, block), values in groups.items()
+            ],
+            lr=settings.lr,
+            betas=(0.9, settings.beta2),
+        )
+
+    def recomputed(self, stage: Stage) -> AbstractContextManager[None]:
+        """Nothing is."""
+        return nullcontext()
+
+    def resumed(self, stage: Stage, *, begun: bool, done: bool) -> None:
+        """Parts that speak are there from the first stage on that needs them."""
+        for one in self.recipe.stages:
+            if one.objective in SPEAKS and (one != stage or begun or done):
+                self._attach(one)
+                assert isinstance(self.model.codebook, Codebook)
+                self.model.codebook.centroids.zero_()  # in place of which come those of the checkpoint
+            if one == stage:
+                return
+
+    def left(self, stage: Stage) -> None:
+        """Nothing changes."""
+
+    def kept_after(self, stage: Stage) -> bool:
+        """Whether the stage translates or speaks."""
+        return stage.objective == "interpret" or stage.objective in SPEAKS
+
+    def save(self, folder: Path, stages: tuple[Stage, ...], origin: Mapping[str, Any]) -> None:
+        """Write the model's folder."""
+        save_translator(self.model, folder, origin=origin, dtype="float16", overwrite=True)
+
+    def score(self, folder: Path, out: Path, data: str | None, without: Collection[int]) -> None:
+        """Nothing is held out of the world: `ossicle evaluate` scores on its test split."""
+
+
+def taught(recipe: Recipe) -> Translator:
+    """The translator that a recipe begins with.
+
+    Raises:
+        ConfigError: sizes that give none; a speaker whom the base's vocoder cannot take.
+        NotFoundError, CheckpointError: the base.
+    """
+    parts = recipe.parts
+    if parts.translator is not None:
+        return new_translator(parts.translator, name=recipe.name, seed=recipe.seed)
+    model = load_translator(str(parts.base), device="cpu", dtype="float32")
+    model.name = recipe.name
+    if parts.speaker is not None:
+        if not isinstance(model.vocoder, QuickVocoder):
+            raise ConfigError(f"{parts.base} has no vocoder that takes one more speaker")
+        model.vocoder = model.vocoder.with_speaker(parts.speaker.name, parts.speaker.language)
+    return model
+
+
+def _by(speaker: NewSpeaker) -> Callable[[Sample], tuple[str, str | int | None]]:
+    """Everything is said by one speaker."""
+    return lambda _sample: (speaker.language, speaker.name)
+
+
+def _who(sample: Sample) -> tuple[str, str | int | None]:
+    """The language of a sample's speech, in its default voice."""
+    assert sample.pair is not None
+    return sample.pair.source, None
+
+
+def text_digest(model: Translator) -> str:
+    """Digest of a translator's tokenizer."""
+    return hashlib.sha256(model.text.tokenizer.to_str().encode()).hexdigest()[:16]
+
+
+def _blocks(model: Translator) -> dict[int, int]:
+    """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole."""
+    found: dict[int, int] = {}
+    sizes = model.settings
+    towers: list[tuple[nn.Module | None, int]] = [
+        (model.speech_encoder, sizes.hidden_size // sizes.speech_encoder_attention_heads),
+        (model.text_encoder, sizes.hidden_size // sizes.encoder_attention_heads),
+        (model.text_decoder, sizes.hidden_size // sizes.decoder_attention_heads),
+        (model.unit_decoder, sizes.hidden_size // sizes.t2u_decoder_attention_heads),
+    ]
+    for tower, head in towers:
+        if tower is None:
+            continue
+        sides = {"q_proj": head, "k_proj": head, "v_proj": head, "out_proj": -head}
+        sides |= {"linear_q": head, "linear_k": head, "linear_v": head, "linear_out": -head}
+        for name, value in tower.named_parameters():
+            if "layers." not in name or value.ndim != 2 or any(one in name for one in RELATIVE):
+                continue
+            found[id(value)] = sides.get(name.split(".")[-2], 0)
+    return found

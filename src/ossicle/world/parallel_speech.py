@@ -1,0 +1,41 @@
+"""A parallel sentence as a scene: said by anybody somewhere, or by the one voice that a model learns to speak in.
+
+Knows voices and scenes; does not know what the sentence means. Sentences are said as they are written, marks and all,
+so that questions sound like questions.
+"""
+
+import numpy as np
+
+from ossicle.world.grammar import Split
+from ossicle.world.parts import Pause, Scene, Speech
+from ossicle.world.scenes import random_conditions
+from ossicle.world.speech import TARGET_VOICES, sample_voice
+
+
+def said(
+    rng: np.random.Generator, split: Split, language: str, text: str, *, target: bool = False, clean: bool = False
+) -> Scene:
+    """A sentence said in a language.
+
+    Args:
+        rng: draws voice, pauses, noise and room.
+        split: whose voices; noise and rooms are training's only, what is measured on is clean.
+        language: "en", "fr" or "de".
+        text: as written; numbers spelled out.
+        target: said by the voice of `TARGET_VOICES`, without pause, noise or room; its sound hangs on the text alone.
+        clean: without noise and room.
+
+    Returns:
+        A scene for `scenes.render`, whose events are the text and its phones.
+
+    Raises:
+        ConfigError: an unknown split or language.
+    """
+    voice = sample_voice(rng, split, language=language)  # drawn first: it knows which languages and splits there are
+    if target:
+        return Scene((Speech(text, TARGET_VOICES[language]),))
+    before, after = (Pause(float(rng.uniform(0.05, 0.4))) for _ in range(2))
+    parts, seed = (before, Speech(text, voice), after), int(rng.integers(2**31))
+    if clean or split != "train":
+        return Scene(parts, seed=seed)
+    return Scene(parts, seed=seed, **random_conditions(rng))

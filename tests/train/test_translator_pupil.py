@@ -1,0 +1,163 @@
+"""A translator goes through the one training loop: stages, checkpoints, a folder at the end."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from ossicle.errors import ConfigError
+from ossicle.hub.translator import load_translator
+from ossicle.train.loop import Run, run
+from ossicle.train.recipe import read_recipe
+from ossicle.train.translator_parts import characters_of, world_tokens
+from ossicle.train.translator_pupil import TranslatorPupil
+from ossicle.translate.quick_vocoder import QuickVocoder
+from ossicle.translate.speaking import speak_ids
+
+TINY = Path(__file__).with_name("tiny-translator.yaml")
+NEW_VOICE = Path(__file__).parents[2] / "recipes" / "new-voice.yaml"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return run(TINY, out=out, device="cpu")
+
+
+def test_a_run_ends_in_a_translator(trained: Path) -> None:
+    model = load_translator(trained, device="cpu")
+    origin = json.loads((trained / "origin.json").read_text())
+    assert model.name == "tiny-translator" and model.languages == ("en", "fr", "de")
+    assert origin["recipe_hash"] == read_recipe(TINY).hash and origin["data_hours"] >= 0.008
+    assert [*dict.fromkeys(one["stage"] for one in origin["log"])] == [one.name for one in read_recipe(TINY).stages]
+    speaks = ("unit_decoder", "vocoder", "codebook", "aligner")
+    assert all(getattr(model, one) is not None for one in speaks)
+    with torch.no_grad():
+        encoded = model.read([model.text.encode("Le chien.", "fr")])
+        ids = model.text.tokens("Der Hund.")
+        said = speak_ids(model, encoded, [ids], ["de"])
+    assert said.samples.abs().max() > 0 and int(said.lengths[0]) == 320 * int(said.units.lengths[0])
+
+
+def test_a_stage_that_translates_leaves_a_model_without_speech(trained: Path) -> None:
+    model = load_translator(trained.parent / "stages" / "interpret", device="cpu")
+    assert model.unit_decoder is None and model.vocoder is None and model.codebook is None and model.aligner is None
+    assert not (trained.parent / "stages" / "hear").exists()  # which neither translates nor speaks
+
+
+def test_the_ear_stays_as_it_was_while_speech_is_learned(trained: Path) -> None:
+    before = dict(load_translator(trained.parent / "stages" / "interpret", device="cpu").named_parameters())
+    after = dict(load_translator(trained, device="cpu").named_parameters())
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_one_more_voice_moves_the_vocoder_alone(trained: Path, tmp_path: Path) -> None:
+    raw = yaml.safe_load(NEW_VOICE.read_text())
+    raw["parts"]["base"] = str(trained)
+    raw["parts"]["speaker"]["sentences"] = 3
+    raw["stages"][0] |= {"budget": {"audio_hours": 0.002, "share": 1}, "data": {"batch_s": 8, "pool_items": 4}}
+    recipe = tmp_path / "voice.yaml"
+    recipe.write_text(yaml.safe_dump(raw))
+    model = load_translator(run(recipe, out=tmp_path / "out", device="cpu"), device="cpu")
+    base = load_translator(trained, device="cpu")
+    assert isinstance(model.vocoder, QuickVocoder) and isinstance(base.vocoder, QuickVocoder)
+    assert [*model.vocoder.speakers] == [*base.vocoder.speakers, "belinda"]
+    old = dict(base.named_parameters())
+    moved = {name.split(".")[0] for name, value in model.named_parameters() if not same(value, old[name])}
+    assert moved == {"vocoder"}
+    raw["parts"]["base"] = str(trained.parent / "stages" / "interpret")
+    recipe.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match="has no vocoder that takes one more speaker"):
+        run(recipe, out=tmp_path / "mute", device="cpu")
+    del raw["parts"]["speaker"]
+    recipe.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match=r"stage voice: .* has no codebook and no vocoder"):
+        run(recipe, out=tmp_path / "mute", device="cpu")
+    recipe.write_text(
+        yaml.safe_dump({**raw, "parts": {"speaker": yaml.safe_load(NEW_VOICE.read_text())["parts"]["speaker"]}})
+    )
+    with pytest.raises(ConfigError, match=r"parts\.speaker is one more speaker"):
+        run(recipe, out=tmp_path / "mute", device="cpu")
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal, or grown by rows."""
+    return torch.equal(one[: len(other)], other)
+
+
+def test_a_stage_moves_what_it_trains_and_nothing_else(tmp_path: Path) -> None:
+    training = Run(read_recipe(TINY), tmp_path, minutes=None, data=None, device="cpu")
+    before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
+    stage = training.recipe.stages[0]
+    assert isinstance(training.pupil, TranslatorPupil)
+    objective = training.pupil.objective(0)
+    moved = {id(one) for one in training.pupil.trained(stage, objective)}
+    named = {name for name, value in training.model.named_parameters() if id(value) in moved}
+    assert named == {name for name in before if name.startswith("speech_encoder.")}
+    assert moved > {id(one) for one in training.model.speech_encoder.parameters()}  # and the lesson's own heads
+    assert {name.split(".")[0] for name in training.pupil.named()} == {
+        *("speech_encoder", "text_encoder", "text_decoder", "shared")
+    }  # of what speaks nothing is there yet
+
+
+@pytest.mark.parametrize("stage", [1, 2, 5])
+def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, tmp_path: Path, stage: int) -> None:
+    out = tmp_path / "again"
+    first = Run(read_recipe(TINY), out, minutes=None, data=None, device="cpu")
+
+    def stop() -> None:
+        first.stopping = first.place.stage == stage and first.place.stage_steps >= 1
+
+    count = first._count
+
+    def counted(group):  # type: ignore[no-untyped-def]
+        count(group)
+        stop()
+
+    first._count = counted  # type: ignore[method-assign]
+    assert first.go() == out and first.place.stage == stage
+    held = {name: value.detach().clone() for name, value in first.model.state_dict().items()}
+    second = Run(read_recipe(TINY), out, minutes=None, data=None, device="cpu")
+    second._resume()
+    assert all(torch.equal(value, held[name]) for name, value in second.model.state_dict().items())
+    assert second.model.state_dict().keys() == held.keys() and (stage < 2 or "codebook.centroids" in held)
+    assert second.place == first.place and second.place.stage_steps > 0 and second.restored is not None
+    made = run(TINY, out=out, device="cpu")
+    origins = [json.loads((one / "origin.json").read_text()) for one in (made, trained)]
+    assert origins[0]["steps"] == origins[1]["steps"] and [len(one["segments"]) for one in origins] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hear.objective=answer", "of a translator, and only of one"),
+        ("hear.trains=[encoder]", "of a translator, and only of one"),
+        ("interpret.objective=recognise", "the objective recognise trains"),
+        ("hear.data.tasks={fr-it: 1}", "a pair of languages reads en-fr, of en, fr, de"),
+        ("hear.data.tasks={fr: 1}", "a pair of languages reads en-fr, of en, fr, de"),
+        ("hear.data.tasks={fr-fr: 0}", "the pair fr-fr has the weight 0"),
+        ("hear.data.source=manifest", "a translator learns from the world, it takes no manifest"),
+        ("parts.translator.heads=3", "heads must divide the width"),
+        ("parts.translator.text.vocabulary=20", "text.vocabulary of 20 is too small"),
+        ("parts.translator.languages=[en, it]", "the world speaks en, fr, de, not it"),
+        ("hear.checkpointing=true", "a translator has no gradient checkpointing"),
+        ("hear.vocoding={gan: true}", "vocoding is for a stage that vocodes"),
+        ("align.trains=[vocoder]", "the objective align trains"),
+    ],
+)
+def test_what_a_translator_cannot_be_or_learn_is_said(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(TINY, out=tmp_path / "out", device="cpu", overrides=(override,))
+    assert not (tmp_path / "out" / "model").exists()
+
+
+def test_the_worlds_tokens_write_what_the_world_says() -> None:
+    text = world_tokens(("en", "fr", "de"), 300, sentences=500)
+    for sentence in ("The dog is here.", "L'âne est là ?", "Wo ist die Tür?"):
+        assert text.decode(text.tokens(sentence)).replace(" ", "") == sentence.replace(" ", "")
+    letters = characters_of(text)
+    assert letters["<pad>"] == 0 and letters["<unk>"] == 1 and {"▁", "a", "é", "ß"} <= letters.keys()
+    assert sorted(letters.values()) == list(range(len(letters)))
+    assert world_tokens(("en", "fr", "de"), 300, sentences=500).tokenizer.to_str() == text.tokenizer.to_str()
