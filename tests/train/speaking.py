@@ -24,13 +24,14 @@ LETTERS = {letter: 2 + i for i, letter in enumerate(f"{BLANK}abcdefg.")}
 """Ids of characters, behind those of silence and of the unknown."""
 PER_UNIT = 320
 N_UNITS = 3 * (2 + len(LETTERS))
+WIDTH = 64
 SIZES = {
-    "hidden_size": 64, "vocab_size": 5 + len(LETTERS), "char_vocab_size": 2 + len(LETTERS),
+    "hidden_size": WIDTH, "vocab_size": 5 + len(LETTERS), "char_vocab_size": 2 + len(LETTERS),
     "t2u_vocab_size": 4 + N_UNITS, "unit_hifi_gan_vocab_size": N_UNITS, "max_position_embeddings": 64,
     "t2u_max_position_embeddings": 256, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "speech_encoder_layers": 1,
     "speech_encoder_attention_heads": 2, "speech_encoder_intermediate_size": 64, "conv_depthwise_kernel_size": 3,
-    "feature_projection_input_dim": 2 * N_UNITS, "t2u_encoder_layers": 1, "t2u_decoder_layers": 1,
+    "feature_projection_input_dim": WIDTH, "t2u_encoder_layers": 1, "t2u_decoder_layers": 1,
     "t2u_encoder_ffn_dim": 64, "t2u_decoder_ffn_dim": 64, "t2u_encoder_attention_heads": 2,
     "t2u_decoder_attention_heads": 2, "t2u_variance_predictor_embed_dim": 64, "t2u_variance_predictor_hidden_dim": 64,
     "variance_pred_dropout": 0.0, "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0,
@@ -70,7 +71,7 @@ class Said:
 
 
 class Ears:
-    """Features that are the samples' units, told apart: (2 K, T)."""
+    """Features that are the samples' units, told apart: (WIDTH, T)."""
 
     rate_hz = 50.0
 
@@ -78,7 +79,7 @@ class Ears:
         return n_samples // PER_UNIT
 
     def features(self, clips: Sequence[Clip]) -> Features:
-        rows = [np.eye(2 * N_UNITS, dtype=np.float32)[clip.samples[::PER_UNIT].astype(int)].T for clip in clips]
+        rows = [np.eye(WIDTH, dtype=np.float32)[clip.samples[::PER_UNIT].astype(int)].T for clip in clips]
         return stacked(rows, [len(clip.samples) for clip in clips], [clip.duration_s for clip in clips])
 
 
@@ -105,7 +106,7 @@ def hearing(*, silence: bool = True, **more: Any) -> Hearing:
     torch.manual_seed(0)
     model = Hearing(SIZES, tokens(), **more)
     model.banks = Ears()
-    model.codebook = Codebook(torch.eye(2 * N_UNITS)[:N_UNITS], layer=1)
+    model.codebook = Codebook(torch.eye(WIDTH)[:N_UNITS], layer=1)
     model.aligner = Aligner(2 + len(LETTERS), N_UNITS, 32, silence=0 if silence else None, dropout=0.0)
     t2u = SeamlessM4Tv2TextToUnitForConditionalGeneration(SeamlessM4Tv2Config(**SIZES))
     model.unit_decoder = UnitDecoder(t2u, letters=LETTERS)

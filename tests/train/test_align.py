@@ -31,7 +31,7 @@ def overfitted(model: Hearing, several: list[Said], steps: int = 120) -> tuple[A
 def test_the_aligner_finds_every_duration_and_its_loss_falls_to_nothing(silences):
     several = [said(text, seed, silences=silences) for seed, text in enumerate(TEXTS)]
     model = hearing(silence=silences)
-    objective, batch, parts = overfitted(model, several)
+    _, batch, parts = overfitted(model, several)
     units, n_units = units_of(model, batch.features)
     given = batch.characters.ids, batch.characters.lengths, units, n_units
     assert forward_sum(model.aligner(*given), blank=FAR).item() / int(n_units.sum()) < 0.02
@@ -88,7 +88,7 @@ def test_speech_that_is_too_short_for_its_text_is_a_bad_item():
     model = hearing(silence=False)
     Align(model, LETTERS).item(short, RNG)
     silent = type(one)(one.samples, type(one.pair)("en", "en", "", "a"), where="pairs.jsonl:3")
-    with pytest.raises(DataError, match="pairs.jsonl:3: 0 characters, 0 of them silence, for .* one at least"):
+    with pytest.raises(DataError, match=r"pairs\.jsonl:3: 0 characters, 0 of them silence, for .* one at least"):
         Align(model, LETTERS).item(silent, RNG)
 
 

@@ -1,6 +1,8 @@
 """Speech and text to text: what is predicted stands where it is predicted, padding says nothing, and a handful of
 sentences is learned by heart from either."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,23 @@ def test_an_item_in_a_batch_loses_what_it_loses_alone() -> None:
     assert n == sum(one[1] for one in alone)
     assert total.item() == pytest.approx(sum(one[0].item() for one in alone), rel=1e-5)
     assert total.item() == pytest.approx(n * (parts["from_speech"] + 0.5 * parts["from_text"]), rel=1e-5)
+
+
+def test_sentences_that_are_only_read_are_learned_from_text_alone() -> None:
+    model = tiny()
+    objective = Interpret(model, text_weight=0.5)
+    more = [replace(one, also=PAIRS[2:]) for one in samples()[:2]]
+    batch = objective.collate([objective.item(one, RNG(0)) for one in more])
+    assert [batch.sources[i] for i in range(6)] == [
+        model.text.encode(one.source_text, one.source) for one in (*PAIRS[:2], *PAIRS[2:], *PAIRS[2:])
+    ]
+    total, n, parts = objective.loss(model, batch)
+    assert n == sum(1 + len(model.text.tokens(one.target_text)) for one in PAIRS[:2])
+    alone = [objective.loss(model, objective.collate([objective.item(one, RNG(0))])) for one in more]
+    assert total.item() == pytest.approx(sum(one[0].item() for one in alone), rel=1e-5)
+    plain = objective.loss(model, objective.collate([objective.item(one, RNG(0)) for one in samples()[:2]]))
+    assert parts["from_speech"] == pytest.approx(plain[2]["from_speech"], rel=1e-5)
+    assert parts["from_text"] != pytest.approx(plain[2]["from_text"], rel=1e-3)
 
 
 def test_sources_of_any_lengths_are_one_batch() -> None:

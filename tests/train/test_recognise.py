@@ -11,13 +11,13 @@ from ossicle.train.objectives import IGNORE
 from ossicle.train.recognise import LETTERS, Recognise, letters_of, phones_of
 from ossicle.train.sources import Pair, Sample
 from ossicle.world.parts import Event
-from ossicle.world.speech import PHONES as ALL_PHONES
+from ossicle.world.speech import PHONES_3
 
 RNG = np.random.default_rng
 
 
 def sample(n_samples: int = 8_000, text: str = "Où est l'âne ?") -> Sample:
-    events = (Event(0.1, 0.2, "phone", ALL_PHONES[3]), Event(0.2, 0.201, "phone", ALL_PHONES[5]))
+    events = (Event(0.1, 0.2, "phone", PHONES_3[3]), Event(0.2, 0.201, "phone", PHONES_3[5]))
     wave = RNG(n_samples).normal(scale=0.1, size=n_samples).astype(np.float32)
     return Sample(wave, None, "x", "fr-en", None, events, pair=Pair("fr", "en", text, "Where?"))
 

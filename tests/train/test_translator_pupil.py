@@ -124,9 +124,8 @@ def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, 
     assert all(torch.equal(value, held[name]) for name, value in second.model.state_dict().items())
     assert second.model.state_dict().keys() == held.keys() and (stage < 2 or "codebook.centroids" in held)
     assert second.place == first.place and second.place.stage_steps > 0 and second.restored is not None
-    origins = [
-        json.loads((run(TINY, out=one, device="cpu") / "origin.json").read_text()) for one in (out, trained.parent)
-    ]
+    made = run(TINY, out=out, device="cpu")
+    origins = [json.loads((one / "origin.json").read_text()) for one in (made, trained)]
     assert origins[0]["steps"] == origins[1]["steps"] and [len(one["segments"]) for one in origins] == [2, 1]
 
 

@@ -1,4 +1,4 @@
-"""The parallel world: one right translation, sound that settles the sentence, splits that never meet, proper writing."""
+"""The parallel world: one right translation, sound that tells the sentence, splits that never meet, proper writing."""
 
 import ctypes
 import re
@@ -58,7 +58,7 @@ def said(meaning: Meaning) -> list[str]:
 @pytest.fixture(scope="module")
 def drawn() -> list[Parallel]:
     rng = np.random.default_rng(1)
-    return [parallel(rng, "train") for _ in range(4000)]
+    return [parallel(rng, "train") for _ in range(3000)]
 
 
 @pytest.mark.parametrize(("one", "other"), [("en", "fr"), ("en", "de"), ("fr", "en"), ("de", "en")])
@@ -89,7 +89,7 @@ def test_a_sentence_can_be_known_from_its_sound(drawn, language, voice):
         text = spoken_form(sentence.texts[language])
         assert found.setdefault(phones(text), text) == text
     _espeak().voice = ""
-    assert len(found) > 3500
+    assert len(found) > 2700
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -118,12 +118,10 @@ def test_kinds_are_balanced_and_sentences_many(drawn):
 
 
 def test_french_elides_and_contracts(drawn):
+    apart = re.compile(r" (le|la|de|ne|je|se|me|te|que|ma|ta|de le|de les|à le|à les) (?!onze|huit)[aeiouâéêîôœ]")
     for sentence in drawn:
-        text = f" {sentence.texts['fr'].lower()}"
-        assert not re.search(r" (le|la|de|ne|je|se|me|te|que|ce|beau|vieux|nouveau|ma|ta) [aeiouâéêîôœ]\w*", text) or (
-            re.search(r"(que|de) onze|vieux et|beau (et|à)|nouveau (et|à)", text)
-        ), text
-        assert not re.search(r" (de le|de les|à le|à les) ", text), text
+        assert not apart.search(f" {sentence.texts['fr'].lower()}"), sentence
+        assert not re.search(r"\b(de|à) les? ", sentence.texts["fr"]), sentence
 
 
 def test_the_number_of_a_fact_is_said(drawn):
@@ -189,13 +187,13 @@ def test_times_of_day(clock, english, french, german):
     assert [tell.time_of_day(clock) for tell in (say_english, say_french, say_german)] == [english, french, german]
 
 
-I, YOU, SHE, WE = (w.PRONOUNS[word] for word in ("I", "you", "she", "we"))
+ME, YOU, SHE, WE = (w.PRONOUNS[word] for word in ("I", "you", "she", "we"))
 OLD_MAN = noun("man", **adjectives("old"))
 TWO_RED_HOUSES = noun("house", det="number", plural=True, number=2, **adjectives("red"))
 TOMORROW = w.TIMES["future"][0]
 SENTENCES = [
     (
-        Joined("that", Clause(I, w.KNOW_THAT), Clause(OLD_MAN, verb("see"), object=TWO_RED_HOUSES)),
+        Joined("that", Clause(ME, w.KNOW_THAT), Clause(OLD_MAN, verb("see"), object=TWO_RED_HOUSES)),
         "I know that the old man sees two red houses.",
         "Je sais que le vieil homme voit deux maisons rouges.",
         "Ich weiß, dass der alte Mann zwei rote Häuser sieht.",
@@ -213,7 +211,7 @@ SENTENCES = [
         "Sie bleibt zu Hause, weil es regnet.",
     ),
     (
-        Joined("because", Clause(I, verb("wait")), Clause(YOU, verb("close"), object=noun("door", det="your"))),
+        Joined("because", Clause(ME, verb("wait")), Clause(YOU, verb("close"), object=noun("door", det="your"))),
         "I wait because you close your door.",
         "J'attends parce que tu fermes ta porte.",
         "Ich warte, weil du deine Tür zumachst.",
@@ -255,9 +253,7 @@ SENTENCES = [
         "Meine Tante besucht deine Großmutter.",
     ),
     (
-        Statement(
-            Clause(noun("woman"), verb("give"), "past", object=noun("apple", det="a"), receiver=noun("child"))
-        ),
+        Statement(Clause(noun("woman"), verb("give"), "past", object=noun("apple", det="a"), receiver=noun("child"))),
         "The woman gave the child an apple.",
         "La femme a donné une pomme à l'enfant.",
         "Die Frau hat dem Kind einen Apfel gegeben.",
@@ -331,7 +327,7 @@ SENTENCES = [
         "Wir hatten keinen Hunger.",
     ),
     (
-        Statement(Clause(I, verb("wait for"), modal="like", object=noun("train"))),
+        Statement(Clause(ME, verb("wait for"), modal="like", object=noun("train"))),
         "I would like to wait for the train.",
         "Je voudrais attendre le train.",
         "Ich möchte auf den Zug warten.",
@@ -349,9 +345,7 @@ SENTENCES = [
         "Wenn es kalt ist, kommst du nach Hause.",
     ),
     (
-        Statement(
-            Clause(w.IT, w.RAINING[0], "past", place=Fixed("in Paris", "à Paris", "in Paris"), negative=True)
-        ),
+        Statement(Clause(w.IT, w.RAINING[0], "past", place=Fixed("in Paris", "à Paris", "in Paris"), negative=True)),
         "It did not rain in Paris.",
         "Il n'a pas plu à Paris.",
         "Es hat in Paris nicht geregnet.",
@@ -380,7 +374,7 @@ def test_a_meaning_is_said_as_each_language_says_it(meaning, english, french, ge
     ("text", "heard"),
     [
         ("L'homme a quatre-vingt-un ans.", "l'homme a quatre vingt un ans"),
-        ("Où est-ce qu’Anna va ?", "où est ce qu'anna va"),
+        ("Où est-ce qu\u2019Anna va ?", "où est ce qu'anna va"),
         ("Ich weiß, dass er Häuser sieht.", "ich weiß dass er häuser sieht"),
         ("At seven o'clock 'she' goes.", "at seven o'clock she goes"),
         ("E\u0301te\u0301", "été"),

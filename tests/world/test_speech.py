@@ -17,6 +17,7 @@ from ossicle.world.grammar import VOCABULARY
 from ossicle.world.parts import Voice
 from ossicle.world.speech import (
     ACCENTS,
+    ACCENTS_OF,
     FESTIVAL_VOICES,
     FLITE_VOICES,
     PACE_WPM,
@@ -145,6 +146,24 @@ def test_slices_of_the_test_split() -> None:
     assert festival.engine == "festival" and festival.variant in FESTIVAL_VOICES
 
 
+@pytest.mark.parametrize("language", ["fr", "de"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_other_languages_have_the_same_speakers_and_accents_of_their_own(language, split):
+    voices = [sample_voice(np.random.default_rng(seed), split, language=language) for seed in range(60)]
+    assert {voice.engine for voice in voices} == {"espeak"}
+    assert {voice.accent for voice in voices} == set(ACCENTS_OF[language])
+    assert {voice.variant for voice in voices} <= set(VARIANTS[split])
+    assert len({voice.rate_wpm for voice in voices}) > 20
+
+
+def test_english_voices_are_drawn_as_they_were_before_there_were_languages():
+    drawn = (
+        sample_voice(np.random.default_rng(7), "test"),
+        sample_voice(np.random.default_rng(7), "test", language="en"),
+    )
+    assert drawn[0] == drawn[1] and drawn[0].accent in ACCENTS
+
+
 def test_warped_and_foreign_voices_have_no_name_for_their_pitch() -> None:
     low = Voice("espeak", "en-us", "m3", rate_wpm=160, pitch=10, warp=1.0)
     assert pitch_of(low) == "low"
@@ -214,6 +233,8 @@ def test_an_unknown_voice_is_refused_by_name(voice: Voice, message: str) -> None
         ({"split": "dev"}, "unknown split 'dev', allowed are train, validation, test"),
         ({"split": "test", "pitch": "medium"}, "unknown pitch 'medium', allowed are low, high"),
         ({"split": "test", "pace": "brisk"}, "unknown pace 'brisk', allowed are slow, fast"),
+        ({"split": "test", "language": "it"}, "unknown language 'it', allowed are en, fr, de"),
+        ({"split": "test", "language": "fr", "slice": "festival"}, "'festival' is of English voices, language is 'fr'"),
     ],
 )
 def test_an_unknown_kind_of_voice_is_refused(asked: dict[str, str], message: str) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 from ossicle.errors import CheckpointError, ConfigError, RequestError
 from ossicle.hub.description import CARD, CONFIG, FORMAT, Part, Record, inside, records
 from ossicle.hub.folder import DTYPES, find, origin_text, place_of, stored, twins_of
+from ossicle.hub.published import FAULTS
 from ossicle.hub.speaking import build_speaking, described_speaking
 from ossicle.hub.strict import check_keys, read_tensors
 from ossicle.hub.whole import whole_folder
@@ -151,7 +152,7 @@ def read_translator(folder: Path, *, device: str = "auto", dtype: str = "auto") 
         )
         for name in (one for one in SPEAKING if one in has):
             setattr(model, name, build_speaking(name, about.parts[name].kind, about.parts[name].config, model))
-    except (ConfigError, TypeError, ValueError) as error:
+    except (ConfigError, *FAULTS) as error:
         raise CheckpointError(f"{folder}: no part can be made as {CONFIG} says: {error}", code="bad_format") from error
     for name, part in about.parts.items():
         tensors, wanted = read_tensors(inside(folder, part.weights)), _own(model, name)

@@ -18,19 +18,26 @@ from ossicle.encoders.banks import STACKED
 from ossicle.tensors import Features, stacked
 from ossicle.train.hear import masked
 from ossicle.train.objectives import IGNORE, Loss
-from ossicle.train.sources import Sample
+from ossicle.train.sources import Pair, Sample
 from ossicle.translate.translator import Encoded, Translator
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sentence to read, ``source``, and what the decoder is to write of it, ``target`` behind ``prefix``."""
+
+    source: list[int]
+    prefix: list[int]
+    target: list[int]
 
 
 @dataclass(frozen=True, eq=False)
 class InterpretItem:
-    """What is heard, (F, T), what is read, and what is to be written of one sample."""
+    """What is heard, (F, T), its sentence first, and further ones that are only read."""
 
     features: np.ndarray
     n_samples: int
-    source: list[int]
-    target: list[int]
-    prefix: list[int]
+    sentences: tuple[Written, ...]
     seconds: float
 
     @property
@@ -41,7 +48,14 @@ class InterpretItem:
 
 @dataclass(frozen=True, eq=False)
 class InterpretBatch:
-    """Items side by side; ``read`` and ``targets`` (B, L) int64, the second `IGNORE` where nothing is predicted."""
+    """Items side by side: the sentences of all that is heard, then those that are only read.
+
+    Args:
+        seconds, features: of what is heard, B clips.
+        sources: of all sentences, S >= B, the first B of which are heard.
+        read: what the decoder reads for each.
+        targets: (S, L) int64, `IGNORE` where nothing is predicted.
+    """
 
     seconds: float
     features: Features
@@ -59,7 +73,7 @@ class Interpret(nn.Module):
 
     Args:
         model: whose features and tokens.
-        text_weight: of what is decoded from text, beside 1 for speech.
+        text_weight: of all that is decoded from text, beside 1 for speech.
         smoothing: share of label smoothing.
     """
 
@@ -76,53 +90,52 @@ class Interpret(nn.Module):
 
     def item(self, sample: Sample, rng: np.random.Generator) -> InterpretItem:
         """Masked features and ids."""
-        pair = sample.pair
-        assert pair is not None
+        assert sample.pair is not None
         read, seconds = self.banks.features([Clip(sample.samples, SAMPLE_RATE)]), len(sample.samples) / SAMPLE_RATE
-        return InterpretItem(
-            masked(read.values[0].numpy(), STACKED, rng),
-            int(read.n_samples[0]),
-            self.text.encode(pair.source_text, pair.source),
-            [*self.text.tokens(pair.target_text), self.text.eos],
-            self.text.prefix(pair.target),
-            seconds,
-        )
+        sentences = tuple(self._written(pair) for pair in (sample.pair, *sample.also))
+        return InterpretItem(masked(read.values[0].numpy(), STACKED, rng), int(read.n_samples[0]), sentences, seconds)
+
+    def _written(self, pair: Pair) -> Written:
+        source = self.text.encode(pair.source_text, pair.source)
+        return Written(source, self.text.prefix(pair.target), [*self.text.tokens(pair.target_text), self.text.eos])
 
     def collate(self, items: Sequence[InterpretItem]) -> InterpretBatch:
         """Items side by side."""
-        read = tuple([*item.prefix, *item.target[:-1]] for item in items)
-        targets = np.full((len(items), max(map(len, read))), IGNORE, np.int64)
-        for row, item in zip(targets, items, strict=True):
-            first = len(item.prefix) - 1  # the state at the language predicts the first token
-            row[first : first + len(item.target)] = item.target
+        sentences = [item.sentences[0] for item in items]
+        sentences += [one for item in items for one in item.sentences[1:]]
+        read = tuple([*one.prefix, *one.target[:-1]] for one in sentences)
+        targets = np.full((len(read), max(map(len, read))), IGNORE, np.int64)
+        for row, one in zip(targets, sentences, strict=True):
+            first = len(one.prefix) - 1  # the state at the language predicts the first token
+            row[first : first + len(one.target)] = one.target
         seconds = [item.seconds for item in items]
         return InterpretBatch(
             sum(seconds),
             stacked([item.features for item in items], [item.n_samples for item in items], seconds),
-            tuple(item.source for item in items),
+            tuple(one.source for one in sentences),
             read,
             torch.from_numpy(targets),
         )
 
     def loss(self, model: Translator, batch: InterpretBatch) -> Loss:
-        """Token-summed loss of both ways; counted are the tokens of one."""
+        """Token-summed loss of both ways; counted are the tokens of what is heard. What is read weighs as much whether
+        one sentence is read for each that is heard, or several."""
         heard, read = model.hear(batch.features), model.read(batch.sources)
-        states = model.states(together([heard, read]), [*batch.read, *batch.read])
-        kept = batch.targets != IGNORE
-        target = batch.targets[kept]
-        sums, right = [], []
-        for part in states.chunk(2):
+        n_heard, n_read = len(heard.lengths), len(read.lengths)
+        states = model.states(together([heard, read]), [*batch.read[:n_heard], *batch.read])
+        sums, means, right = [], [], []
+        for part, targets in ((states[:n_heard], batch.targets[:n_heard]), (states[n_heard:], batch.targets)):
+            kept = targets != IGNORE
+            target = targets[kept]
             scores = model.logits(part[kept]).float()
-            sums.append(functional.cross_entropy(scores, target, reduction="sum", label_smoothing=self.smoothing))
-            right.append(int((scores.argmax(-1) == target).sum()))
-        n = len(target)
-        parts = {
-            "from_speech": sums[0].item() / n,
-            "from_text": sums[1].item() / n,
-            "right_from_speech": right[0] / n,
-            "right_from_text": right[1] / n,
-        }
-        return sums[0] + self.text_weight * sums[1], n, parts
+            lost = functional.cross_entropy(scores, target, reduction="sum", label_smoothing=self.smoothing)
+            sums.append(lost)
+            means.append(lost.item() / len(target))
+            right.append(int((scores.argmax(-1) == target).sum()) / len(target))
+        n = int((batch.targets[:n_heard] != IGNORE).sum())
+        parts = {"from_speech": means[0], "from_text": means[1]}
+        parts |= {"right_from_speech": right[0], "right_from_text": right[1]}
+        return sums[0] + self.text_weight * n_heard / n_read * sums[1], n, parts
 
 
 def together(several: Sequence[Encoded]) -> Encoded:

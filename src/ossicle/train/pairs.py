@@ -29,6 +29,7 @@ class Pairs:
         clean: scenes without noise, room or equaliser.
         voice: that says everything, and nothing else is heard.
         sentences: so many different ones, over and over; None never repeats one on purpose.
+        also_read: further sentences of a sample, which nobody says.
 
     Raises:
         ConfigError: an unknown language, or a weight that is not positive.
@@ -45,6 +46,7 @@ class Pairs:
         clean: bool = False,
         voice: Voice | None = None,
         sentences: int | None = None,
+        also_read: int = 0,
     ) -> None:
         weights = dict(tasks or {f"{one}-{other}": 1.0 for one in LANGUAGES for other in LANGUAGES})
         for key, weight in weights.items():
@@ -56,15 +58,14 @@ class Pairs:
             if not weight > 0:
                 raise ConfigError(f"the pair {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.target, self.clean = (seed, stage), split, target, clean
-        self.voice, self.sentences = voice, sentences
+        self.voice, self.sentences, self.also_read = voice, sentences, also_read
         self.names, total = tuple(weights), sum(weights.values())
         self.shares = np.array([weights[name] / total for name in self.names])
 
     def sample(self, index: int) -> Sample:
         """The sample of an index."""
         rng = np.random.default_rng([*self.key, index if self.sentences is None else index % self.sentences])
-        name = self.names[int(rng.choice(len(self.names), p=self.shares))]
-        source, target = name.split("-")
+        source, target = self._languages(rng)
         texts = parallel(rng, self.split).texts
         if self.voice is not None:
             scene = Scene((Speech(texts[source], self.voice),))
@@ -73,4 +74,18 @@ class Pairs:
         rendered = render(scene)
         events = tuple(rendered.events)
         pair = Pair(source, target, texts[source], texts[target])
-        return Sample(rendered.samples, None, texts[target], name, scene, events, said=said_in(events), pair=pair)
+        also = tuple(self._read(rng) for _ in range(self.also_read))
+        name = f"{source}-{target}"
+        return Sample(
+            rendered.samples, None, texts[target], name, scene, events, said=said_in(events), pair=pair, also=also
+        )
+
+    def _languages(self, rng: np.random.Generator) -> tuple[str, str]:
+        source, _, target = self.names[int(rng.choice(len(self.names), p=self.shares))].partition("-")
+        return source, target
+
+    def _read(self, rng: np.random.Generator) -> Pair:
+        """A sentence that nobody says."""
+        source, target = self._languages(rng)
+        texts = parallel(rng, self.split).texts
+        return Pair(source, target, texts[source], texts[target])

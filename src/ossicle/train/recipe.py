@@ -190,7 +190,7 @@ class Data:
 
     ``clean`` takes noise, rooms and equalisers out of the world's scenes. ``cache`` keeps what a frozen encoder makes
     of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
-    to ``cache_gb`` (10^9 bytes).
+    to ``cache_gb`` (10^9 bytes). ``also_read`` sentences are read, and not heard, for each that a translator hears.
     """
 
     source: Literal["world", "manifest", "kept"] = "world"
@@ -205,6 +205,7 @@ class Data:
     cache: bool | str = True
     cache_gb: float = 20.0
     kept: str | None = None
+    also_read: int = 0
 
 
 @dataclass(frozen=True)
@@ -327,6 +328,8 @@ def _said_of(stage: Stage) -> dict[str, Any]:
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
     for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
         del said["data"][key]
+    if stage.data.also_read == 0:
+        del said["data"]["also_read"]
     return said
 
 
@@ -506,6 +509,7 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         yield rate is None or rate > 0, f"{stage.name}: encoder_lr must be above 0 (got {rate or 0:g})"
         for place, value in (
             ("data.workers", data.workers),
+            ("data.also_read", data.also_read),
             ("optimizer.weight_decay", optimizer.weight_decay),
             ("hear_weight", stage.hear_weight),
         ):

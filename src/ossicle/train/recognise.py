@@ -21,7 +21,7 @@ from ossicle.train.objectives import IGNORE, Loss
 from ossicle.train.sources import Sample
 from ossicle.translate.translator import Translator
 from ossicle.world.parallel import spoken_form
-from ossicle.world.speech import PHONES as ALL_PHONES
+from ossicle.world.speech import PHONES_3
 
 LETTERS = " '-abcdefghijklmnopqrstuvwxyz" + "àâäæçèéêëîïôöùûüÿœß"
 
@@ -66,9 +66,9 @@ def phones_of(sample: Sample, n_frames: int, rate_hz: float) -> np.ndarray:
     """(T,) int64, the phone at each frame, `IGNORE` where there is none or none is known."""
     phones = np.full(n_frames, IGNORE, np.int64)
     for event in sample.events:
-        if event.kind == "phone" and event.label in ALL_PHONES:
+        if event.kind == "phone" and event.label in PHONES_3:
             first = int(event.start_s * rate_hz)
-            phones[first : max(int(event.end_s * rate_hz), first + 1)] = ALL_PHONES.index(event.label)
+            phones[first : max(int(event.end_s * rate_hz), first + 1)] = PHONES_3.index(event.label)
     return phones
 
 
@@ -85,7 +85,7 @@ class Recognise(nn.Module):
         self.banks = model.banks
         self.norm = nn.LayerNorm(model.width)
         self.letter = nn.Linear(model.width, 1 + len(LETTERS))
-        self.phone = nn.Linear(model.width, len(ALL_PHONES))
+        self.phone = nn.Linear(model.width, len(PHONES_3))
         self.phone_weight = phone_weight
 
     @property

@@ -57,6 +57,7 @@ class Sample:
         said: the words spoken, where the world knows them.
         sound: of a clip that is kept with its frames; then ``samples`` has the clip's length and no sound in it.
         pair: what is said and what it is in another language, where the sample is for a translator.
+        also: further sentences, which nobody says.
     """
 
     samples: np.ndarray
@@ -70,6 +71,7 @@ class Sample:
     said: str | None = None
     sound: Sound | None = None
     pair: Pair | None = None
+    also: tuple[Pair, ...] = ()
 
 
 def said_in(events: Sequence[Event]) -> str:

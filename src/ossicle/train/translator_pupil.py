@@ -52,7 +52,15 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
     target = stage.objective in SPEAKS
     speaker = recipe.parts.speaker
     if speaker is None:
-        return Pairs(recipe.seed, index, settings.split, settings.tasks, target=target, clean=settings.clean)
+        return Pairs(
+            recipe.seed,
+            index,
+            settings.split,
+            settings.tasks,
+            target=target,
+            clean=settings.clean,
+            also_read=settings.also_read,
+        )
     tasks = {f"{speaker.language}-{speaker.language}": 1.0}
     return Pairs(recipe.seed, 0, settings.split, tasks, voice=speaker.voice, sentences=speaker.sentences)
 

@@ -1,8 +1,8 @@
 """The pieces of parallel sentences: who, what, where, when, and whole clauses, drawn so that they make sense.
 
 Knows chance and the words' classes; does not know any language's grammar, nor which kinds of sentences there are. What
-one language could not tell from another is never drawn: in the past, French tells "I went" of a man from that of a woman
-by a letter that nobody hears.
+one language could not tell from another is never drawn: in the past, French tells "I went" of a man from that of a
+woman by a letter that nobody hears.
 """
 
 from dataclasses import replace
@@ -199,7 +199,7 @@ class Draw:
     def near(self, noun: Noun) -> Near:
         """Where a thing can be: small ones in and on others, big ones beside."""
         sizes = [name for name in ("tool", "food", "garment", "pair", "animal", "machine") if noun in w.NOUNS[name]]
-        relations = ("behind", "in front of", "next to")
+        relations: tuple[str, ...] = ("behind", "in front of", "next to")
         if sizes:
             relations += ("on", "under")
         if sizes and sizes[0] in ("tool", "food", "garment", "pair"):
@@ -222,11 +222,15 @@ class Draw:
 
     def negated(self, clause: Clause, share: float = 0.2) -> Clause:
         """Perhaps the clause's contrary, where that is said alike and clearly in every language."""
-        plain = clause.object is None or clause.object.det not in ("number", "many", "bare", "all")
-        mass = clause.object is not None and clause.object.det == "bare" and not clause.object.plural
-        if clause.often or clause.modal == "must" or not (plain or mass) or clause.place is not None:
+        if clause.often or clause.modal == "must" or clause.place is not None or not self.deniable(clause.object):
             return clause
         return replace(clause, negative=True) if self.maybe(share) else clause
+
+    def deniable(self, thing: Thing | None) -> bool:
+        """Whether "no such thing" is heard alike and clearly: "pas de pomme" and "pas de pommes" are not told apart."""
+        if thing is None or thing.det in ("the", "my", "your", "our", "this"):
+            return True
+        return thing.det in ("a", "bare") and not thing.plural and not thing.noun.human
 
     def unfronted(self, clause: Clause, share: float) -> Clause:
         """The clause with a time, if with any, at its end."""
@@ -257,12 +261,13 @@ class Draw:
         """Somebody or something is so."""
         tense: Tense = self.one(("present", "present", "past"))
         if self.maybe(0.25):
-            subject: Who = w.PRONOUNS[self.word("I you we")]
-            if self.maybe(0.4):
-                subject = w.PRONOUNS[self.word("he she")]
-            words = w.EITHER if subject.person != "3s" else w.PREDICATES["kin"]  # type: ignore[union-attr]
+            pronoun = self.word("I you we he she")
+            subject: Who = w.PRONOUNS[pronoun]
+            words = w.PREDICATES["kin"] if pronoun in ("he", "she") else w.EITHER
         else:
-            name = self.one(("person", "kin", "kin", "animal", "wild", "tool", "vehicle", "building", "garment", "furniture"))
+            name = self.one(
+                ("person", "kin", "kin", "animal", "wild", "tool", "vehicle", "building", "garment", "furniture")
+            )
             thing = self.known(name)
             subject, words = replace(thing, adjectives=()), w.PREDICATES[name]
             if name == "kin" and self.maybe(0.25):

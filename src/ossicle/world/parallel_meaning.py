@@ -9,6 +9,8 @@ from typing import Literal
 
 Gender = Literal["m", "f", "n"]
 Tense = Literal["present", "past", "future"]
+Frame = Literal["acc", "dat", "auf"]
+"""What a German object is put in: a case, or "auf" with the accusative."""
 Person = Literal["1s", "2s", "3s", "1p", "3p"]
 PERSONS: tuple[Person, ...] = ("1s", "2s", "3s", "1p", "3p")
 """I, you (informal, one), he or she, we, they: the order of all conjugations."""
@@ -73,7 +75,7 @@ class German:
     participle: str
     sein: bool
     particle: str
-    frame: Literal["acc", "dat", "auf"]
+    frame: Frame
     imperative: str
 
 

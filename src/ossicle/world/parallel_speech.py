@@ -31,7 +31,7 @@ def said(
     Raises:
         ConfigError: an unknown split or language.
     """
-    voice = sample_voice(rng, split, language=language)
+    voice = sample_voice(rng, split, language=language)  # drawn first: it knows which languages and splits there are
     if target:
         return Scene((Speech(text, TARGET_VOICES[language]),))
     before, after = (Pause(float(rng.uniform(0.05, 0.4))) for _ in range(2))

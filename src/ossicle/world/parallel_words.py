@@ -5,9 +5,9 @@ translation, both ways, wherever the sentences of parallel.py use it: what means
 "fish", German "wenn" for "if") is left out or kept to one meaning. Source: our own lists.
 """
 
-from ossicle.world.parallel_meaning import Adjective, Fixed, French, Gender, German, Idiom, Name, Noun, Pronoun, Verb
+from ossicle.world.parallel_meaning import Adjective, Fixed, Frame, French, Gender, German, Idiom, Name, Noun, Pronoun, Verb
 
-# ---- nouns: English, plural | French, gender, plural if irregular | German, gender, plural, other cases if weak --------
+# ---- nouns: English, plural | French, gender, plural if irregular | German, gender, plural, other cases if weak -----
 
 _NOUNS = {
     "person": """
@@ -205,7 +205,8 @@ def _noun(line: str, human: bool) -> Noun:
     fr_plural = french[2] if len(french) > 2 else french[0] + "s"
     weak = german[3] if len(german) > 3 else None
     return Noun(
-        *english,
+        english[0],
+        english[1],
         french[0],
         fr_plural,
         _gender(french[1]),
@@ -221,8 +222,8 @@ NOUNS: dict[str, tuple[Noun, ...]] = {
     name: tuple(_noun(line, name in HUMAN) for line in lines.strip().splitlines()) for name, lines in _NOUNS.items()
 }
 NAMES: tuple[Name, ...] = (
-    *(Name(text, "f") for text in "Anna Julia Emma Sarah Lisa Nina Maria Clara Laura".split()),
-    *(Name(text, "m") for text in "Paul Martin David Daniel Robert Simon Victor Oscar".split()),
+    *(Name(text, "f") for text in ["Anna", "Julia", "Emma", "Sarah", "Lisa", "Nina", "Maria", "Clara", "Laura"]),
+    *(Name(text, "m") for text in ["Paul", "Martin", "David", "Daniel", "Robert", "Simon", "Victor", "Oscar"]),
 )
 PRONOUNS: dict[str, Pronoun] = {
     "I": Pronoun("I", "1s", "m"),
@@ -298,7 +299,7 @@ ADJECTIVES: dict[str, Adjective] = {
     for lines, before in ((_BEFORE, True), (_AFTER, False))
     for adjective in (_adjective(line, before) for line in lines.strip().splitlines())
 }
-COLOURS = "red green black white blue yellow grey".split()
+COLOURS = ["red", "green", "black", "white", "blue", "yellow", "grey"]
 _COLOUR = " ".join(COLOURS)
 _AGES = "old young"
 _HUMAN = f"{_AGES} rich poor clever kind sad happy tired sick famous"
@@ -342,7 +343,7 @@ PASSING = "sad sick tired happy dirty clean empty hot cold"
 """What one can be for a day."""
 UNCOMPARED = f"{_COLOUR} new sick tired empty good clean dirty hot cold"
 
-# ---- verbs --------------------------------------------------------------------------------------------------------------
+# ---- verbs ----------------------------------------------------------------------------------------------------------
 
 
 def _french(text: str, *, etre: bool, reflexive: bool, preposition: str) -> French:
@@ -356,7 +357,7 @@ def _french(text: str, *, etre: bool, reflexive: bool, preposition: str) -> Fren
     return French(infinitive, tuple(forms[:5]), forms[5], future, etre or reflexive, reflexive, preposition)
 
 
-def _german(text: str, *, sein: bool, frame: str, imperative: str) -> German:
+def _german(text: str, *, sein: bool, frame: Frame, imperative: str) -> German:
     whole, *forms = text.split()
     particle, _, infinitive = whole.rpartition("+")
     particle = particle.replace("_", " ")
@@ -367,10 +368,8 @@ def _german(text: str, *, sein: bool, frame: str, imperative: str) -> German:
         du = f"{stem}t" if stem[-1] in "zsß" else f"{stem}{e}st"
         forms = [f"{stem}e", du, f"{stem}{e}t", f"{joined}ge{stem}{e}t"]
     present = (*forms[:3], infinitive, infinitive)
-    assert frame in ("acc", "dat", "auf")
-    kept = "dat" if frame == "dat" else "auf" if frame == "auf" else "acc"
     spoken = imperative or forms[0].removesuffix("e")
-    return German(infinitive, present, forms[3].replace("_", " "), sein, particle, kept, spoken)
+    return German(infinitive, present, forms[3].replace("_", " "), sein, particle, frame, spoken)
 
 
 def _verb(
@@ -380,7 +379,7 @@ def _verb(
     takes: str = "",
     *,
     fr_preposition: str = "",
-    frame: str = "acc",
+    frame: Frame = "acc",
     etre: bool = False,
     reflexive: bool = False,
     sein: bool = False,
@@ -425,7 +424,10 @@ TRANSITIVE: tuple[Verb, ...] = (
     ),
     _verb("eat eats ate", "manger", "essen esse isst isst gegessen", "food dish", imperative="iss"),
     _verb(
-        "drink drinks drank", "boire bois bois boit buvons boivent bu", "trinken trinke trinkst trinkt getrunken", "drink"
+        "drink drinks drank",
+        "boire bois bois boit buvons boivent bu",
+        "trinken trinke trinkst trinkt getrunken",
+        "drink",
     ),
     _verb("wear wears wore", "porter", "tragen trage trägst trägt getragen", "garment pair"),
     _verb("carry carries carried", "porter", "tragen trage trägst trägt getragen", "holder furniture"),
@@ -480,7 +482,9 @@ TRANSITIVE: tuple[Verb, ...] = (
         has_past=False,
     ),
     _verb("sing sings sang", "chanter", "singen singe singst singt gesungen", "song"),
-    _verb("help helps helped", "aider", "helfen helfe hilfst hilft geholfen", "person kin", frame="dat", imperative="hilf"),
+    _verb(
+        "help helps helped", "aider", "helfen helfe hilfst hilft geholfen", "person kin", frame="dat", imperative="hilf"
+    ),
     _verb("thank thanks thanked", "remercier", "danken", "person kin", frame="dat"),
     _verb(
         "wait_for waits_for waited_for",
@@ -517,7 +521,9 @@ TRANSITIVE: tuple[Verb, ...] = (
 LIKE = _verb("like likes liked", "aimer", "mögen mag magst mag gemocht", "food dish drink animal")
 COST = _verb("cost costs cost", "coûter", "kosten", has_past=False)
 GIVING: tuple[Verb, ...] = (
-    _verb("give gives gave", "donner", "geben gebe gibst gibt gegeben", "tool food garment drink dish", imperative="gib"),
+    _verb(
+        "give gives gave", "donner", "geben gebe gibst gibt gegeben", "tool food garment drink dish", imperative="gib"
+    ),
     _verb("show shows showed", "montrer", "zeigen", "tool garment vehicle animal text", imperative="zeig"),
     _verb(
         "send sends sent",
@@ -528,7 +534,11 @@ GIVING: tuple[Verb, ...] = (
     ),
 )
 ACTING: tuple[Verb, ...] = (
-    _verb("sleep sleeps slept", "dormir dors dors dort dormons dorment dormi", "schlafen schlafe schläfst schläft geschlafen"),
+    _verb(
+        "sleep sleeps slept",
+        "dormir dors dors dort dormons dorment dormi",
+        "schlafen schlafe schläfst schläft geschlafen",
+    ),
     _verb("work works worked", "travailler", "arbeiten"),
     _verb("dance dances danced", "danser", "tanzen"),
     _verb("sing sings sang", "chanter", "singen singe singst singt gesungen"),
@@ -593,7 +603,9 @@ COMING: tuple[Verb, ...] = (
 )
 BEGIN = _verb("begin begins began", "commencer", "beginnen beginne beginnst beginnt begonnen")
 END = _verb("end ends ended", "finir finis finis finit finissons finissent fini", "enden")
-OPENS = _verb("open opens opened", "ouvrir ouvre ouvres ouvre ouvrons ouvrent ouvert", "öffnen öffne öffnest öffnet geöffnet")
+OPENS = _verb(
+    "open opens opened", "ouvrir ouvre ouvres ouvre ouvrons ouvrent ouvert", "öffnen öffne öffnest öffnet geöffnet"
+)
 CLOSES = _verb("close closes closed", "fermer", "schließen schließe schließt schließt geschlossen")
 
 _IDIOM_LINES = """
@@ -614,7 +626,7 @@ def _idiom(line: str) -> Idiom:
 
 IDIOMS: tuple[Idiom, ...] = tuple(_idiom(line) for line in _IDIOM_LINES.strip().splitlines())
 
-# ---- places: where, where to ---------------------------------------------------------------------------------------------
+# ---- places: where, where to ----------------------------------------------------------------------------------------
 
 
 def _fixed(lines: str) -> tuple[Fixed, ...]:
@@ -680,7 +692,7 @@ RELATIONS: dict[str, Fixed] = {
     """)
 }
 
-# ---- times ---------------------------------------------------------------------------------------------------------------
+# ---- times ----------------------------------------------------------------------------------------------------------
 
 DAYS = _fixed("""
     Monday | lundi | Montag
@@ -753,7 +765,11 @@ EXACT = ("every day", "every morning", "every evening", "yesterday", "this morni
 IT = Pronoun("it", "3s", "m")
 _COLD = _verb("be is was", "faire fais fais fait faisons font fait fer", "sein bin bist ist gewesen", sein=True)
 RAINING: tuple[Verb, ...] = (
-    _verb("rain rains rained", "pleuvoir pleus pleus pleut pleuvons pleuvent plu pleuvr", "regnen regne regnest regnet geregnet"),
+    _verb(
+        "rain rains rained",
+        "pleuvoir pleus pleus pleut pleuvons pleuvent plu pleuvr",
+        "regnen regne regnest regnet geregnet",
+    ),
     _verb("snow snows snowed", "neiger", "schneien"),
 )
 BEING_WEATHER: tuple[Idiom, ...] = (

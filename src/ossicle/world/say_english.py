@@ -27,10 +27,10 @@ from ossicle.world.parallel_meaning import (
 from ossicle.world.parallel_words import PROGRESSIVE
 
 _SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _BE = {
     "present": {"1s": "am", "2s": "are", "3s": "is", "1p": "are", "3p": "are"},
     "past": {"1s": "was", "2s": "were", "3s": "was", "1p": "were", "3p": "were"},

@@ -28,23 +28,23 @@ from ossicle.world.parallel_meaning import (
 from ossicle.world.parallel_words import BE, HAVE, RELATIONS
 
 _SMALL = (
-    "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit "
-    "dix-neuf"
-).split()
+    "zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix", "onze", "douze",
+    "treize", "quatorze", "quinze", "seize", "dix-sept", "dix-huit", "dix-neuf",
+)  # fmt: skip
 _TENS = {20: "vingt", 30: "trente", 40: "quarante", 50: "cinquante", 60: "soixante", 80: "quatre-vingt"}
 _PRONOUNS = {"I": "je", "you": "tu", "he": "il", "she": "elle", "we": "nous", "it": "il", "who": "qui"}
 _OFTEN = {"often": "souvent", "sometimes": "parfois", "never": "jamais"}
 _MODALS = {
-    "want": "veux veux veut voulons veulent".split(),
-    "can": "peux peux peut pouvons peuvent".split(),
-    "must": "dois dois doit devons doivent".split(),
-    "like": "voudrais voudrais voudrait voudrions voudraient".split(),
+    "want": ["veux", "veux", "veut", "voulons", "veulent"],
+    "can": ["peux", "peux", "peut", "pouvons", "peuvent"],
+    "must": ["dois", "dois", "doit", "devons", "doivent"],
+    "like": ["voudrais", "voudrais", "voudrait", "voudrions", "voudraient"],
 }
 _IMPERFECT = {
-    "être": "étais étais était étions étaient".split(),
-    "avoir": "avais avais avait avions avaient".split(),
+    "être": ["étais", "étais", "était", "étions", "étaient"],
+    "avoir": ["avais", "avais", "avait", "avions", "avaient"],
 }
-_FUTURE = "ai as a ons ont".split()
+_FUTURE = ["ai", "as", "a", "ons", "ont"]
 _SELF = ("me", "te", "se", "nous", "se")
 _ASKED = {"where": "où", "when": "quand", "what": "qu'"}
 _JOINS = {"that": "que", "because": "parce que", "and": "et", "but": "mais", "when": "quand"}

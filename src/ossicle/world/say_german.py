@@ -30,22 +30,22 @@ from ossicle.world.parallel_words import IT, RELATIONS
 
 Case = Literal["nom", "acc", "dat", "gen"]
 _SMALL = (
-    "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn "
-    "achtzehn neunzehn"
-).split()
-_TENS = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+    "null", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf",
+    "dreizehn", "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn",
+)  # fmt: skip
+_TENS = ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
 _PRONOUNS = {"I": "ich", "you": "du", "he": "er", "she": "sie", "we": "wir", "it": "es", "who": "wer"}
 _OFTEN = {"often": "oft", "sometimes": "manchmal", "never": "nie"}
 _MODALS = {
-    "want": "will willst will wollen wollen".split(),
-    "can": "kann kannst kann können können".split(),
-    "must": "muss musst muss müssen müssen".split(),
-    "like": "möchte möchtest möchte möchten möchten".split(),
+    "want": ["will", "willst", "will", "wollen", "wollen"],
+    "can": ["kann", "kannst", "kann", "können", "können"],
+    "must": ["muss", "musst", "muss", "müssen", "müssen"],
+    "like": ["möchte", "möchtest", "möchte", "möchten", "möchten"],
 }
-_WILL = "werde wirst wird werden werden".split()
-_HAVE = "habe hast hat haben haben".split()
-_AM = "bin bist ist sind sind".split()
-_PAST = {"sein": "war warst war waren waren".split(), "haben": "hatte hattest hatte hatten hatten".split()}
+_WILL = ["werde", "wirst", "wird", "werden", "werden"]
+_HAVE = ["habe", "hast", "hat", "haben", "haben"]
+_AM = ["bin", "bist", "ist", "sind", "sind"]
+_PAST = {"sein": ["war", "warst", "war", "waren", "waren"], "haben": ["hatte", "hattest", "hatte", "hatten", "hatten"]}
 _JOINS = {"that": "dass", "because": "weil", "and": "und", "but": "aber", "when": "wenn"}
 _ASKED = {"who": "wer", "what": "was", "when": "wann", "how old": "wie alt"}
 # Endings by case: masculine, feminine, neuter, plural.

@@ -69,7 +69,12 @@ PHONES = (
     "e@", "o@", "i@3", "D", "aI@", "A", "i@", "OI", "I#", "t#", "t[", "aI2", "O2", "VR", "IR", "@-", "r-", "U@", "w#",
     "Z", "aI3", "t2", "?", "n-", "@2",
 )  # fmt: skip
-"""eSpeak NG's names of every phone that the accents use; training knows no other."""
+"""eSpeak NG's names of every phone that the English accents use; training in English knows no other."""
+PHONES_3 = (
+    *PHONES, "A~", "o", "y", "e", "a-", "z2", "E~", "W", "O~", "e-", "W~", "y-", "Y", "OY", "ts", "C", "!", "x", "R",
+    "UR", "pF", "@5",
+)  # fmt: skip
+"""`PHONES`, and what French and German, and English sentences as they are written, add to them."""
 TARGET_VOICES = {
     "en": Voice("flite", "en-us", "slt", rate_wpm=165, pitch=50, warp=1.0),
     "fr": Voice("espeak", "fr-fr", "", rate_wpm=175, pitch=50, warp=1.0),
