@@ -334,22 +334,24 @@ def page(
                 f"{took['cpu_s'] / 60:.1f}",
             )
         )
-    spent = [one["spent"]["cpu_s"] + (one["before"] or {"spent": {"cpu_s": 0}})["spent"]["cpu_s"] for one in results.values()]
+    spent = [
+        one["spent"]["cpu_s"] + (one["before"] or {"spent": {"cpu_s": 0}})["spent"]["cpu_s"] for one in results.values()
+    ]
     hours = [sum(clip.seconds for clip in some) / 3600 for some in (train, labelled, test)]
     n_weights = sum(value.numel() for value in encoder_of(0).parameters())
     lines = [
         "# Pre-training on sound without labels",
         "",
         f"Made by `python benchmarks/pretrain.py{''.join(' ' + one for one in sys.argv[1:])}`",
-        f"at commit {about['commit']}, torch {torch.__version__}, 1 thread; {sum(spent) / 60:.0f} CPU-minutes of training.",
-        "Figures of a small world.",
+        f"at commit {about['commit']}, torch {torch.__version__}, 1 thread, {sum(spent) / 60:.0f} CPU-minutes of",
+        "training. Figures of a small world.",
         "",
         f"A w2v-BERT-shaped encoder ({SIZES.layers} layers, width {SIZES.width}, {n_weights / 1e6:.2f} million",
-        f"weights) learns to hear from {len(labelled)} clips ({hours[1]:.2f} h), one in {given.tenth} of the",
-        f"{len(train)} ({hours[0]:.2f} h) whose sound it may hear (letters by CTC, phones, marks): {given.after} steps of at",
-        f"most {BATCH_S:g} s, the same clips in the same order for all arms. Pre-training comes before, on all clips without letters:",
-        f"{given.before} steps. Word error rates of greedy CTC on {len(test)} test clips ({60 * hours[2]:.1f} min,",
-        "test sentences, test voices, no language model).",
+        f"weights) learns to hear (letters by CTC, phones, marks) from {len(labelled)} clips ({hours[1]:.2f} h), one",
+        f"in {given.tenth} of the {len(train)} ({hours[0]:.2f} h) whose sound it may hear: {given.after} steps of at",
+        f"most {BATCH_S:g} s, the same clips in the same order for all arms. Pre-training comes before, on all clips",
+        f"without labels: {given.before} steps. Word error rates of greedy CTC on {len(test)} test clips",
+        f"({60 * hours[2]:.1f} min; test sentences, test voices, no language model).",
         "",
         table(("pre-training", "word error rate (95 % interval)", "each seed", "against none"), rows),
         "",

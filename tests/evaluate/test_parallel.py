@@ -6,7 +6,7 @@ import torch
 from translate.small import SIZES, SPECIALS, letters, tiny
 
 from ossicle.errors import RequestError
-from ossicle.evaluate.parallel import engine_of, parallel_items
+from ossicle.evaluate.parallel import engine_of, parallel_items, score_translator
 from ossicle.evaluate.translation import score_translation
 from ossicle.infer.translate import translate
 from ossicle.translate.text import TextTokens
@@ -57,3 +57,14 @@ def test_languages_are_known_by_the_models_own_names() -> None:
     assert engine.translate(text, "en", "de") == wanted
     with pytest.raises(RequestError, match="the parallel world is in en, fr, de; tiny knows eng, xyz"):
         engine_of(renamed(eng=4, xyz=6))
+
+
+def test_a_translator_is_scored_on_every_pair() -> None:
+    shown: list[str] = []
+    model = renamed(eng=4, deu=5)
+    found = score_translator(model, n=1, seed=2, show=shown.append)
+    assert [(row.source, row.to) for row in found.rows] == [("en", "de")] * 3 + [("de", "en")] * 3
+    assert (found.model, found.seed, len(shown)) == ("tiny", 2, 6)
+    assert [(one.language, one.recogniser) for one in found.heard] == [("en", "tiny"), ("de", "tiny")]
+    with pytest.raises(RequestError, match="no recogniser 'nobody'"):
+        score_translator(model, n=1, read_back=("nobody",))

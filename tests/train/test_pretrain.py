@@ -226,7 +226,8 @@ def test_settings_that_allow_no_training_are_refused(change: dict[str, Any], mes
 
 
 @pytest.mark.parametrize("targets", ["learned", "random_projection"])
-def test_a_handful_of_clips_is_learned(targets: Any) -> None:
+@pytest.mark.parametrize(("steps", "better"), [(150, 1.5), pytest.param(600, 2.5, marks=pytest.mark.slow)])
+def test_a_handful_of_clips_is_learned(targets: Any, steps: int, better: float) -> None:
     encoder = tiny_encoder(width=32)
     model = SimpleNamespace(encoder=encoder.train())
     settings = PretrainSettings(
@@ -242,16 +243,16 @@ def test_a_handful_of_clips_is_learned(targets: Any) -> None:
         return objective.loss(model, objective.collate(items))
 
     assert len(read) == 3
-    for step in range(150):
+    for step in range(steps):
         total, n, _ = told(step)
         optimizer.zero_grad()
         (total / n).backward()
         optimizer.step()
     objective.eval()
     with torch.no_grad():
-        parts = [told(step)[2] for step in range(1_000, 1_010)]  # other masks, and no noise in the choices
+        parts = [told(step)[2] for step in range(10_000, 10_010)]  # other masks, and no noise in the choices
     mean = {key: np.mean([one[key] for one in parts]) for key in parts[0]}
     print(mean)
-    assert mean["guess_right"] > 1.5 * mean["guess_chance"] and mean["codes_used"] > 5
+    assert mean["guess_right"] > better * mean["guess_chance"] and mean["codes_used"] > 5
     if targets == "learned":
-        assert mean["contrast_right"] > 3 * mean["contrast_chance"]
+        assert mean["contrast_right"] > 2 * better * mean["contrast_chance"]

@@ -189,6 +189,7 @@ def evaluate(
     """
     from ossicle.evaluate import report as reports
     from ossicle.evaluate import translation_report
+    from ossicle.evaluate.parallel import N_ITEMS, score_translator
     from ossicle.evaluate.score import evaluate as score
     from ossicle.translate.translator import Translator
 
@@ -196,7 +197,13 @@ def evaluate(
     if isinstance(loaded, Translator):
         if data is not None or compare is not None or suite != "world":
             raise RequestError("a translator is scored on the parallel world: leave out --data, --compare and --suite")
-        translations = _translations(loaded, limit, read_back, seed)
+        translations = score_translator(
+            loaded,
+            n=limit or N_ITEMS,
+            read_back=read_back or ("itself",),
+            seed=seed,
+            show=partial(print, file=sys.stderr, flush=True),
+        )
         if as_json:
             print_json(translations.as_dict())
         else:
@@ -221,27 +228,6 @@ def evaluate(
         print(reports.tables(result), flush=True)
     if report is not None:
         reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
-
-
-def _translations(model: Any, limit: int | None, read_back: list[str] | None, seed: int) -> Any:
-    """A translator's scores.
-
-    Raises:
-        RequestError: an unknown recogniser, or one that does not read what the model speaks.
-    """
-    from ossicle.evaluate.parallel import N_ITEMS, engine_of, parallel_items
-    from ossicle.evaluate.recognisers import Itself, recogniser
-    from ossicle.evaluate.translation import score_translation
-
-    engine = engine_of(model)
-    itself = Itself(engine.name, engine.languages, lambda clip, language: engine.translate(clip, language, language))
-    return score_translation(
-        engine,
-        parallel_items(limit or N_ITEMS, seed=seed, languages=engine.languages),
-        recognisers=[recogniser(name, itself) for name in read_back or ("itself",)],
-        seed=seed,
-        show=partial(print, file=sys.stderr, flush=True),
-    )
 
 
 @app.command()

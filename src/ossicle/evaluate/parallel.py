@@ -10,7 +10,8 @@ import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import RequestError
-from ossicle.evaluate.translation import Engine, ParallelItem
+from ossicle.evaluate.recognisers import Itself, recogniser
+from ossicle.evaluate.translation import Engine, ParallelItem, Show, TranslationScores, score_translation
 from ossicle.infer.translate import Translation, translate
 from ossicle.translate.translator import Translator
 from ossicle.world.parallel import LANGUAGES, parallel
@@ -69,3 +70,32 @@ def engine_of(model: Translator) -> Engine:
     n_parameters = sum(value.numel() for value in model.parameters())
     voiced = model.unit_decoder is not None and model.vocoder is not None
     return Engine(model.name, tuple(codes), n_parameters, text, speech if voiced else None)
+
+
+def score_translator(
+    model: Translator,
+    *,
+    n: int = N_ITEMS,
+    read_back: Sequence[str] = ("itself",),
+    seed: int = 0,
+    show: Show = lambda line: None,
+) -> TranslationScores:
+    """Score a translator on the parallel world: every pair of its languages, every direction that it has.
+
+    Args:
+        model: what is scored.
+        n: items, the same for all pairs.
+        read_back: names of recognisers that read its speech.
+        seed: of the items and of the bootstrap.
+        show: takes a line of progress for each row.
+
+    Raises:
+        RequestError: an unknown recogniser, one that reads nothing of what the model speaks, or a model that knows
+            fewer than two languages of the world.
+        DependencyError: eSpeak NG, sacrebleu or a recogniser is not installed.
+    """
+    engine = engine_of(model)
+    itself = Itself(engine.name, engine.languages, lambda clip, language: engine.translate(clip, language, language))
+    recognisers = [recogniser(name, itself) for name in read_back]
+    items = parallel_items(n, seed=seed, languages=engine.languages)
+    return score_translation(engine, items, recognisers=recognisers, seed=seed, show=show)
