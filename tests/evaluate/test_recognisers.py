@@ -25,6 +25,7 @@ def test_the_model_itself_reads_its_own_languages_under_its_own_name() -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_pocketsphinx_reads_english_and_the_same_whatever_it_read_before() -> None:
     pytest.importorskip("pocketsphinx")
     one = recogniser("pocketsphinx", Itself("mini-translate", (), lambda clip, language: ""))
