@@ -73,7 +73,7 @@ def parallel(rng: np.random.Generator, split: Split = "train", *, kind: str | No
             continue  # "Anna calls Anna"
         texts = {"en": english(meaning), "fr": french(meaning), "de": german(meaning)}
         lengths = [len(spoken_form(text).split()) for text in texts.values()]
-        if MIN_WORDS <= min(lengths) and max(lengths) <= MAX_WORDS and split_of(texts["en"]) == split:
+        if min(lengths) >= MIN_WORDS and max(lengths) <= MAX_WORDS and split_of(texts["en"]) == split:
             return Parallel(texts, name, _facts(meaning))
     raise AssertionError(f"nothing fits after {MANY} draws: the set is too small for the split {split}")
 

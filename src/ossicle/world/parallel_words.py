@@ -5,7 +5,19 @@ translation, both ways, wherever the sentences of parallel.py use it: what means
 "fish", German "wenn" for "if") is left out or kept to one meaning. Source: our own lists.
 """
 
-from ossicle.world.parallel_meaning import Adjective, Fixed, Frame, French, Gender, German, Idiom, Name, Noun, Pronoun, Verb
+from ossicle.world.parallel_meaning import (
+    Adjective,
+    Fixed,
+    Frame,
+    French,
+    Gender,
+    German,
+    Idiom,
+    Name,
+    Noun,
+    Pronoun,
+    Verb,
+)
 
 # ---- nouns: English, plural | French, gender, plural if irregular | German, gender, plural, other cases if weak -----
 
@@ -234,7 +246,7 @@ PRONOUNS: dict[str, Pronoun] = {
 }
 WHO = Pronoun("who", "3s", "m")
 
-# ---- adjectives: English[/of people] comparative | French masculine, feminine[, before a vowel] | German comparative ----
+# ---- adjectives: English[/of people], comparative | French masculine, feminine, before a vowel | German, comparative ---
 
 _BEFORE = """
     big/tall bigger/taller | grand grande | groß größer
