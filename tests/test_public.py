@@ -1,5 +1,6 @@
 """The public face: what it lists is there, and listing it costs nothing."""
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -27,6 +28,13 @@ def test_all_is_sorted_and_without_doubles():
 @pytest.mark.parametrize("name", ossicle.__all__)
 def test_every_public_name_is_there_and_says_what_it_is(name):
     assert getattr(ossicle, name).__doc__
+
+
+def test_no_public_name_is_that_of_a_room():
+    """A room that is imported stands under its name in the package, whatever stood there before."""
+    rooms = {path.stem for path in (ROOT / "src" / "ossicle").iterdir() if (path / "__init__.py").is_file()}
+    assert {"plan", "translate"} <= rooms and not rooms & set(ossicle.__all__)
+    assert ossicle.make_translation is importlib.import_module("ossicle.infer.translate").translate
 
 
 def test_every_error_is_public():

@@ -54,15 +54,19 @@ __all__ = [
     "Tags",
     "TrainingError",
     "Transcript",
+    "Translation",
+    "Translator",
     "ask",
     "check_bridge",
     "check_encoder",
     "listen",
     "load",
     "make_plan",
+    "make_translation",
     "probe",
     "read_clip",
     "save",
+    "say",
     "stream",
     "transcribe",
     "write_clip",
@@ -80,26 +84,33 @@ _HOMES = {
     "Recording": "ossicle.infer.recording",
     "Tags": "ossicle.prompt.tags",
     "Transcript": "ossicle.infer.transcribe",
+    "Translation": "ossicle.infer.translate",
+    "Translator": "ossicle.translate.translator",
     "ask": "ossicle.infer.ask",
     "check_bridge": "ossicle.evaluate.contracts",
     "check_encoder": "ossicle.evaluate.contracts",
     "listen": "ossicle.infer.recording",
     "load": "ossicle.hub.folder",
     "make_plan": "ossicle.plan.planner",
+    "make_translation": "ossicle.infer.translate",
     "probe": "ossicle.audio.io",
     "read_clip": "ossicle.audio.io",
     "save": "ossicle.hub.folder",
+    "say": "ossicle.infer.translate",
     "stream": "ossicle.infer.ask",
     "transcribe": "ossicle.infer.transcribe",
     "write_clip": "ossicle.audio.io",
 }
+
+_IN_THEIR_ROOMS = {"make_translation": "translate"}
+"""What is called otherwise where it stands: `ossicle.translate` is a room, which a function of that name would hide."""
 
 
 def __getattr__(name: str) -> Any:
     """Import the room of a public name the first time that it is used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ossicle' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOMES[name]), _IN_THEIR_ROOMS.get(name, name))
     globals()[name] = value
     return value
 

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from ossicle.errors import CheckpointError
-from ossicle.hub.description import Description, LanguageModel, Part, Record, inside, read_description, records
+from ossicle.hub.description import (
+    Description,
+    LanguageModel,
+    Part,
+    Record,
+    fingerprint,
+    inside,
+    read_description,
+    records,
+)
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -102,3 +111,32 @@ def test_the_card_is_free_and_the_rest_is_recorded(tmp_path: Path) -> None:
         "llm/config.json",
         "tokenizer.json",
     ]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_fingerprint_is_that_of_what_the_folder_holds(tmp_path: Path, listed: bool) -> None:
+    """Of ours and of a published folder, which lists no hashes."""
+
+    def made(name: str, weights: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "encoder.safetensors").write_text(weights)
+        (folder / "config.json").write_text("{}")
+        if listed:
+            (folder / "llm").mkdir()
+            written(folder)
+            (folder / "encoder.safetensors").write_text(weights)
+            about = json.loads((folder / "config.json").read_text())
+            (folder / "config.json").write_text(
+                json.dumps(about | {"files": {key: vars(one) for key, one in records(folder).items()}})
+            )
+        return fingerprint(folder)
+
+    first = made("a", "1")
+    assert made("b", "1") == first and made("c", "2") != first and len(first) == 64
+
+
+def test_a_fingerprint_needs_a_config_that_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        fingerprint(tmp_path)

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
 
 from ossicle.errors import StorageError
-from ossicle.hub.whole import _swap, fault_number, whole_folder
+from ossicle.hub.whole import _swap, fault_number, whole_file, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -133,3 +135,32 @@ def test_what_was_moved_aside_stays_where_nothing_took_its_place(tmp_path: Path)
 )
 def test_the_number_of_a_fault_is_told_in_words_too(fault: Exception, number: int | None) -> None:
     assert fault_number(fault) == number
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("old")
+    whole_file(tmp_path / "x", b"new")
+    assert (tmp_path / "x").read_text() == "new" and names(tmp_path) == ["x"]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for target, fault in ((tmp_path / "folder", "Is a directory"), (tmp_path / "none" / "x", "No such file")):
+        with pytest.raises(StorageError, match=f"cannot be written: {fault}") as caught:
+            whole_file(target, b"new")
+        assert caught.value.code == "not_writable"
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_file_that_finds_no_space_says_so_and_leaves_the_older_one(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+        with pytest.raises(StorageError) as caught:
+            whole_file(tmp_path / "x", b"much more than eight bytes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.code == "no_space" and (tmp_path / "x").read_text() == "old" and names(tmp_path) == ["x"]

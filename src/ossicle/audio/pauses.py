@@ -86,6 +86,18 @@ def pieces(blocks: Iterable[Clip], window_s: float) -> Iterator[Piece]:
             yield from _windows(kept, first, end, quiet, window_s)
 
 
+def edges_s(clip: Clip) -> tuple[float, float]:
+    """Seconds at the start and at the end of a clip that are quiet; of one that is quiet throughout, all and none."""
+    if clip.n_samples == 0:
+        return 0.0, 0.0
+    quiet, _ = _quiet(_levels(clip), LEAST_DB)
+    loud = np.flatnonzero(~quiet)
+    if not len(loud):
+        return clip.duration_s, 0.0
+    step_s = _step(clip.rate) / clip.rate
+    return float(loud[0]) * step_s, max(clip.duration_s - float(loud[-1] + 1) * step_s, 0.0)
+
+
 def _followed(clips: list[Clip]) -> Clip:
     """Clips that follow each other as one."""
     first = clips[0]

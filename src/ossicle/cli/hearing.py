@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ossicle.cli.inputs import Input, expand
 from ossicle.cli.options import (
     STANDARD_INPUT,
     AsJson,
@@ -31,6 +32,7 @@ from ossicle.cli.options import (
 )
 from ossicle.cli.output import print_json, print_ledger, print_note, print_pairs
 from ossicle.cli.program import app
+from ossicle.cli.results import Also, Made, Out, Srt, Vtt, write_each
 from ossicle.errors import RequestError
 
 
@@ -102,6 +104,10 @@ def transcribe(
     speech_only: Annotated[
         bool, typer.Option("--speech-only", help="Ask of each piece whether it is speech; write nothing for the rest.")
     ] = False,
+    srt: Srt = None,
+    vtt: Vtt = None,
+    out: Out = None,
+    also: Also = None,
     rate: Rate = None,
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
@@ -112,29 +118,33 @@ def transcribe(
     parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
-    """Write down what is said in sound files of any length; "-" is standard input. --max-tokens is for each piece."""
-    if files.count(STANDARD_INPUT) > 1:
-        raise RequestError("standard input (-) can be read once only")
+    """Write down what is said in sound files of any length.
+
+    FILE is also a folder of sound files, or a manifest F.jsonl; "-" is standard input. --max-tokens is for each piece.
+    """
     opened = opener(model, device, threads, parts, rate)
     settings: dict[str, Any] = {"language": language, "speech_only": speech_only, "max_tokens": max_tokens}
     settings |= {"temperature": temperature, "seed": seed}
 
-    def one(file: str) -> None:
-        from ossicle.audio.io import probe
-
-        if file != STANDARD_INPUT:
-            probe(file)  # what is no audio is refused before a model is loaded
+    def make(given: Input) -> Made:
         from ossicle.infer.transcribe import transcribe as write_down
 
-        result = write_down(opened(), source_of(file), **settings)
-        if as_json:
-            segments = [dataclasses.asdict(segment) for segment in result.segments]
-            print_json({"file": file, "text": result.text, "ledger": result.ledger.as_dict(), "segments": segments})
-        else:
-            print(result.text, flush=True)
-            print_ledger(result.ledger.as_dict(), cut=any(s.finish == "length" for s in result.segments))
+        result = write_down(opened(), given.source(), **settings)
+        segments = [dataclasses.asdict(segment) for segment in result.segments]
+        shown = {"text": result.text, "ledger": result.ledger.as_dict(), "segments": segments}
+        cut = any(segment.finish == "length" for segment in result.segments)
+        return Made(result.text, result.segments, result.ledger, shown, cut)
 
-    each(files, one, headed=not as_json)
+    write_each(
+        expand(files, without=out),
+        make,
+        as_json=as_json,
+        out=out,
+        also=also or (),
+        named={".srt": srt, ".vtt": vtt},
+        run={"command": "transcribe", **settings, "rate": rate, "parts": own_parts(parts)},
+        model=model,
+    )
 
 
 @app.command()

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, TypeVar
 
 import typer
 
 from ossicle.cli.output import line
-from ossicle.errors import AudioInputError, FetchError, LimitError, RequestError
+from ossicle.errors import AudioInputError, DataError, FetchError, LimitError, RequestError
 
 DONE_IN_PART, INTERRUPTED = 7, 130
 AUDIO_SUFFIXES = (
@@ -66,7 +66,13 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], str | None]:
     return files, question
 
 
-def each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> None:
+OF_ONE_INPUT = (AudioInputError, FetchError, LimitError, DataError)
+"""What may be wrong with one input while the others are still done."""
+Told = TypeVar("Told")
+"""A file, or what else is worked on; how it is told of is its string."""
+
+
+def each(files: Sequence[Told], one: Callable[[Told], None], *, headed: bool) -> None:
     """Run a command on every file; a bad file among good ones is told, and the others are still done.
 
     Raises:
@@ -79,7 +85,7 @@ def each(files: Sequence[str], one: Callable[[str], None], *, headed: bool) -> N
             print(f"== {file}", flush=True)
         try:
             one(file)
-        except (AudioInputError, FetchError, LimitError) as error:
+        except OF_ONE_INPUT as error:
             if len(files) == 1:
                 raise
             failed.append(error)

@@ -5,7 +5,7 @@ Knows ledgers as plain mappings; does not know commands.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -14,10 +14,15 @@ def line(code: str, message: str) -> str:
     return f"error: {code}: {' '.join(message.split())}"
 
 
-def print_json(value: dict[str, Any]) -> None:
-    """One JSON object as one line on standard output."""
+def as_line(value: Mapping[str, Any]) -> str:
+    """One JSON object as one line, without its end."""
     text = json.dumps(value, ensure_ascii=False)
-    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)  # of a file name that is no Unicode: \udcff
+    return text.encode("utf-8", "backslashreplace").decode()  # of a file name that is no Unicode: \udcff
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object as one line on standard output."""
+    print(as_line(value), flush=True)
 
 
 def print_note(note: str, passages: Sequence[tuple[float, float]]) -> None:

@@ -1,8 +1,8 @@
-"""Translation scored in four directions, speech and text to both, for every pair of languages; direct and as a cascade.
+"""Translation scored in four directions, from speech and text to both, for every pair of languages.
 
-Knows items, engines and recognisers; does not know models or the look of a table. Text is scored as it is written; speech
-by what a recogniser reads back (ASR-BLEU), both sides in their spoken form, under the recogniser's name. A cascade
-recognises, translates the text, and says it: what it loses beside the direct way, and what it costs, stands beside it.
+Knows items, engines and recognisers; does not know models or the look of a table. Text is scored as it is written;
+speech by what a recogniser reads back (ASR-BLEU), both sides in their spoken form, under the recogniser's name. Beside
+the direct way stands the cascade, which recognises, translates the text, and says it: what it loses and what it costs.
 Delays are of one item alone, from its last sample or letter to the last of the answer.
 """
 
@@ -172,7 +172,9 @@ def score_translation(
         directions = [direction for direction in directions if direction[-1] == "t"]
     unread = {to for _, to in pairs if all(to not in one.languages for one in recognisers)}
     if unread and any(direction[-1] == "s" for direction in directions):
-        raise RequestError(f"nobody reads back speech in {', '.join(sorted(unread))}: give a recogniser, or s2t and t2t")
+        raise RequestError(
+            f"nobody reads back speech in {', '.join(sorted(unread))}: give a recogniser, or s2t and t2t"
+        )
     rows: list[Row] = []
     for source, to in pairs:
         for direction in directions:
@@ -181,7 +183,9 @@ def score_translation(
                 for row in _scored(found, items, (source, to, direction, way), recognisers, seed):
                     rows.append(row)
                     by = "" if row.recogniser is None else f" by {row.recogniser}"
-                    show(f"{source} to {to}, {direction}, {way}: BLEU {row.bleu.value:.1f}{by}, {row.seconds:.2f} s an item")
+                    show(
+                        f"{source} to {to}, {direction}, {way}: BLEU {row.bleu.value:.1f}{by}, {row.seconds:.2f} s"
+                    )
     spoken = dict.fromkeys(language for pair in pairs for language in pair)
     heard = [one for language in spoken for one in _heard(engine, items, language, recognisers, seed)]
     return TranslationScores(engine.name, engine.n_parameters, seed, tuple(rows), tuple(heard))
@@ -221,7 +225,11 @@ def _made(engine: Engine, items: Sequence[ParallelItem], source: str, to: str, d
 
 
 def _scored(
-    made: _Made, items: Sequence[ParallelItem], place: tuple[str, str, str, str], recognisers: Sequence[Recogniser], seed: int
+    made: _Made,
+    items: Sequence[ParallelItem],
+    place: tuple[str, str, str, str],
+    recognisers: Sequence[Recogniser],
+    seed: int,
 ) -> Iterator[Row]:
     """A row of text, or one by each recogniser that understands the speech."""
     references = [item.texts[place[1]] for item in items]
@@ -277,8 +285,6 @@ def _check(
     for language in dict.fromkeys(language for pair in pairs for language in pair):
         if language not in engine.languages:
             known = ", ".join(engine.languages)
-            raise RequestError(
-                f"{engine.name} does not know {language!r}, but {known}", code="unsupported_language"
-            )
+            raise RequestError(f"{engine.name} does not know {language!r}, but {known}", code="unsupported_language")
         if any(language not in item.texts or language not in item.speech for item in items):
             raise RequestError(f"not every item has a text and speech in {language!r}", code="unsupported_language")

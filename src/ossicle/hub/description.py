@@ -166,6 +166,24 @@ def records(folder: Path) -> dict[str, Record]:
     return {path.relative_to(folder).as_posix(): Record(path.stat().st_size, digest(path)) for path in paths}
 
 
+def fingerprint(folder: Path) -> str:
+    """One hash for a model folder, the same wherever it lies: of ``config.json`` where that lists the hashes of the
+    others, else of the names and hashes of all files.
+
+    Raises:
+        CheckpointError: a file cannot be read.
+    """
+    try:
+        said = json.loads((folder / CONFIG).read_text(encoding="utf-8")) if (folder / CONFIG).is_file() else None
+        if isinstance(said, dict) and "format" in said and said.get("files"):
+            return digest(folder / CONFIG)
+        paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+        listed = "".join(f"{path.as_posix()} {digest(folder / path)}\n" for path in paths)
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{folder} cannot be read: {error}") from error
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, as 64 hex digits."""
     with path.open("rb") as file:

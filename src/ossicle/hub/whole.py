@@ -1,7 +1,7 @@
-"""A folder that is written whole or not at all: beside its target, synced, then renamed.
+"""A folder or a file that is written whole or not at all: beside its target, synced, then renamed.
 
-Knows folders, renames and the system's faults; does not know what is in them. A draft is locked as long as its process
-lives, so that the next one to write the same folder can tell what a killed one left.
+Knows files, folders, renames and the system's faults; does not know what is in them. The draft of a folder is locked as
+long as its process lives, so that the next one to write the same folder can tell what a killed one left.
 """
 
 import errno
@@ -9,6 +9,7 @@ import fcntl
 import glob
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -60,6 +61,29 @@ def whole_folder(
             os.close(lock)
         if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def whole_file(target: Path, content: bytes) -> None:
+    """Write a file, and replace an older one of its name; a killed process leaves the older one, and at most a draft
+    ``.NAME.*.part`` beside it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        code = "no_space" if error.errno in FULL else "not_writable"
+        raise StorageError(f"{target} cannot be written: {os.strerror(error.errno or errno.EIO)}", code=code) from error
+    finally:
+        with suppress(OSError):
+            draft.unlink()
 
 
 def fault_number(error: Exception) -> int | None:

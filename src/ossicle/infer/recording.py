@@ -69,7 +69,7 @@ def listen(model: AudioLM, source: Sound, *, speech_only: bool = False, max_toke
     began = time.perf_counter()
     passages: list[Passage] = []
     ledgers: list[Ledger] = []
-    for group in groups(model, source):
+    for group in groups(source, rate=model.encoder.sample_rate):
         for one in written(model, group, Sampling(max_tokens), speech_only=speech_only):
             ledgers.append(one.ledger)
             if one.segment.text:

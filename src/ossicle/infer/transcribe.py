@@ -108,7 +108,7 @@ def transcribe(
     began = time.perf_counter()
     found: list[tuple[Segment, Ledger]] = []  # not what was heard: memory would grow
     first_s = 0.0
-    for group in groups(model, source):
+    for group in groups(source, rate=model.encoder.sample_rate):
         before_s = time.perf_counter() - began
         several = written(model, group, sampling, speech_only=speech_only)
         firsts = [one.ledger.time_to_first_token_s for one in several if one.ledger.text_tokens]
@@ -124,8 +124,13 @@ def transcribe(
     return Transcript(" ".join(segment.text for segment in segments if segment.text), segments, ledger)
 
 
-def groups(model: AudioLM, source: Sound) -> Iterator[list[Piece]]:
+def groups(source: Sound, *, rate: int, window_s: float = WINDOW_S) -> Iterator[list[Piece]]:
     """The pieces of a source as it is read, some at a time.
+
+    Args:
+        source: a clip, which keeps its rate, or what is read at ``rate``.
+        rate: samples per second.
+        window_s: longest piece, seconds.
 
     Raises:
         RequestError: an array, which says nothing of its rate.
@@ -134,8 +139,8 @@ def groups(model: AudioLM, source: Sound) -> Iterator[list[Piece]]:
     refuse_array(source)
     if isinstance(source, Clip) and source.n_samples == 0:
         raise AudioInputError("the clip holds no samples", code="audio_empty")
-    blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=model.encoder.sample_rate)
-    several = pieces(blocks, WINDOW_S)
+    blocks = [source] if isinstance(source, Clip) else read_blocks(source, rate=rate)
+    several = pieces(blocks, window_s)
     while group := list(islice(several, GROUP)):
         yield group
 

@@ -1,0 +1,142 @@
+"""What a command is to work on: sound files, folders of them, manifests, standard input; each sound by itself.
+
+Knows paths and lines of manifests; does not know what is done with a sound. A folder stands for the sound files in it
+and in its folders, by their names; a manifest (FILE.jsonl) for one sound a line, of which texts are not read. Nothing
+heavy is imported before it is needed.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ossicle.cli.options import AUDIO_SUFFIXES, STANDARD_INPUT, standard_input
+from ossicle.errors import DataError, FetchError, OssicleError, RequestError
+
+MANIFEST = ".jsonl"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One sound.
+
+    Args:
+        told: how it is told of: its path, or the file and line of a manifest.
+        name: of what is written for it, without suffix; may hold folders.
+        path: of its file; None for standard input, and where the line has a fault.
+        start_s, end_s: the part of the file; None is its end.
+        fault: what is wrong with its line.
+    """
+
+    told: str
+    name: str
+    path: str | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    fault: DataError | None = None
+
+    def __str__(self) -> str:
+        return self.told
+
+    def check(self) -> None:
+        """Look at what needs no decoding, so that no model is loaded for what is no sound.
+
+        Raises:
+            AudioInputError, FetchError: the file is no audio, or not there.
+            DataError: the line is none that can be used.
+        """
+        if self.fault is not None:
+            raise self.fault
+        if self.path is not None:
+            from ossicle.audio.io import probe
+
+            probe(self.path)
+
+    def source(self) -> Any:
+        """What `audio.io` reads: the file, standard input, or the clip of a part.
+
+        Raises:
+            DataError: there is no such part.
+        """
+        if self.path is None:
+            return standard_input()
+        if self.start_s == 0.0 and self.end_s is None:
+            return self.path
+        from ossicle.data.manifest import AudioPart
+
+        try:
+            return AudioPart(Path(self.path), self.start_s, self.end_s).read()
+        except OssicleError as error:
+            raise DataError(str(error)) from error
+
+
+def expand(arguments: Sequence[str], *, without: str | None = None) -> list[Input]:
+    """The inputs that arguments stand for, in their order.
+
+    Args:
+        arguments: files, folders, manifests, or "-".
+        without: a folder whose files are not taken: results go there.
+
+    Raises:
+        RequestError: standard input twice.
+        FetchError: a folder holds no sound file.
+        DataError: a manifest cannot be read.
+    """
+    if [*arguments].count(STANDARD_INPUT) > 1:
+        raise RequestError("standard input (-) can be read once only")
+    return [one for argument in arguments for one in _expanded(argument, without)]
+
+
+def _expanded(argument: str, without: str | None) -> Iterator[Input]:
+    path = Path(argument)
+    if argument == STANDARD_INPUT:
+        yield Input(argument, "standard-input")
+    elif os.path.isdir(argument):
+        yield from _of_folder(path, None if without is None else Path(without).absolute())
+    elif path.suffix.lower() == MANIFEST:
+        yield from _of_manifest(path)
+    else:
+        yield Input(argument, path.stem, argument)
+
+
+def _of_folder(folder: Path, without: Path | None) -> Iterator[Input]:
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in AUDIO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not (without is not None and path.absolute().is_relative_to(without))
+        and not path.is_dir()
+    ]
+    if not found:
+        raise FetchError(f"the folder {str(folder)!r} holds no sound file: looked for {', '.join(AUDIO_SUFFIXES)}")
+    for path in found:
+        yield Input(str(path), str(path.relative_to(folder).with_suffix("")), str(path))
+
+
+def _of_manifest(manifest: Path) -> Iterator[Input]:
+    from ossicle.data.manifest import AudioPart, scan
+
+    for number, item in scan(manifest):
+        told = f"{manifest}, line {number}"
+        if isinstance(item, DataError):
+            yield Input(told, f"line-{number}", fault=item)
+            continue
+        parts = [part for turn in item.turns for part in turn.content if isinstance(part, AudioPart)]
+        if len(parts) != 1:
+            fault = DataError(f"{item.where}: one sound a line is needed, got {len(parts)}")
+            yield Input(told, f"line-{number}", fault=fault)
+            continue
+        (part,) = parts
+        name = re.sub(r"[^\w.-]+", "_", item.id).strip(".") if item.named else _name_of(part, manifest.parent)
+        yield Input(told, name or f"line-{number}", str(part.path), part.start_s, part.end_s)
+
+
+def _name_of(part: Any, folder: Path) -> str:
+    """Of an item without an id: its file's, and its times where it is a part; the same whichever line it stands in."""
+    path = part.path.relative_to(folder) if part.path.is_relative_to(folder) else Path(part.path.name)
+    inside = not path.is_absolute() and ".." not in path.parts
+    name = str(path.with_suffix("")) if inside else path.stem
+    return name if part.whole else f"{name}-{part.start_s:g}-{'end' if part.end_s is None else f'{part.end_s:g}'}"
