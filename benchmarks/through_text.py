@@ -114,9 +114,9 @@ def main() -> None:
         "",
         table(("asked", "chance", *names), rows),
         "",
-        f"{given.model}, {given.source} to {given.to}, {given.items} test sentences by {N_SPEAKERS} speakers (fitted on",
-        f"{n_fit} other sentences by the same); 95 % intervals over clips. Linear probes of the mean frame of the encoder,",
-        "and of the shares of its units.",
+        f"{given.model}, {given.source} to {given.to}, {given.items} test sentences by {N_SPEAKERS} speakers (fitted",
+        f"on {n_fit} other sentences by the same); 95 % intervals over clips. Linear probes of the mean frame of the",
+        "encoder, and of the shares of its units.",
         "",
     ]
     write_page(given.out, "\n".join(lines))

@@ -15,7 +15,6 @@ import numpy as np
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import DependencyError, RequestError
 
-
 RECOGNISERS = ("itself", "pocketsphinx")
 
 

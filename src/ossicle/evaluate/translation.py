@@ -8,7 +8,7 @@ Delays are of one item alone, from its last sample or letter to the last of the 
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
-from ossicle.evaluate.likeness import Likeness, likeness
+from ossicle.evaluate.likeness import METRICS, Likeness, likeness
 from ossicle.evaluate.metrics import count, interval
 from ossicle.evaluate.recognisers import Recogniser
 from ossicle.world.parallel import spoken_form
@@ -183,9 +183,7 @@ def score_translation(
                 for row in _scored(found, items, (source, to, direction, way), recognisers, seed):
                     rows.append(row)
                     by = "" if row.recogniser is None else f" by {row.recogniser}"
-                    show(
-                        f"{source} to {to}, {direction}, {way}: BLEU {row.bleu.value:.1f}{by}, {row.seconds:.2f} s"
-                    )
+                    show(f"{source} to {to}, {direction}, {way}: BLEU {row.bleu.value:.1f}{by}, {row.seconds:.2f} s")
     spoken = dict.fromkeys(language for pair in pairs for language in pair)
     heard = [one for language in spoken for one in _heard(engine, items, language, recognisers, seed)]
     return TranslationScores(engine.name, engine.n_parameters, seed, tuple(rows), tuple(heard))
@@ -234,19 +232,16 @@ def _scored(
     """A row of text, or one by each recogniser that understands the speech."""
     references = [item.texts[place[1]] for item in items]
     if made.texts:
-        scores = (likeness(metric, references, made.texts, seed=seed) for metric in ("bleu", "chrf"))
-        yield Row(*place, *scores, None, made.seconds)
+        bleu, chrf = (likeness(metric, references, made.texts, seed=seed) for metric in METRICS)
+        yield Row(*place, bleu, chrf, None, made.seconds)
         return
     wanted = [spoken_form(text) for text in references]
     for one in recognisers:
         if place[1] in one.languages:
             got = [read_back(one, clip, place[1]) for clip in made.clips]
-            found = (likeness(metric, wanted, got, seed=seed) for metric in ("bleu", "chrf"))
-            yield Row(*place, *(_marked(score) for score in found), one.name, made.seconds)
-
-
-def _marked(score: Likeness) -> Likeness:
-    return Likeness(score.value, score.low, score.high, score.n, score.signature + SPOKEN)
+            scores = (likeness(metric, wanted, got, seed=seed) for metric in METRICS)
+            bleu, chrf = (replace(score, signature=score.signature + SPOKEN) for score in scores)
+            yield Row(*place, bleu, chrf, one.name, made.seconds)
 
 
 def _heard(
