@@ -198,8 +198,8 @@ def _check_model(model: object) -> None:
     if not isinstance(model, Translator):
         name = getattr(model, "name", "the model")
         raise RequestError(
-            f"{name} is a {type(model).__name__}, which answers in the language it is asked in: translating takes a "
-            "Translator, such as mini-translate"
+            f"{name} is an {type(model).__name__}, which answers questions about sound: translating takes a Translator, "
+            "such as mini-translate"
         )
 
 
