@@ -47,9 +47,9 @@ from ossicle.world.telling import LETTERS
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "pretrain.md"
 TASKS = {"transcribe": 0.6, "transcribe:random_words": 0.4}
 SIZES = W2vBertSizes(width=144, layers=3, heads=4, ffn=384, kernel=15)
-SETTINGS = PretrainSettings(layer=2)
+SETTINGS = PretrainSettings(layer=2, cooled=1000)
 ARMS = {"none": "no pre-training", "learned": "w2v-BERT", "random_projection": "random targets (BEST-RQ)"}
-POOL, BATCH_S, LR, WARMUP, DECAY, SAVED = 96, 12.0, 1.5e-3, 0.1, 0.05, 100
+POOL, BATCH_S, LR, WARMUP, DECAY, SAVED = 96, 8.0, 1.5e-3, 0.1, 0.05, 100
 CLIPPED, GUESSED = 1.0, 60
 
 
@@ -116,7 +116,13 @@ def rate(step: int, steps: int) -> float:
 
 
 def learn(
-    encoder: nn.Module, heads: nn.Module, loss: Callable[[int], tuple[Loss, float]], *, steps: int, folder: Path, log: str
+    encoder: nn.Module,
+    heads: nn.Module,
+    loss: Callable[[int], tuple[Loss, float]],
+    *,
+    steps: int,
+    folder: Path,
+    log: str,
 ) -> dict[str, Any]:
     """The plain loop: steps of one batch each, resumed from its newest checkpoint.
 
@@ -169,7 +175,9 @@ def pretrained(arm: str, seed: int, train: list[Kept], test: list[Kept], steps: 
     def batch_of(some: list[Kept], *key: int) -> Any:
         rngs = [np.random.default_rng([*key, i]) for i in range(len(some))]
         one = zip(some, rngs, strict=True)
-        return objective.collate([objective.hide(c.features.astype(np.float32), c.n_samples, c.seconds, r) for c, r in one])
+        return objective.collate(
+            [objective.hide(c.features.astype(np.float32), c.n_samples, c.seconds, r) for c, r in one]
+        )
 
     def loss(step: int) -> tuple[Loss, float]:
         batch = batch_of([train[i] for i in order[step]], seed, step)
@@ -188,7 +196,9 @@ def encoder_of(seed: int) -> W2vBertEncoder:
     return W2vBertEncoder(SIZES.config())
 
 
-def heard(weights: dict[str, torch.Tensor] | None, seed: int, train: list[Kept], steps: int, folder: Path, log: str) -> Any:
+def heard(
+    weights: dict[str, torch.Tensor] | None, seed: int, train: list[Kept], steps: int, folder: Path, log: str
+) -> Any:
     """An encoder that learned letters from labelled clips, its head, and what it took."""
     encoder = encoder_of(seed)
     torch.manual_seed(seed)
@@ -237,13 +247,13 @@ def cached(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/pretrain"))
-    parser.add_argument("--hours", type=float, default=5.0, help="of clips, with letters or without")
+    parser.add_argument("--hours", type=float, default=4.0, help="of clips, with letters or without")
     parser.add_argument("--tenth", type=int, default=10, help="letters are known of every so many-th clip")
     parser.add_argument("--test-minutes", type=float, default=8.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--before", type=int, default=1200, help="steps of pre-training")
-    parser.add_argument("--after", type=int, default=1000, help="steps with letters")
+    parser.add_argument("--before", type=int, default=1500, help="steps of pre-training")
+    parser.add_argument("--after", type=int, default=1100, help="steps with letters")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -261,10 +271,14 @@ def main() -> None:
                 place = here / f"{arm}-{seed}"
 
                 def made(arm: str = arm, seed: int = seed, place: Path = place) -> dict[str, Any]:
-                    before = None if arm == "none" else pretrained(arm, seed, train, test, given.before, place / "before")
+                    before = (
+                        None if arm == "none" else pretrained(arm, seed, train, test, given.before, place / "before")
+                    )
                     weights = None if before is None else before.pop("weights")
                     after = place / "after"
-                    encoder, hear, spent = heard(weights, seed, train, given.after, after, f"letters after {arm} seed {seed}")
+                    encoder, hear, spent = heard(
+                        weights, seed, train, given.after, after, f"letters after {arm} seed {seed}"
+                    )
                     errors = word_errors(encoder, hear, test)
                     sums = {"numerators": errors.numerators.tolist(), "denominators": errors.denominators.tolist()}
                     return {"before": before, "spent": spent, **sums}
@@ -275,12 +289,19 @@ def main() -> None:
 
 
 def page(
-    given: Any, train: list[Kept], labelled: list[Kept], test: list[Kept], results: dict[tuple[str, int], dict[str, Any]]
+    given: Any,
+    train: list[Kept],
+    labelled: list[Kept],
+    test: list[Kept],
+    results: dict[tuple[str, int], dict[str, Any]],
 ) -> str:
     """The results as a page."""
     about = segment(torch.device("cpu"), "float32", None)
     counts = {
-        arm: [Counts(np.array(one["numerators"]), np.array(one["denominators"])) for one in (results[arm, s] for s in given.seeds)]
+        arm: [
+            Counts(np.array(one["numerators"]), np.array(one["denominators"]))
+            for one in (results[arm, s] for s in given.seeds)
+        ]
         for arm in given.arms
     }
     rows = []
@@ -289,7 +310,9 @@ def page(
         assert whole is not None
         told_apart = "" if arm == "none" or "none" not in counts else difference(counts["none"], counts[arm])
         each = ", ".join(percent(one.rate) for one in counts[arm])
-        rows.append((ARMS[arm], f"{percent(whole[0])} ({100 * whole[1]:.1f} to {100 * whole[2]:.1f})", each, told_apart))
+        rows.append(
+            (ARMS[arm], f"{percent(whole[0])} ({100 * whole[1]:.1f} to {100 * whole[2]:.1f})", each, told_apart)
+        )
     guesses = []
     for (arm, seed), one in results.items():
         if one["before"] is None:
@@ -309,21 +332,24 @@ def page(
             )
         )
     minutes = {arm: sum(results[arm, seed]["spent"]["cpu_s"] for seed in given.seeds) / 60 for arm in given.arms}
-    total = sum(minutes.values()) + sum(one["before"]["spent"]["cpu_s"] / 60 for one in results.values() if one["before"])
+    total = sum(minutes.values()) + sum(
+        one["before"]["spent"]["cpu_s"] / 60 for one in results.values() if one["before"]
+    )
     hours = [sum(clip.seconds for clip in some) / 3600 for some in (train, labelled, test)]
     n_weights = sum(value.numel() for value in encoder_of(0).parameters())
     lines = [
         "# Pre-training on sound without labels",
         "",
         f"Made by `python benchmarks/pretrain.py{''.join(' ' + one for one in sys.argv[1:])}`",
-        f"at commit {about['commit']}, torch {torch.__version__}, 1 thread; {total:.0f} CPU-minutes of training in all.",
+        f"at commit {about['commit']}, torch {torch.__version__}, 1 thread; {total:.0f} CPU-minutes of training.",
         "Figures of a small world.",
         "",
-        f"A w2v-BERT-shaped encoder ({SIZES.layers} layers, width {SIZES.width}, {n_weights / 1e6:.2f} million weights) learns",
-        f"letters by CTC from {len(labelled)} clips ({hours[1]:.2f} h), a {given.tenth}th of the {len(train)} ({hours[0]:.2f} h)",
-        f"whose sound it may hear; {given.after} steps of at most {BATCH_S:g} s, the same clips in the same order for all arms.",
-        f"Pre-training comes before, {given.before} steps on all clips without letters. Word error rates of greedy CTC",
-        f"on {len(test)} test clips ({60 * hours[2]:.1f} min; test sentences, test voices; no language model).",
+        f"A w2v-BERT-shaped encoder ({SIZES.layers} layers, width {SIZES.width}, {n_weights / 1e6:.2f} million",
+        f"weights) learns letters by CTC from {len(labelled)} clips ({hours[1]:.2f} h), one in {given.tenth} of the",
+        f"{len(train)} ({hours[0]:.2f} h) whose sound it may hear: {given.after} steps of at most {BATCH_S:g} s, the",
+        "same clips in the same order for all arms. Pre-training comes before, on all clips without letters:",
+        f"{given.before} steps. Word error rates of greedy CTC on {len(test)} test clips ({60 * hours[2]:.1f} min; test",
+        "sentences, test voices, no language model).",
         "",
         table(("pre-training", "word error rate (95 % interval)", "each seed", "against none"), rows),
         "",
@@ -331,11 +357,21 @@ def page(
         "",
         "## What is guessed behind the masks",
         "",
-        table(("pre-training", "codes right (chance)", "told apart (chance)", "codes in use", "hours heard", "CPU-minutes"), guesses),
+        table(
+            (
+                "pre-training",
+                "codes right (chance)",
+                "told apart (chance)",
+                "codes in use",
+                "hours heard",
+                "CPU-minutes",
+            ),
+            guesses,
+        ),
         "",
-        f"On the first {GUESSED} test clips, masks drawn once. Chance of a guess is the share of the most frequent code, that",
-        "of the contrast one over the places to choose from. Codes of different rows are different codes: their rates do",
-        "not compare.",
+        f"On the first {GUESSED} test clips, masks drawn once. Chance of a guess is the share of the most frequent",
+        "code, that of the contrast one over the places to choose from. Codes of different rows are different codes:",
+        "their rates do not compare.",
         "",
     ]
     return "\n".join(lines)

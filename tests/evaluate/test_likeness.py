@@ -28,8 +28,12 @@ def test_values_and_signatures_are_sacrebleus() -> None:
         found = likeness(metric, REFERENCES, HYPOTHESES)
         assert found.value == scorer.corpus_score(HYPOTHESES, [REFERENCES]).score
         assert found.n == 5 and found.low < found.value < found.high
-    assert likeness("bleu", REFERENCES, HYPOTHESES).signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|")
-    assert likeness("chrf", REFERENCES, HYPOTHESES).signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|")
+    assert likeness("bleu", REFERENCES, HYPOTHESES).signature.startswith(
+        "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|"
+    )
+    assert likeness("chrf", REFERENCES, HYPOTHESES).signature.startswith(
+        "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|"
+    )
 
 
 @pytest.mark.parametrize("rows", [[0], [3], [4], [0, 1], [2, 3, 4], [0, 1, 2, 3, 4], [1, 1, 2]])

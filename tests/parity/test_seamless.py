@@ -106,7 +106,7 @@ def test_tokens_are_those_of_the_published_tokenizer(pair):
     for text in [*TEXTS, "  spaces   and\nlines ", "é unknown"]:
         for language in LANGUAGES:
             assert ours.text.encode(text, language) == tokenizer()(text, src_lang=language).input_ids
-    assert ours.languages == tuple(LANGUAGES)
+    assert sorted(ours.languages) == sorted(LANGUAGES)
     assert ours.text.decode(ours.text.encode("abc, dg xyz!", "fra")) == "abc, dg xyz!"
     assert tokenizer()(text_target="q", tgt_lang="fra").input_ids[:2] == ours.text.prefix("fra")
 
@@ -312,7 +312,11 @@ def test_the_licence_is_told_once(folder, tmp_path, capsys):
     [
         ("config.json", {"model_type": "seamless_m4t"}, "SeamlessM4T of the first version.*version 2"),
         ("config.json", {"model_type": "whisper"}, "is a 'whisper': read is model_type 'seamless_m4t_v2'"),
-        ("config.json", {"architectures": ["SeamlessM4Tv2Other"]}, "is a SeamlessM4Tv2Other: read are SeamlessM4Tv2Mod"),
+        (
+            "config.json",
+            {"architectures": ["SeamlessM4Tv2Other"]},
+            "is a SeamlessM4Tv2Other: read are SeamlessM4T",
+        ),
         ("config.json", {"hidden_size": 30}, "no model can be made as config.json says"),
         ("config.json", {"encoder_layers": 3}, "missing text_encoder.layers.2.ffn.fc1.bias.* and 8 more"),
         ("config.json", {"encoder_layers": 1}, r"left over text_encoder.layers.1.ffn.fc1.bias"),

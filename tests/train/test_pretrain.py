@@ -46,7 +46,7 @@ def noises(objective: Pretrain, lengths: tuple[int, ...] = (16_000, 9_000, 12_34
 
 def test_it_keeps_the_promise_of_an_objective() -> None:
     objective = objective_of(model_of("w2v_bert"))
-    promised: Objective = objective  # type: ignore[assignment]  # its batch is its own
+    promised: Objective = objective
     assert promised.heads is objective
     names = {name.split(".")[0] for name, _ in objective.named_parameters()}
     assert names == {"mask", "norm", "guess", "contrast", "quantiser", "steps"}  # no weight of the encoder
@@ -76,6 +76,7 @@ def test_a_batch_holds_each_clips_own_negatives_and_hides_no_padding() -> None:
     items = noises(objective)
     batch = objective.collate(items)
     assert batch.seconds == sum(item.seconds for item in items)
+    assert batch.to(torch.device("meta")).features.values.is_meta and not batch.features.values.is_meta
     assert batch.lengths.tolist() == [EAR.n_frames(item.n_samples) for item in items] == [50, 29, 39]
     assert not any(row[n:].any() for row, n in zip(batch.hidden, batch.lengths, strict=True))
     at = 0

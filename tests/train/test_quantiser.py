@@ -52,9 +52,11 @@ def test_perplexity_counts_what_is_in_use() -> None:
 def test_a_random_projection_takes_the_nearest_of_its_directions_and_never_changes() -> None:
     quantiser, values = RandomProjection(8, groups=3, n_codes=6, inner=4, seed=5), drawn(40, 8)
     codes = quantiser(values)
-    inner = torch.nn.functional.normalize(torch.einsum("nd,gde->nge", values, quantiser.projections), dim=-1)
+    normed = (values - values.mean(1, keepdim=True)) / values.std(1, keepdim=True, correction=0)
+    inner = torch.nn.functional.normalize(torch.einsum("nd,gde->nge", normed, quantiser.projections), dim=-1)
     nearest = (inner[:, :, None] - quantiser.directions).norm(dim=-1).argmin(-1)
     assert torch.equal(codes, nearest) and len(codes.unique()) == 6
+    assert torch.equal(quantiser(3 * values + 1), codes)  # louder is not other
     assert torch.equal(RandomProjection(8, groups=3, n_codes=6, inner=4, seed=5)(values), codes)
     assert not torch.equal(RandomProjection(8, groups=3, n_codes=6, inner=4, seed=6)(values), codes)
     assert not list(quantiser.parameters()) and not quantiser.state_dict()

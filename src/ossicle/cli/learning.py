@@ -170,7 +170,11 @@ def evaluate(
         list[str] | None,
         typer.Option("--compare-part", metavar="encoder=FILE.py:CLASS", help="As --part, of the model to compare."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice, or of a translator.")] = None,
+    read_back: Annotated[
+        list[str] | None,
+        typer.Option("--read-back", metavar="WHO", help="Who reads a translator's speech: itself, pocketsphinx."),
+    ] = None,
     report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the tables to this file.")] = None,
     seed: DrawSeed = 0,
     device: Device = "auto",
@@ -179,12 +183,31 @@ def evaluate(
     parts: OwnParts = None,
     debug: Debug = False,
 ) -> None:
-    """Score a model: error rate or accuracy with 95 % intervals, beside silence and another clip's audio."""
-    from ossicle.evaluate import report as reports
-    from ossicle.evaluate.score import evaluate as score
+    """Score a model: error rate or accuracy with 95 % intervals, beside silence and another clip's audio.
 
+    A translator: BLEU and chrF for each pair of languages, from speech and text to both, direct and as a cascade.
+    """
+    from ossicle.evaluate import report as reports
+    from ossicle.evaluate import translation_report
+    from ossicle.evaluate.score import evaluate as score
+    from ossicle.translate.translator import Translator
+
+    loaded = opener(model, device, threads, parts)()
+    if isinstance(loaded, Translator):
+        if data is not None or compare is not None or suite != "world":
+            raise RequestError("a translator is scored on the parallel world: leave out --data, --compare and --suite")
+        translations = _translations(loaded, limit, read_back, seed)
+        if as_json:
+            print_json(translations.as_dict())
+        else:
+            print(translation_report.tables(translations), flush=True)
+        if report is not None:
+            translation_report.write(report, translations, command=shlex.join(["ossicle", *context.obj]))
+        return
+    if read_back:
+        raise RequestError(f"{model} does not speak: --read-back is for translators")
     result = score(
-        opener(model, device, threads, parts)(),
+        loaded,
         suite=suite,
         manifest=data,
         limit=limit,
@@ -198,6 +221,27 @@ def evaluate(
         print(reports.tables(result), flush=True)
     if report is not None:
         reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
+
+
+def _translations(model: Any, limit: int | None, read_back: list[str] | None, seed: int) -> Any:
+    """A translator's scores.
+
+    Raises:
+        RequestError: an unknown recogniser, or one that does not read what the model speaks.
+    """
+    from ossicle.evaluate.parallel import N_ITEMS, engine_of, parallel_items
+    from ossicle.evaluate.recognisers import Itself, recogniser
+    from ossicle.evaluate.translation import score_translation
+
+    engine = engine_of(model)
+    itself = Itself(engine.name, engine.languages, lambda clip, language: engine.translate(clip, language, language))
+    return score_translation(
+        engine,
+        parallel_items(limit or N_ITEMS, seed=seed, languages=engine.languages),
+        recognisers=[recogniser(name, itself) for name in read_back or ("itself",)],
+        seed=seed,
+        show=partial(print, file=sys.stderr, flush=True),
+    )
 
 
 @app.command()

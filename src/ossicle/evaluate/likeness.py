@@ -62,10 +62,12 @@ def likeness(metric: str, references: Sequence[str], hypotheses: Sequence[str], 
             f"{len(hypotheses)}"
         )
     try:
-        from sacrebleu.metrics import BLEU, CHRF
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
     except ImportError as error:
         raise DependencyError("BLEU and chrF need the package sacrebleu: pip install 'ossicle[eval]'") from error
     pairs = list(zip(references, hypotheses, strict=True))
+    scorer: Any
     match metric:
         case "bleu":
             scorer = BLEU()

@@ -15,6 +15,8 @@ import numpy as np
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import DependencyError, RequestError
 
+RECOGNISERS = ("itself", "pocketsphinx")
+
 
 class Recogniser(Protocol):
     """Speech to text."""
@@ -40,19 +42,14 @@ class Itself:
     """A translator into the language that is spoken.
 
     Args:
-        model: its name.
-        languages: of the model.
+        name: of the model.
+        languages: that it knows.
         hear: (clip, language) to text.
     """
 
-    model: str
+    name: str
     languages: tuple[str, ...]
     hear: Callable[[Clip, str], str]
-
-    @property
-    def name(self) -> str:
-        """The model's, as a recogniser."""
-        return f"{self.model} itself"
 
     def read(self, clip: Clip, language: str) -> str:
         """The words of a clip."""
@@ -89,6 +86,26 @@ class PocketSphinx:
         self.decoder.end_utt()
         found = self.decoder.hyp()
         return "" if found is None else str(found.hypstr)
+
+
+def recogniser(name: str, itself: Recogniser) -> Recogniser:
+    """A recogniser by its name on the command line.
+
+    Args:
+        name: one of `RECOGNISERS`.
+        itself: the model that is scored, as a recogniser.
+
+    Raises:
+        RequestError: an unknown name.
+        DependencyError: it is not installed.
+    """
+    match name:
+        case "itself":
+            return itself
+        case "pocketsphinx":
+            return PocketSphinx()
+        case _:
+            raise RequestError(f"there is no recogniser {name!r}, known are {', '.join(RECOGNISERS)}")
 
 
 def check_language(recogniser: Recogniser, language: str) -> None:

@@ -1,14 +1,14 @@
-"""Translation scored in four directions, speech and text to both, for every pair of languages; direct and as a cascade.
+"""Translation scored in four directions, from speech and text to both, for every pair of languages.
 
-Knows items, engines and recognisers; does not know models or the look of a table. Text is scored as it is written; speech
-by what a recogniser reads back (ASR-BLEU), both sides in their spoken form, under the recogniser's name. A cascade
-recognises, translates the text, and says it: what it loses beside the direct way, and what it costs, stands beside it.
+Knows items, engines and recognisers; does not know models or the look of a table. Text is scored as it is written;
+speech by what a recogniser reads back (ASR-BLEU), both sides in their spoken form, under the recogniser's name. Beside
+the direct way stands the cascade, which recognises, translates the text, and says it: what it loses and what it costs.
 Delays are of one item alone, from its last sample or letter to the last of the answer.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import RequestError
-from ossicle.evaluate.likeness import Likeness, likeness
+from ossicle.evaluate.likeness import METRICS, Likeness, likeness
 from ossicle.evaluate.metrics import count, interval
 from ossicle.evaluate.recognisers import Recogniser
 from ossicle.world.parallel import spoken_form
@@ -172,7 +172,9 @@ def score_translation(
         directions = [direction for direction in directions if direction[-1] == "t"]
     unread = {to for _, to in pairs if all(to not in one.languages for one in recognisers)}
     if unread and any(direction[-1] == "s" for direction in directions):
-        raise RequestError(f"nobody reads back speech in {', '.join(sorted(unread))}: give a recogniser, or s2t and t2t")
+        raise RequestError(
+            f"nobody reads back speech in {', '.join(sorted(unread))}: give a recogniser, or s2t and t2t"
+        )
     rows: list[Row] = []
     for source, to in pairs:
         for direction in directions:
@@ -181,7 +183,7 @@ def score_translation(
                 for row in _scored(found, items, (source, to, direction, way), recognisers, seed):
                     rows.append(row)
                     by = "" if row.recogniser is None else f" by {row.recogniser}"
-                    show(f"{source} to {to}, {direction}, {way}: BLEU {row.bleu.value:.1f}{by}, {row.seconds:.2f} s an item")
+                    show(f"{source} to {to}, {direction}, {way}: BLEU {row.bleu.value:.1f}{by}, {row.seconds:.2f} s")
     spoken = dict.fromkeys(language for pair in pairs for language in pair)
     heard = [one for language in spoken for one in _heard(engine, items, language, recognisers, seed)]
     return TranslationScores(engine.name, engine.n_parameters, seed, tuple(rows), tuple(heard))
@@ -221,24 +223,25 @@ def _made(engine: Engine, items: Sequence[ParallelItem], source: str, to: str, d
 
 
 def _scored(
-    made: _Made, items: Sequence[ParallelItem], place: tuple[str, str, str, str], recognisers: Sequence[Recogniser], seed: int
+    made: _Made,
+    items: Sequence[ParallelItem],
+    place: tuple[str, str, str, str],
+    recognisers: Sequence[Recogniser],
+    seed: int,
 ) -> Iterator[Row]:
     """A row of text, or one by each recogniser that understands the speech."""
     references = [item.texts[place[1]] for item in items]
     if made.texts:
-        scores = (likeness(metric, references, made.texts, seed=seed) for metric in ("bleu", "chrf"))
-        yield Row(*place, *scores, None, made.seconds)
+        bleu, chrf = (likeness(metric, references, made.texts, seed=seed) for metric in METRICS)
+        yield Row(*place, bleu, chrf, None, made.seconds)
         return
     wanted = [spoken_form(text) for text in references]
     for one in recognisers:
         if place[1] in one.languages:
             got = [read_back(one, clip, place[1]) for clip in made.clips]
-            found = (likeness(metric, wanted, got, seed=seed) for metric in ("bleu", "chrf"))
-            yield Row(*place, *(_marked(score) for score in found), one.name, made.seconds)
-
-
-def _marked(score: Likeness) -> Likeness:
-    return Likeness(score.value, score.low, score.high, score.n, score.signature + SPOKEN)
+            scores = (likeness(metric, wanted, got, seed=seed) for metric in METRICS)
+            bleu, chrf = (replace(score, signature=score.signature + SPOKEN) for score in scores)
+            yield Row(*place, bleu, chrf, one.name, made.seconds)
 
 
 def _heard(
@@ -277,8 +280,6 @@ def _check(
     for language in dict.fromkeys(language for pair in pairs for language in pair):
         if language not in engine.languages:
             known = ", ".join(engine.languages)
-            raise RequestError(
-                f"{engine.name} does not know {language!r}, but {known}", code="unsupported_language"
-            )
+            raise RequestError(f"{engine.name} does not know {language!r}, but {known}", code="unsupported_language")
         if any(language not in item.texts or language not in item.speech for item in items):
             raise RequestError(f"not every item has a text and speech in {language!r}", code="unsupported_language")

@@ -17,7 +17,18 @@ VOICES = {"people": "the items' voices", "engine": "its own"}
 
 def tables(scores: TranslationScores) -> str:
     """The tables of one evaluation as Markdown: every pair and direction, who reads what how well, signatures."""
-    head = ("pair", "direction", "way", "BLEU", "95 % interval", "chrF", "95 % interval", "read back by", "s an item", "n")
+    head = (
+        "pair",
+        "direction",
+        "way",
+        "BLEU",
+        "95 % interval",
+        "chrF",
+        "95 % interval",
+        "read back by",
+        "s an item",
+        "n",
+    )
     rows = [
         (
             f"{one.source} to {one.to}",
@@ -46,8 +57,8 @@ def tables(scores: TranslationScores) -> str:
         f"{name} {score.signature}" for one in scores.rows for name, score in (("BLEU", one.bleu), ("chrF", one.chrf))
     )
     words = (
-        f"{scores.n_parameters / 1e6:.1f} million parameters. Speech is scored by what the recogniser named reads back, "
-        "both sides in lower case without marks; a cascade recognises, translates the text, and says it."
+        f"{scores.n_parameters / 1e6:.1f} million parameters. Speech is scored by what the named recogniser reads "
+        "back, both sides in lower case without marks; a cascade recognises, translates the text, and says it."
     )
     return "\n\n".join([table(head, rows), table(HEARD, heard), words, "\n".join(f"- `{one}`" for one in signatures)])
 

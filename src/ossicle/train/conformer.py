@@ -53,7 +53,7 @@ class Conformer:
             layer: counted from 1.
 
         Returns:
-            (B, T, D) and (B, T, D), the second behind the norm where there is one; frames past ``lengths`` mean nothing.
+            (B, T, D) twice, the second behind the norm where there is one; frames past ``lengths`` mean nothing.
         """
         stack, n = self.stack, projected.shape[1]
         mask = valid(lengths, n, projected.device)

@@ -11,7 +11,7 @@ The one way by which something of a hidden frame stays: features are normed over
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -97,6 +97,10 @@ class PretrainBatch:
     lengths: torch.Tensor
     hidden: torch.Tensor
     negatives: torch.Tensor
+
+    def to(self, device: torch.device) -> "PretrainBatch":
+        """The same with its features on a device; the loss moves the small rest itself."""
+        return replace(self, features=self.features.to(device))
 
 
 def hidden_spans(n_frames: int, rng: np.random.Generator, *, probability: float, span: int) -> np.ndarray:

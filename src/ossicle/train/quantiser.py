@@ -96,8 +96,9 @@ class RandomProjection(nn.Module):
 
     @torch.no_grad()
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Codes (N, G) of vectors (N, D)."""
-        inner = torch.einsum("nd,gde->nge", values.float(), self.projections)
+        """Codes (N, G) of vectors (N, D), each normed first: loudness alone chooses nothing."""
+        normed = functional.layer_norm(values.float(), values.shape[-1:])
+        inner = torch.einsum("nd,gde->nge", normed, self.projections)
         return torch.einsum("nge,gve->ngv", inner, self.directions).argmax(-1)  # nearest: all directions are unit
 
 

@@ -26,7 +26,7 @@ from ossicle.translate.sizes import TranslatorSizes
 from ossicle.world.parts import Voice
 
 NAME = re.compile(r"[\w-]+")
-TRANSLATOR_OBJECTIVES = ("recognise", "interpret", "align", "utter", "vocode")
+TRANSLATOR_OBJECTIVES = ("recognise", "read", "interpret", "align", "utter", "vocode")
 SPEAKS = {"align": "aligner", "utter": "unit_decoder", "vocode": "vocoder"}
 """The one part that each of these objectives trains."""
 TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "aligner", "unit_decoder", "vocoder")
@@ -268,7 +268,7 @@ class Stage:
     """
 
     name: str
-    objective: Literal["hear", "tell", "answer", "recognise", "interpret", "align", "utter", "vocode"]
+    objective: Literal["hear", "tell", "answer", "recognise", "read", "interpret", "align", "utter", "vocode"]
     trains: tuple[TrainedPart, ...]
     budget: Budget
     data: Data = field(default_factory=Data)

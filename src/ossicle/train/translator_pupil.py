@@ -60,6 +60,7 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
             target=target,
             clean=settings.clean,
             also_read=settings.also_read,
+            dry=stage.objective == "read",
         )
     tasks = {f"{speaker.language}-{speaker.language}": 1.0}
     return Pairs(recipe.seed, 0, settings.split, tasks, voice=speaker.voice, sentences=speaker.sentences)
@@ -162,6 +163,8 @@ class TranslatorPupil:
             case "recognise":
                 assert self.recognise is not None
                 return self.recognise
+            case "read":
+                return Interpret(self.model, hears=False)
             case "interpret":
                 return Interpret(self.model)
             case _:
