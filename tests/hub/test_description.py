@@ -140,9 +140,3 @@ def test_a_fingerprint_needs_a_config_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="cannot be read"):
         fingerprint(tmp_path)
-
-
-def test_a_translator_is_none_of_these_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds a translator, which only translates and speaks") as caught:
-        read_description(written(tmp_path, kind="translator", parts={}))
-    assert caught.value.code == "bad_format"

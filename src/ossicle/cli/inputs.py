@@ -94,8 +94,9 @@ def expand(arguments: Sequence[str], *, without: str | None = None) -> list[Inpu
 
 
 def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -> list[Input]:
-    """The same where an argument may also be a text, or a file of one (FILE.txt): what is no file, and does not end as a
-    sound file or a manifest does, is a text.
+    """The same where an argument may also be a text, or a file of one (FILE.txt).
+
+    A text is what is no file and does not end as a sound file or a manifest does.
 
     Raises:
         RequestError, FetchError, DataError: as `expand`.

@@ -121,8 +121,6 @@ def read_description(folder: Path) -> Description:
     if isinstance(kind, str) and kind != KIND:
         told = ": load it with load_translator" if kind == "translator" else ""
         raise CheckpointError(f"{folder} holds a {kind!r}, known is {KIND!r}{told}", code="bad_format")
-    if raw.get("kind") == "translator":
-        raise CheckpointError(f"{folder} holds a translator, which only translates and speaks", code="bad_format")
     try:
         description = TypeAdapter(Description).validate_python(raw)
     except ValidationError as error:

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -198,7 +197,7 @@ def _check_model(model: object) -> None:
     if not isinstance(model, Translator):
         name = getattr(model, "name", "the model")
         raise RequestError(
-            f"{name} is an {type(model).__name__}, which answers questions about sound: translating takes a Translator, "
+            f"{name} is an {type(model).__name__}, which answers questions about sound: translating takes a Translator "
             "such as mini-translate"
         )
 
@@ -360,5 +359,5 @@ def _of_sentences(
 
 def _fits(model: Translator, sentence: str) -> bool:
     """Whether a sentence is so short that its translation may be half as long again."""
-    room = model.settings.max_position_embeddings - len(model.text.prefix(model.languages[0]))
+    room: int = model.settings.max_position_embeddings - len(model.text.prefix(model.languages[0]))
     return len(model.text.tokens(sentence)) <= min(MAX_TOKENS, room) * 2 // 3
