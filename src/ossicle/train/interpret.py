@@ -18,6 +18,7 @@ from ossicle.encoders.banks import STACKED
 from ossicle.tensors import Features, stacked
 from ossicle.train.hear import masked
 from ossicle.train.objectives import IGNORE, Loss
+from ossicle.train.recognise import Recognise, RecogniseBatch, RecogniseItem
 from ossicle.train.sources import Pair, Sample
 from ossicle.translate.translator import Encoded, Translator
 
@@ -39,6 +40,7 @@ class InterpretItem:
     n_samples: int
     sentences: tuple[Written, ...]
     seconds: float
+    aside: RecogniseItem | None = None
 
     @property
     def size(self) -> float:
@@ -55,6 +57,7 @@ class InterpretBatch:
         sources: of all sentences, S >= B, the first B of which are heard.
         read: what the decoder reads for each.
         targets: (S, L) int64, `IGNORE` where nothing is predicted.
+        aside: what the speech encoder's own lesson is told.
     """
 
     seconds: float
@@ -62,11 +65,13 @@ class InterpretBatch:
     sources: tuple[list[int], ...]
     read: tuple[list[int], ...]
     targets: torch.Tensor
+    aside: RecogniseBatch | None = None
 
     def to(self, device: torch.device) -> "InterpretBatch":
         """The same on a device."""
         features = None if self.features is None else self.features.to(device)
-        return replace(self, features=features, targets=self.targets.to(device))
+        aside = None if self.aside is None else self.aside.to(device)
+        return replace(self, features=features, targets=self.targets.to(device), aside=aside)
 
 
 class Interpret(nn.Module):
@@ -76,21 +81,31 @@ class Interpret(nn.Module):
         model: whose features and tokens.
         text_weight: of all that is decoded from text, beside 1 for speech.
         smoothing: share of label smoothing.
+        recognise: the speech encoder's own lesson, learned on the side from the same frames.
+        recognise_weight: of that lesson, per frame against per token.
         hears: false learns from text alone.
     """
 
     def __init__(
-        self, model: Translator, *, text_weight: float = 0.5, smoothing: float = 0.0, hears: bool = True
+        self,
+        model: Translator,
+        *,
+        text_weight: float = 0.5,
+        smoothing: float = 0.0,
+        recognise: Recognise | None = None,
+        recognise_weight: float = 0.0,
+        hears: bool = True,
     ) -> None:
         super().__init__()
         self.banks, self.text = model.banks, model.text
         self.text_weight, self.smoothing, self.hears = text_weight, smoothing, hears
+        self.recognise, self.recognise_weight = recognise, recognise_weight
         self.nothing = nn.Module()
 
     @property
     def heads(self) -> nn.Module:
-        """None."""
-        return self.nothing
+        """Those of the lesson on the side."""
+        return self.nothing if self.recognise is None else self.recognise
 
     def item(self, sample: Sample, rng: np.random.Generator) -> InterpretItem:
         """Masked features and ids."""
@@ -99,6 +114,9 @@ class Interpret(nn.Module):
         sentences = tuple(self._written(pair) for pair in (sample.pair, *sample.also))
         if not self.hears:
             return InterpretItem(None, len(sample.samples), sentences, seconds)
+        if self.recognise is not None:
+            aside = self.recognise.item(sample, rng)
+            return InterpretItem(aside.features, aside.n_samples, sentences, seconds, aside)
         read = self.banks.features([Clip(sample.samples, SAMPLE_RATE)])
         return InterpretItem(masked(read.values[0].numpy(), STACKED, rng), int(read.n_samples[0]), sentences, seconds)
 
@@ -116,14 +134,14 @@ class Interpret(nn.Module):
             first = len(one.prefix) - 1  # the state at the language predicts the first token
             row[first : first + len(one.target)] = one.target
         seconds = [item.seconds for item in items]
+        aside = [item.aside for item in items if item.aside is not None]
+        told = self.recognise.collate(aside) if self.recognise is not None and aside else None
         heard = [item.features for item in items if item.features is not None]
-        return InterpretBatch(
-            sum(seconds),
-            stacked(heard, [item.n_samples for item in items], seconds) if heard else None,
-            tuple(one.source for one in sentences),
-            read,
-            torch.from_numpy(targets),
-        )
+        features = None if told is None else told.features
+        if heard and told is None:
+            features = stacked(heard, [item.n_samples for item in items], seconds)
+        sources = tuple(one.source for one in sentences)
+        return InterpretBatch(sum(seconds), features, sources, read, torch.from_numpy(targets), told)
 
     def loss(self, model: Translator, batch: InterpretBatch) -> Loss:
         """Token-summed loss of both ways; counted are the tokens of what is heard. What is read weighs as much whether
@@ -132,12 +150,17 @@ class Interpret(nn.Module):
         if batch.features is None:
             lost, n, parts = self._lost(model, model.states(read, batch.read), batch.targets, "text")
             return lost, n, parts
-        heard = model.hear(batch.features)
+        frames = model.frames(batch.features)
+        heard = model.adapted(frames)
         n_heard, n_read = len(heard.lengths), len(read.lengths)
         states = model.states(together([heard, read]), [*batch.read[:n_heard], *batch.read])
         from_speech, n, parts = self._lost(model, states[:n_heard], batch.targets[:n_heard], "speech")
         from_text, _, more = self._lost(model, states[n_heard:], batch.targets, "text")
-        return from_speech + self.text_weight * n_heard / n_read * from_text, n, {**parts, **more}
+        total, parts = from_speech + self.text_weight * n_heard / n_read * from_text, {**parts, **more}
+        if self.recognise is not None and batch.aside is not None:
+            own, n_frames, more = self.recognise.frame_loss(frames, heard, batch.aside)
+            total, parts = total + self.recognise_weight * own * (n / n_frames), {**parts, **more}
+        return total, n, parts
 
     def _lost(self, model: Translator, states: torch.Tensor, targets: torch.Tensor, way: str) -> Loss:
         """What is lost over the tokens that are to be predicted."""

@@ -487,6 +487,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             f"{', '.join(TRANSLATOR_OBJECTIVES)} and "
             f"parts {', '.join(TRANSLATOR_PARTS)} (got {stage.objective}, [{', '.join(stage.trains)}])",
         )
+        yield (
+            stage.hear_weight == 0 or stage.objective in ("answer", "interpret"),
+            f"{stage.name}: hear_weight is for a stage that answers or interprets (got {stage.objective})",
+        )
         only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder", **SPEAKS}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),

@@ -97,7 +97,7 @@ class TranslatorPupil:
     def to(self, device: torch.device) -> None:
         """Move the model, and make the heads that last."""
         self.model = self.model.to(device)
-        if any(stage.objective == "recognise" for stage in self.recipe.stages):
+        if any(stage.objective == "recognise" or stage.hear_weight > 0 for stage in self.recipe.stages):
             self.recognise = Recognise(self.model).to(device)
 
     def _parts(self) -> Iterator[tuple[str, nn.Module]]:
@@ -166,7 +166,8 @@ class TranslatorPupil:
             case "read":
                 return Interpret(self.model, hears=False)
             case "interpret":
-                return Interpret(self.model)
+                aside = self.recognise if stage.hear_weight > 0 else None
+                return Interpret(self.model, recognise=aside, recognise_weight=stage.hear_weight)
             case _:
                 return self._speaking(stage)
 
