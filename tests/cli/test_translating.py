@@ -9,7 +9,9 @@ import pytest
 import soundfile
 from infer.test_translate import RATE, talk, talking, writing
 from models.tiny import tiny_model
+from parity.test_seamless import write
 from translate.test_quick_vocoder import small
+from translate.tiny import published
 
 from ossicle.cli import run
 from ossicle.cli.inputs import expand_with_texts
@@ -67,7 +69,7 @@ def test_a_sound_becomes_text_and_in_json_segments(ossicle, mute, wav):
     assert found["ledger"]["seconds_heard"] == found["ledger"]["seconds_given"] == pytest.approx(3.3)
     assert [segment["finish"] == "quiet" for segment in found["segments"]] == [False, True, False]
     code, out, err = ossicle(*asked)
-    assert (code, out) == (0, found["text"] + "\n") and err.startswith("  heard 3.30 of 3.30 s (0.80 s not read) · ")
+    assert (code, out) == (0, found["text"] + "\n") and err.startswith("  heard 3.30 of 3.30 s (0.75 s not read) · ")
 
 
 def test_a_text_becomes_text(ossicle, mute):
@@ -203,6 +205,16 @@ def test_a_model_of_the_other_kind_is_told(ossicle, mute, wav, tmp_path):
         code, _, err = ossicle(*command, "--model", mute)
         assert code == 6 and "holds a 'translator', known is 'audio_lm'" in err
     failed(ossicle("translate", wav, "--to", "fr", "--model", "nobody"), 6, "model_not_found")
+
+
+def test_a_folder_in_the_published_layout_translates_and_speaks(ossicle, wav, tmp_path):
+    model, spoken = write(tmp_path / "seamless", published()), tmp_path / "out.wav"
+    asked = ("--to", "fra", "--model", model, "--max-tokens", 6, "--json", "--speak", spoken, "--voice", 11)
+    code, out, err = ossicle("translate", wav, *asked)
+    ledger = json.loads(out)["ledger"]
+    assert code == 0 and err.startswith("seamless: licence of the weights: ") and soundfile.read(spoken)[0].any()
+    assert 0 < ledger["tail_s"] < 0.2 and ledger["seconds_heard"] + ledger["tail_s"] == pytest.approx(3.3)
+    assert json.loads(ossicle("translate", "abc dg.", "--from", "eng", *asked)[1])["text"]
 
 
 def test_what_is_no_file_is_a_text_unless_it_ends_as_one(tmp_path, monkeypatch):

@@ -44,9 +44,7 @@ def translate(
         list[str] | None, typer.Option(metavar="srt|vtt|wav", help="Of --out: this file as well, for each input.")
     ] = None,
     model: TranslatorModel = "mini-translate",
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens of a piece or sentence; the model's own.")
-    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of a piece or sentence; the model's own.")] = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: AsJson = False,
