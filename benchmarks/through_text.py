@@ -29,7 +29,7 @@ from ossicle.translate.translator import Translator
 from ossicle.world.grammar import Split
 from ossicle.world.parallel import parallel
 from ossicle.world.parts import Voice
-from ossicle.world.speech import TEST_VARIANTS, speak
+from ossicle.world.speech import TEST_VARIANTS, speak_afresh
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "through_text.md"
 ACCENTS = {"en": "en-us", "fr": "fr-fr", "de": "de"}
@@ -46,7 +46,7 @@ def said(language: str, split: Split, n: int, seed: int) -> list[tuple[Clip, int
         speaker, pitch = number % N_SPEAKERS, number // N_SPEAKERS % len(PITCHES)
         voice = Voice("espeak", ACCENTS[language], TEST_VARIANTS[speaker], 170, 50, 1.0)
         voice = replace(voice, pitch=tuple(PITCHES.values())[pitch])
-        found.append((Clip(speak(text, voice).samples, SAMPLE_RATE), speaker, pitch))
+        found.append((Clip(speak_afresh(text, voice).samples, SAMPLE_RATE), speaker, pitch))
     return found
 
 

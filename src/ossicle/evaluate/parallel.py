@@ -16,6 +16,7 @@ from ossicle.translate.translator import Translator
 from ossicle.world.parallel import LANGUAGES, parallel
 from ossicle.world.parallel_speech import said
 from ossicle.world.scenes import render
+from ossicle.world.speech import speak_afresh
 
 N_ITEMS = 50
 CODES = {"en": ("en", "eng"), "fr": ("fr", "fra"), "de": ("de", "deu")}
@@ -35,7 +36,7 @@ def parallel_items(n: int = N_ITEMS, *, seed: int = 0, languages: Sequence[str] 
         for language in languages:
             rng = np.random.default_rng([seed, number, 1 + LANGUAGES.index(language)])
             scene = said(rng, "test", language, texts[language], clean=True)
-            speech[language] = Clip(render(scene).samples, SAMPLE_RATE)
+            speech[language] = Clip(render(scene, speak=speak_afresh).samples, SAMPLE_RATE)
         found.append(ParallelItem({language: texts[language] for language in languages}, speech))
     return found
 
