@@ -334,7 +334,9 @@ def page(
                 f"{took['cpu_s'] / 60:.1f}",
             )
         )
-    spent = [one["spent"]["cpu_s"] + (one["before"] or {"spent": {"cpu_s": 0}})["spent"]["cpu_s"] for one in results.values()]
+    spent = [
+        one["spent"]["cpu_s"] + (one["before"] or {"spent": {"cpu_s": 0}})["spent"]["cpu_s"] for one in results.values()
+    ]
     hours = [sum(clip.seconds for clip in some) / 3600 for some in (train, labelled, test)]
     n_weights = sum(value.numel() for value in encoder_of(0).parameters())
     lines = [

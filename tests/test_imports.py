@@ -30,7 +30,17 @@ LEVELS = {
 }
 WITHOUT_TORCH = {"errors", "audio", "prompt", "plan", "world", "cli"}
 TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
-OPTIONAL = {"accelerate", "av", "espeakng_loader", "jiwer", "peft", "pocketsphinx", "sacrebleu", "tensorboard", "torch.utils.tensorboard"}
+OPTIONAL = {
+    "accelerate",
+    "av",
+    "espeakng_loader",
+    "jiwer",
+    "peft",
+    "pocketsphinx",
+    "sacrebleu",
+    "tensorboard",
+    "torch.utils.tensorboard",
+}
 READS_AUDIO = {"soundfile", "av"}
 
 

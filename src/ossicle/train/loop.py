@@ -41,7 +41,7 @@ from ossicle.train.rejected import Rejected
 from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import learning_rate, manifest_of, memory_told, source_of
 from ossicle.train.translator_pupil import TranslatorPupil, pairs_of
-from ossicle.train.weights import dump_optimizer, fingerprint, load_named, load_optimizer
+from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
 
@@ -118,7 +118,7 @@ class Run:
         )
         self.accelerator.init_trackers("tensorboard")
         self.pupil = pupil_of(recipe)
-        self.frozen = {name: fingerprint(part) for name, part in self.pupil.untrained().items()}
+        self.frozen = self.pupil.fingerprints()
         self.pupil.to(self.accelerator.device)
         self.place, self.stopping, self.taken = Place(), False, taken
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later

@@ -99,7 +99,8 @@ class RandomProjection(nn.Module):
         """Codes (N, G) of vectors (N, D), each normed first: loudness alone chooses nothing."""
         normed = functional.layer_norm(values.float(), values.shape[-1:])
         inner = torch.einsum("nd,gde->nge", normed, self.projections)
-        return torch.einsum("nge,gve->ngv", inner, self.directions).argmax(-1)  # nearest: all directions are unit
+        near: torch.Tensor = torch.einsum("nge,gve->ngv", inner, self.directions)
+        return near.argmax(-1)  # the nearest: all directions are of length 1
 
 
 def perplexity(shares: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,7 @@ from ossicle.train.translator_parts import (
 from ossicle.train.utter import Utter
 from ossicle.train.vocode import Vocode
 from ossicle.train.vocoding import Vocoding
+from ossicle.train.weights import fingerprint
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.translator import Translator
 
@@ -116,12 +117,13 @@ class TranslatorPupil:
             found["codebook.centroids"] = book.centroids
         return found
 
-    def untrained(self) -> dict[str, nn.Module]:
-        """The parts that no stage trains."""
+    def fingerprints(self) -> dict[str, str]:
+        """Of the parts that no stage trains, and of the tokens: another world would give others."""
         trained: set[str] = {part for stage in self.recipe.stages for part in stage.trains}
         if "text_decoder" in trained:
             trained |= {"shared", "lm_head"}
-        return {name: part for name, part in self._parts() if name not in trained}
+        found = {name: fingerprint(part) for name, part in self._parts() if name not in trained}
+        return {**found, "tokenizer": text_digest(self.model)}
 
     def check(self, data: str | None) -> list[Checked | None]:
         """No stage of a translator reads a manifest.
