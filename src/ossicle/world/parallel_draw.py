@@ -190,10 +190,10 @@ class Draw:
             tense = self.tense(verb) if tenses else "present"
             return Clause(self.somebody(), verb, tense, place=self.place())
         verb = self.one(w.TRANSITIVE)
-        tense, subject = self.tense(verb) if tenses else "present", self.somebody()
-        while not verb.has_past and tense == "present" and person_of(subject) != "3s":
-            subject = self.somebody()  # "we read" could be now or then
-        return Clause(subject, verb, tense, object=self.object(verb))
+        tense, who = self.tense(verb) if tenses else "present", self.somebody()
+        while not verb.has_past and tense == "present" and person_of(who) != "3s":
+            who = self.somebody()  # "we read" could be now or then
+        return Clause(who, verb, tense, object=self.object(verb))
 
     def place(self) -> Fixed | Near | None:
         if self.maybe(0.4):

@@ -249,7 +249,7 @@ PRONOUNS: dict[str, Pronoun] = {
 }
 WHO = Pronoun("who", "3s", "m")
 
-# ---- adjectives: English[/of people], comparative | French masculine, feminine, before a vowel | German, comparative ---
+# ---- adjectives: English[/of people], comparative | French masculine, feminine, before a vowel | German, comparative -
 
 _BEFORE = """
     big/tall bigger/taller | grand grande | groß größer
