@@ -105,7 +105,8 @@ class RandomProjection(nn.Module):
 
 def perplexity(shares: torch.Tensor) -> torch.Tensor:
     """How many of the codes (..., V) are in use, (...): e to the entropy of their shares."""
-    return torch.special.entr(shares).sum(-1).exp()
+    entropy: torch.Tensor = torch.special.entr(shares).sum(-1)
+    return entropy.exp()
 
 
 def check_codes(groups: int, n_codes: int) -> None:
