@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossicle.audio.clip import Clip
-from ossicle.audio.pauses import AROUND_S, PAUSE_S, STRETCH_S, pieces
+from ossicle.audio.pauses import AROUND_S, PAUSE_S, STRETCH_S, edges_s, pieces
 from ossicle.errors import AudioInputError, RequestError
 from ossicle.world import grammar
 from ossicle.world.parts import Event, Pause, Scene, Speech
@@ -167,3 +167,19 @@ def test_what_cannot_be_cut_is_refused():
         found(Clip(np.full(RATE, np.nan, np.float32), RATE))
     assert caught.value.code == "audio_not_finite"
     assert list(pieces([], 8.0)) == []
+
+
+@pytest.mark.parametrize("noisy", [0.0, 0.001])
+def test_the_quiet_edges_of_a_clip_are_told(noisy):
+    still = np.zeros(RATE, np.float32)
+    samples = np.concatenate([still[: RATE // 2], speech(2.0), still[: RATE // 4]])
+    samples = samples + noisy * np.random.default_rng(0).normal(size=len(samples))
+    lead_s, tail_s = edges_s(Clip(samples.astype(np.float32), RATE))
+    assert lead_s == pytest.approx(0.5, abs=0.06) and tail_s == pytest.approx(0.25, abs=0.06)
+
+
+def test_what_is_loud_or_quiet_throughout_has_no_two_edges():
+    loud = np.random.default_rng(0).normal(scale=0.1, size=RATE).astype(np.float32)
+    assert edges_s(Clip(loud, RATE)) == (0.0, 0.0)
+    assert edges_s(Clip(np.zeros(RATE, np.float32), RATE)) == (1.0, 0.0)
+    assert edges_s(Clip(np.zeros(0, np.float32), RATE)) == (0.0, 0.0)

@@ -113,5 +113,5 @@ def test_files_of_subtitles_are_what_they_seem(ossicle, tmp_path):
         got, _, err = ossicle("transcribe", talk, "--model", "nobody", "--srt", file)
         assert got == code and message in err
     got, _, err = ossicle("transcribe", "-", "--model", "nobody", "--out", tmp_path / "out")
-    assert got == 2 and "which standard input (-) cannot: give files" in err
+    assert got == 2 and "so it takes files, got standard input: -" in err
     assert not (tmp_path / "out").exists()

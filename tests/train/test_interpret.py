@@ -10,6 +10,7 @@ from translate.small import noise, tiny
 
 from ossicle.train.interpret import Interpret, together
 from ossicle.train.objectives import IGNORE
+from ossicle.train.recognise import Recognise
 from ossicle.train.sources import Pair, Sample
 
 RNG = np.random.default_rng
@@ -69,6 +70,31 @@ def test_sentences_that_are_only_read_are_learned_from_text_alone() -> None:
     plain = objective.loss(model, objective.collate([objective.item(one, RNG(0)) for one in samples()[:2]]))
     assert parts["from_speech"] == pytest.approx(plain[2]["from_speech"], rel=1e-5)
     assert parts["from_text"] != pytest.approx(plain[2]["from_text"], rel=1e-3)
+
+
+def test_letters_and_phones_are_learned_on_the_side_from_the_same_frames() -> None:
+    model = tiny()
+    torch.manual_seed(0)
+    aside = Recognise(model)
+    both = Interpret(model, recognise=aside, recognise_weight=0.3)
+    batch = both.collate([both.item(one, RNG(0)) for one in samples()])
+    total, n, parts = both.loss(model, batch)
+    plain = Interpret(model)
+    apart, _, _ = plain.loss(model, plain.collate([plain.item(one, RNG(0)) for one in samples()]))
+    own, n_frames, _ = aside.loss(model, aside.collate([aside.item(one, RNG(0)) for one in samples()]))
+    assert total.item() == pytest.approx(apart.item() + 0.3 * own.item() * n / n_frames, rel=1e-5)
+    assert both.heads is aside and "ctc_per_frame" in parts and "from_text" in parts
+
+
+def test_a_text_side_learns_without_sound() -> None:
+    model = tiny()
+    objective = Interpret(model, hears=False)
+    batch = objective.collate([objective.item(one, RNG(0)) for one in samples()])
+    total, n, parts = objective.loss(model, batch)
+    total.backward()
+    assert batch.features is None and n == sum(1 + len(model.text.tokens(one.target_text)) for one in PAIRS)
+    assert total.item() == pytest.approx(n * parts["from_text"], rel=1e-5) and "from_speech" not in parts
+    assert model.speech_encoder is not None and all(one.grad is None for one in model.speech_encoder.parameters())
 
 
 def test_sources_of_any_lengths_are_one_batch() -> None:

@@ -3,12 +3,12 @@
 import pytest
 import torch
 from transformers import SeamlessM4Tv2Config
-from translate.tiny import LANGUAGES, SIZES, louden, tokenizer
 
 from ossicle.errors import RequestError
 from ossicle.translate.search import search
 from ossicle.translate.text import TextTokens
 from ossicle.translate.translator import Encoded, Translator
+from translate.tiny import LANGUAGES, SIZES, louden, tokenizer
 
 
 @pytest.fixture(scope="module")

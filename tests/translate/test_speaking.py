@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import torch
-from translate.tiny import CHAR_TO_ID, LANGUAGES, SIZES, VOICES, published, tokenizer
 
 from ossicle.errors import RequestError
 from ossicle.translate.speaking import speak_ids
@@ -12,6 +11,7 @@ from ossicle.translate.text import TextTokens
 from ossicle.translate.translator import Encoded, Translator
 from ossicle.translate.unit_decoder import UnitDecoder
 from ossicle.translate.vocoder import UNIT_SAMPLES, HifiGan
+from translate.tiny import CHAR_TO_ID, LANGUAGES, SIZES, VOICES, published, tokenizer
 
 IDS = [[40, 7, 31, 65], [], [12]]
 SPOKEN = ["fra", "eng", "eng"]
@@ -20,13 +20,13 @@ SPOKEN = ["fra", "eng", "eng"]
 def made(**parts: Any) -> Translator:
     theirs = published()
     text = TextTokens(tokenizer().backend_tokenizer, LANGUAGES)
-    model = Translator(SIZES, text, hears=False, name="tiny").eval()
+    model = Translator(SIZES, text, hears=False, name="tiny")
     model.text_encoder, model.text_decoder = theirs.text_encoder, theirs.text_decoder
     model.unit_decoder = UnitDecoder(theirs.t2u_model, letters=CHAR_TO_ID)
     model.vocoder = HifiGan(theirs.vocoder, {"eng": 1, "fra": 2}, speakers={"eng": 7, "fra": 11})
     for name, part in parts.items():
         setattr(model, name, part)
-    return model
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,12 @@ def test_speech_follows_its_tokens_source_voice_and_pace(model, encoded):
 
     assert torch.equal(said(), said(speakers=[11, "eng", None]))
     usual = said()
-    for other in (said([[40, 7, 31, 66], [], [12]]), said(speakers=[7, None, None]), said(pace=2.0), said(stretch=True)):
+    for other in (
+        said([[40, 7, 31, 66], [], [12]]),
+        said(speakers=[7, None, None]),
+        said(pace=2.0),
+        said(stretch=True),
+    ):
         assert other.shape != usual.shape or not torch.allclose(other, usual, atol=1e-3)
     rows = Encoded(encoded.values.flip(0), encoded.lengths.flip(0))
     other = speak_ids(model, rows, IDS, SPOKEN).samples

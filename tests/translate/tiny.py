@@ -84,8 +84,11 @@ def published(*, attention: str = "sdpa", seed: int = 0, **sizes: Any) -> Seamle
         t2u = model.t2u_model.model.decoder.embed_tokens.weight
         units = torch.arange(len(t2u)).sub(4)
         t2u[(units < 0) | (units >= model.config.unit_hifi_gan_vocab_size)] = 0.0  # the published class says any token
+        signs = torch.randn(model.config.hidden_size).sign()
+        model.text_decoder.layer_norm.weight.copy_(signs)  # else the likeliest token is always the last one again
         model.shared.weight[3] = _ending(model)
     settings = model.generation_config
+    settings._from_model_config = False  # else the tables are not read back
     settings.text_decoder_lang_to_code_id = dict(LANGUAGES)
     settings.t2u_lang_code_to_id = dict(VOICES)
     settings.vocoder_lang_code_to_id = dict(VOICES)

@@ -303,6 +303,18 @@ SENTENCES = [
         "Wie alt ist dieser Turm?",
     ),
     (
+        Question("how old", Clause(SHE, w.BE)),
+        "How old is she?",
+        "Quel âge a-t-elle ?",
+        "Wie alt ist sie?",
+    ),
+    (
+        Question("how old", Clause(YOU, w.BE)),
+        "How old are you?",
+        "Quel âge as-tu ?",
+        "Wie alt bist du?",
+    ),
+    (
         Question("yes", Clause(YOU, verb("buy"), "past", object=noun("egg", plural=True, det="bare"))),
         "Did you buy eggs?",
         "Est-ce que tu as acheté des œufs ?",

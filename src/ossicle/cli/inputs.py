@@ -15,18 +15,19 @@ from typing import Any
 from ossicle.cli.options import AUDIO_SUFFIXES, STANDARD_INPUT, standard_input
 from ossicle.errors import DataError, FetchError, OssicleError, RequestError
 
-MANIFEST = ".jsonl"
+MANIFEST, TEXT = ".jsonl", ".txt"
 
 
 @dataclass(frozen=True)
 class Input:
-    """One sound.
+    """One sound, or one text where a command takes texts.
 
     Args:
         told: how it is told of: its path, or the file and line of a manifest.
         name: of what is written for it, without suffix; may hold folders.
         path: of its file; None for standard input, and where the line has a fault.
         start_s, end_s: the part of the file; None is its end.
+        text: where it is a text and no sound.
         fault: what is wrong with its line.
     """
 
@@ -35,6 +36,7 @@ class Input:
     path: str | None = None
     start_s: float = 0.0
     end_s: float | None = None
+    text: str | None = None
     fault: DataError | None = None
 
     def __str__(self) -> str:
@@ -49,17 +51,19 @@ class Input:
         """
         if self.fault is not None:
             raise self.fault
-        if self.path is not None:
+        if self.path is not None and self.text is None:
             from ossicle.audio.io import probe
 
             probe(self.path)
 
     def source(self) -> Any:
-        """What `audio.io` reads: the file, standard input, or the clip of a part.
+        """What `audio.io` reads: the file, standard input, or the clip of a part. Of a text the text.
 
         Raises:
             DataError: there is no such part.
         """
+        if self.text is not None:
+            return self.text
         if self.path is None:
             return standard_input()
         if self.start_s == 0.0 and self.end_s is None:
@@ -87,6 +91,42 @@ def expand(arguments: Sequence[str], *, without: str | None = None) -> list[Inpu
     if [*arguments].count(STANDARD_INPUT) > 1:
         raise RequestError("standard input (-) can be read once only")
     return [one for argument in arguments for one in _expanded(argument, without)]
+
+
+def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -> list[Input]:
+    """The same where an argument may also be a text, or a file of one (FILE.txt).
+
+    A text is what is no file and does not end as a sound file or a manifest does.
+
+    Raises:
+        RequestError, FetchError, DataError: as `expand`.
+    """
+    sounds = [one for one in arguments if _is_sound(one)]
+    expand([one for one in sounds if one == STANDARD_INPUT])  # refused twice
+    found: list[Input] = []
+    for argument in arguments:
+        if Path(argument).suffix.lower() == TEXT and os.path.isfile(argument):
+            found.append(_of_text_file(argument))
+        elif _is_sound(argument):
+            found += expand([argument], without=without)
+        else:
+            found.append(Input(argument, "text", text=argument))
+    return found
+
+
+def _is_sound(argument: str) -> bool:
+    named = Path(argument).suffix.lower() in (*AUDIO_SUFFIXES, MANIFEST)
+    return argument == STANDARD_INPUT or os.path.exists(argument) or named
+
+
+def _of_text_file(path: str) -> Input:
+    name = Path(path).stem
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        return Input(path, name, path, fault=DataError(f"it cannot be read as a text in UTF-8: {error}"))
+    fault = None if text.strip() else DataError("it holds no text")
+    return Input(path, name, path, text=text, fault=fault)
 
 
 def _expanded(argument: str, without: str | None) -> Iterator[Input]:

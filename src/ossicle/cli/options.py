@@ -152,6 +152,19 @@ def opener(
     return opened
 
 
+def translator_opener(model: str, device: str, threads: int | None) -> Callable[[], Any]:
+    """The same for a translator."""
+
+    @cache
+    def opened() -> Any:
+        from ossicle.hub.translator import load_translator
+
+        set_threads(threads)
+        return load_translator(model, device=device)
+
+    return opened
+
+
 def set_threads(threads: int | None) -> None:
     """Use so many CPU threads; where none are given, OMP_NUM_THREADS of them, or one for each physical core."""
     import torch

@@ -37,9 +37,12 @@ def print_ledger(ledger: dict[str, Any], *, cut: bool) -> None:
     tail = f" ({ledger['tail_s']:.2f} s dropped at the end)" if ledger["tail_s"] else ""
     tail += f" ({ledger['seconds_merged']:.2f} s merged)" if ledger["seconds_merged"] else ""
     tail += f" ({ledger['seconds_dropped']:.2f} s not read)" if ledger["seconds_dropped"] else ""
+    heard = (
+        f"heard {ledger['seconds_heard']:.2f} of {ledger['seconds_given']:.2f} s{tail} · {ledger['frames']} frames · "
+        f"{ledger['audio_tokens']} audio tokens · "
+    )
     print(
-        f"  heard {ledger['seconds_heard']:.2f} of {ledger['seconds_given']:.2f} s{tail} · {ledger['frames']} frames · "
-        f"{ledger['audio_tokens']} audio tokens · {ledger['text_tokens']} text tokens"
+        f"  {heard if ledger['seconds_given'] else ''}{ledger['text_tokens']} text tokens"
         f"{' (cut off at --max-tokens)' if cut else ''} · first after {ledger['time_to_first_token_s']:.2f} s · "
         f"{ledger['tokens_per_s']:.0f} a second",
         file=sys.stderr,

@@ -15,7 +15,7 @@ import typer
 
 from ossicle.cli.inputs import Input
 from ossicle.cli.many import Result, into_folder
-from ossicle.cli.options import STANDARD_INPUT, each
+from ossicle.cli.options import each
 from ossicle.cli.output import as_line, print_json, print_ledger
 from ossicle.errors import RequestError, StorageError
 
@@ -127,8 +127,10 @@ def _into(
     from ossicle.hub.description import fingerprint
     from ossicle.hub.folder import find
 
-    if any(given.told == STANDARD_INPUT for given in inputs):
-        raise RequestError("--out goes on with what it has begun, which standard input (-) cannot: give files")
+    for given in inputs:
+        if given.path is None and given.fault is None:
+            kind = "a text" if given.text is not None else "standard input"
+            raise RequestError(f"--out goes on with what it has begun, so it takes files, got {kind}: {given}")
     suffixes = [*dict.fromkeys(f".{kind}" for kind in also), JSON if as_json else TEXT]
     depends = {"format": 1, "model": fingerprint(find(model)), **run, "files": suffixes}
 
@@ -156,7 +158,7 @@ def _check_files(files: Mapping[str, str], n_inputs: int, out: str | None) -> No
 
 
 def _object(made: Made, given: Input) -> dict[str, Any]:
-    return {"file": str(given), **made.shown}
+    return {"source" if given.text is not None and given.path is None else "file": str(given), **made.shown}
 
 
 def _writer(made: Made, suffix: str, given: Input, as_json: bool) -> Callable[[Path], None]:

@@ -127,6 +127,15 @@ def load_seamless(
     return model.eval()
 
 
+def is_seamless(folder: Path) -> bool:
+    """Whether a folder calls itself one of SeamlessM4T, of either version."""
+    try:
+        said = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("model_type") in (MODEL_TYPE, FIRST_VERSION)
+
+
 def published_names(model: Translator) -> dict[str, str]:
     """The published name of each of a translator's weights, to ours."""
     found = {}

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -19,6 +20,7 @@ from ossicle.errors import CheckpointError, ConfigError, RequestError
 from ossicle.hub.description import CARD, CONFIG, FORMAT, Part, Record, inside, records
 from ossicle.hub.folder import DTYPES, find, origin_text, place_of, stored, twins_of
 from ossicle.hub.published import FAULTS
+from ossicle.hub.seamless import is_seamless, load_seamless
 from ossicle.hub.speaking import build_speaking, described_speaking
 from ossicle.hub.strict import check_keys, read_tensors
 from ossicle.hub.whole import whole_folder
@@ -127,11 +129,7 @@ def read_translator(folder: Path, *, device: str = "auto", dtype: str = "auto") 
         CheckpointError: the folder is incomplete, of another format, or its weights do not match its description.
         RequestError: an unknown ``device`` or ``dtype``.
     """
-    place, kind = place_of(device), dtype
-    if dtype == "auto":
-        kind = "bfloat16" if place.type == "cuda" else "float32"
-    if kind not in DTYPES:
-        raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
+    place, kind = _place_and_type(device, dtype)
     about = describe_translator(folder)
     said = about.text
     try:
@@ -159,14 +157,14 @@ def read_translator(folder: Path, *, device: str = "auto", dtype: str = "auto") 
         check_keys(wanted, tensors, part.weights)
         for key, value in tensors.items():
             wanted[key].copy_(value)
-    return model.to(device=place, dtype=DTYPES[kind]).eval()
+    return model.to(device=place, dtype=kind).eval()
 
 
 def load_translator(model: str | Path = "mini-translate", *, device: str = "auto", dtype: str = "auto") -> Translator:
     """Read a translator.
 
     Args:
-        model: a shipped name, or a folder of ossicle's own.
+        model: a shipped name, a folder of ossicle's own, or one in the layout of SeamlessM4T-v2.
         device: "auto" (the first GPU, else the CPU) or a device of torch.
         dtype: "auto" (bfloat16 on a GPU, else float32), "float32", "bfloat16" or "float16".
 
@@ -178,7 +176,25 @@ def load_translator(model: str | Path = "mini-translate", *, device: str = "auto
         CheckpointError: the folder is incomplete, holds no translator, or its weights do not match its description.
         RequestError: an unknown ``device`` or ``dtype``.
     """
-    return read_translator(find(model), device=device, dtype=dtype)
+    folder = find(model)
+    if is_seamless(folder):
+        place, kind = _place_and_type(device, dtype)
+        return load_seamless(folder, device=place, dtype=kind)
+    return read_translator(folder, device=device, dtype=dtype)
+
+
+def _place_and_type(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    """The device, and the type of all weights.
+
+    Raises:
+        RequestError: one of them is not known.
+    """
+    place, kind = place_of(device), dtype
+    if dtype == "auto":
+        kind = "bfloat16" if place.type == "cuda" else "float32"
+    if kind not in DTYPES:
+        raise RequestError(f"dtype {dtype!r} is not known: choose one of auto, {', '.join(DTYPES)}")
+    return place, DTYPES[kind]
 
 
 def describe_translator(folder: Path) -> TranslatorDescription:

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,7 +19,7 @@ import torch
 from ossicle.audio.clip import Clip, seconds_to_samples
 from ossicle.audio.lengths import resampled_samples
 from ossicle.audio.pauses import Piece, edges_s
-from ossicle.errors import AudioInputError, RequestError
+from ossicle.errors import RequestError
 from ossicle.infer.ledger import Ledger, summed
 from ossicle.infer.sentences import fitted, paragraphs
 from ossicle.infer.transcribe import GROUP, groups
@@ -198,8 +197,8 @@ def _check_model(model: object) -> None:
     if not isinstance(model, Translator):
         name = getattr(model, "name", "the model")
         raise RequestError(
-            f"{name} is a {type(model).__name__}, which answers in the language it is asked in: translating takes a "
-            "Translator, such as mini-translate"
+            f"{name} is an {type(model).__name__}, which answers questions about sound: translating takes a Translator "
+            "such as mini-translate"
         )
 
 
@@ -227,7 +226,7 @@ def _of_speech(model: Translator, source: Sound, task: Task) -> Translation:
     found: list[tuple[Translated, Ledger]] = []
     for group in groups(source, rate=model.sample_rate, window_s=min(WINDOW_S, model.max_s)):
         with torch.inference_mode():
-            heard = _heard(model, [piece.clip for piece in group])
+            heard = model.hear(model.features([piece.clip for piece in group]))
             loud = [i for i, piece in enumerate(group) if not piece.quiet]
             written = dict(zip(loud, _written(model, heard.rows(loud), task) if loud else [], strict=True))
             spoken = _spoken(model, heard, written, task)
@@ -241,21 +240,6 @@ def _of_speech(model: Translator, source: Sound, task: Task) -> Translation:
     segments = tuple(segment for segment, _ in found)
     text = " ".join(segment.text for segment in segments if segment.text)
     return Translation(text, voice.clip() if task.speak else None, segments, _summed(found, began, first_s))
-
-
-def _heard(model: Translator, clips: Sequence[Clip]) -> Encoded:
-    """Pieces as the text decoder attends to them.
-
-    Raises:
-        AudioInputError: one is too short for the model.
-    """
-    features = model.features(clips)
-    for clip, n in zip(clips, features.n_samples.tolist(), strict=True):
-        if model.n_encoded(n) < 1 or model.n_frames(n) < 1:
-            raise AudioInputError(
-                f"{clip.duration_s * 1000:.0f} ms are too short for {model.name}", code="audio_too_short"
-            )
-    return model.hear(features)
 
 
 def _written(model: Translator, encoded: Encoded, task: Task) -> list[Hypothesis]:
@@ -360,5 +344,5 @@ def _of_sentences(
 
 def _fits(model: Translator, sentence: str) -> bool:
     """Whether a sentence is so short that its translation may be half as long again."""
-    room = model.settings.max_position_embeddings - len(model.text.prefix(model.languages[0]))
+    room: int = model.settings.max_position_embeddings - len(model.text.prefix(model.languages[0]))
     return len(model.text.tokens(sentence)) <= min(MAX_TOKENS, room) * 2 // 3

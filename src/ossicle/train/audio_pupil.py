@@ -37,6 +37,7 @@ from ossicle.train.stage import (
     set_trainable,
     source_of,
 )
+from ossicle.train.weights import fingerprint
 
 
 class AudioPupil:
@@ -81,10 +82,10 @@ class AudioPupil:
             if name.split(".", 1)[0] in parts and not (held and name.startswith("llm.") and "lora_" not in name)
         }
 
-    def untrained(self) -> dict[str, nn.Module]:
-        """The parts that no stage trains."""
+    def fingerprints(self) -> dict[str, str]:
+        """Of the parts that no stage trains."""
         trained = self._trained_parts() - ({"llm"} if self.model.quantized else set())
-        return {name: part for name, part in self.model.named_children() if name not in trained}
+        return {name: fingerprint(part) for name, part in self.model.named_children() if name not in trained}
 
     def check(self, data: str | None) -> list[Checked | None]:
         """As `check_stages`."""

@@ -41,7 +41,7 @@ from ossicle.train.rejected import Rejected
 from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import learning_rate, manifest_of, memory_told, source_of
 from ossicle.train.translator_pupil import TranslatorPupil, pairs_of
-from ossicle.train.weights import dump_optimizer, fingerprint, load_named, load_optimizer
+from ossicle.train.weights import dump_optimizer, load_named, load_optimizer
 
 MAX_BAD_STEPS = 10
 
@@ -118,13 +118,14 @@ class Run:
         )
         self.accelerator.init_trackers("tensorboard")
         self.pupil = pupil_of(recipe)
-        self.frozen = {name: fingerprint(part) for name, part in self.pupil.untrained().items()}
+        self.frozen = self.pupil.fingerprints()
         self.pupil.to(self.accelerator.device)
         self.place, self.stopping, self.taken = Place(), False, taken
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
         self.restored: dict[str, torch.Tensor] | None = None
+        self.heads: dict[str, torch.Tensor] = {}
         self.checked: list[Checked | None] = [None] * len(recipe.stages)
         self.rejected = Rejected()
         self.clock = time.monotonic()
@@ -176,6 +177,10 @@ class Run:
             index, source, begun=self.place.started_stage, folder=self.out, precision=self.precision
         )
         self.place.started_stage = True
+        if self.pupil.lasting is None or objective.heads is not self.pupil.lasting:
+            if self.place.stage_steps and self.restored is not None:
+                load_named(dict(objective.heads.named_parameters()), self.heads)
+            self.heads = dict(objective.heads.named_parameters())
         trained = self.pupil.trained(stage, objective)
         self.optimizer = self.pupil.optimizer(stage, objective, trained)
         if self.place.stage_steps and self.restored is not None:
@@ -285,6 +290,7 @@ class Run:
         fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
         self.place = Place(stage=self.place.stage + 1, **fresh)
         self.optimizer = self.restored = None
+        self.heads = {}
 
     def _save_stage(self, *, again: bool) -> None:
         """The folder of the stage that was left last, if it is worth one; its checkpoint comes first."""
@@ -300,6 +306,8 @@ class Run:
         }
         if self.pupil.lasting is not None:
             groups["heads"] = dict(self.pupil.lasting.named_parameters())
+        if self.heads:  # of the stage alone, such as discriminators
+            groups["stage_heads"] = self.heads
         if self.optimizer is not None:
             groups["optimizer"] = dump_optimizer(self.optimizer)
         for name, values in groups.items():
@@ -368,6 +376,7 @@ class Run:
             load_named(dict(self.pupil.lasting.named_parameters()), found.tensors["heads"])
         torch.set_rng_state(found.tensors["random"]["cpu"])
         self.restored = dict(found.tensors["optimizer"]) if "optimizer" in found.tensors else None
+        self.heads = dict(found.tensors.get("stage_heads", {}))
         if self.place.stage and not self.place.started_stage:  # a kill may have come between checkpoint and folder
             self._save_stage(again=False)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.errors import ConfigError
 from ossicle.train.sources import Pair, Sample, said_in
 from ossicle.world.grammar import Split
@@ -14,6 +15,9 @@ from ossicle.world.parallel import LANGUAGES, parallel
 from ossicle.world.parallel_speech import said
 from ossicle.world.parts import Scene, Speech, Voice
 from ossicle.world.scenes import render
+
+LETTERS_A_SECOND = 15.0
+"""That somebody says, about."""
 
 
 class Pairs:
@@ -30,6 +34,7 @@ class Pairs:
         voice: that says everything, and nothing else is heard.
         sentences: so many different ones, over and over; None never repeats one on purpose.
         also_read: further sentences of a sample, which nobody says.
+        dry: no sound is made: silence of about the length that saying it would take.
 
     Raises:
         ConfigError: an unknown language, or a weight that is not positive.
@@ -47,6 +52,7 @@ class Pairs:
         voice: Voice | None = None,
         sentences: int | None = None,
         also_read: int = 0,
+        dry: bool = False,
     ) -> None:
         weights = dict(tasks or {f"{one}-{other}": 1.0 for one in LANGUAGES for other in LANGUAGES})
         for key, weight in weights.items():
@@ -58,7 +64,7 @@ class Pairs:
             if not weight > 0:
                 raise ConfigError(f"the pair {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.target, self.clean = (seed, stage), split, target, clean
-        self.voice, self.sentences, self.also_read = voice, sentences, also_read
+        self.voice, self.sentences, self.also_read, self.dry = voice, sentences, also_read, dry
         self.names, total = tuple(weights), sum(weights.values())
         self.shares = np.array([weights[name] / total for name in self.names])
 
@@ -67,14 +73,17 @@ class Pairs:
         rng = np.random.default_rng([*self.key, index if self.sentences is None else index % self.sentences])
         source, target = self._languages(rng)
         texts = parallel(rng, self.split).texts
+        pair = Pair(source, target, texts[source], texts[target])
+        also = tuple(self._read(rng) for _ in range(self.also_read))
+        if self.dry:
+            silence = np.zeros(int(SAMPLE_RATE * len(pair.source_text) / LETTERS_A_SECOND), np.float32)
+            return Sample(silence, None, pair.target_text, f"{source}-{target}", pair=pair, also=also)
         if self.voice is not None:
             scene = Scene((Speech(texts[source], self.voice),))
         else:
             scene = said(rng, self.split, source, texts[source], target=self.target, clean=self.clean)
         rendered = render(scene)
         events = tuple(rendered.events)
-        pair = Pair(source, target, texts[source], texts[target])
-        also = tuple(self._read(rng) for _ in range(self.also_read))
         name = f"{source}-{target}"
         return Sample(
             rendered.samples, None, texts[target], name, scene, events, said=said_in(events), pair=pair, also=also

@@ -33,8 +33,8 @@ class Pupil(Protocol):
     def named(self) -> dict[str, torch.Tensor]:
         """All that the run may change of the model, by name: what a checkpoint holds."""
 
-    def untrained(self) -> dict[str, nn.Module]:
-        """The parts that no stage trains, by name: no checkpoint holds them."""
+    def fingerprints(self) -> dict[str, str]:
+        """Of what no stage trains, by name, the tokenizer too: no checkpoint holds it."""
 
     def check(self, data: str | None) -> list[Checked | None]:
         """Each stage's manifest gone through; None for a stage of the world."""

@@ -99,12 +99,14 @@ class RandomProjection(nn.Module):
         """Codes (N, G) of vectors (N, D), each normed first: loudness alone chooses nothing."""
         normed = functional.layer_norm(values.float(), values.shape[-1:])
         inner = torch.einsum("nd,gde->nge", normed, self.projections)
-        return torch.einsum("nge,gve->ngv", inner, self.directions).argmax(-1)  # nearest: all directions are unit
+        near: torch.Tensor = torch.einsum("nge,gve->ngv", inner, self.directions)
+        return near.argmax(-1)  # the nearest: all directions are of length 1
 
 
 def perplexity(shares: torch.Tensor) -> torch.Tensor:
     """How many of the codes (..., V) are in use, (...): e to the entropy of their shares."""
-    return torch.special.entr(shares).sum(-1).exp()
+    entropy: torch.Tensor = torch.special.entr(shares).sum(-1)
+    return entropy.exp()
 
 
 def check_codes(groups: int, n_codes: int) -> None:

@@ -26,7 +26,7 @@ from ossicle.translate.sizes import TranslatorSizes
 from ossicle.world.parts import Voice
 
 NAME = re.compile(r"[\w-]+")
-TRANSLATOR_OBJECTIVES = ("recognise", "interpret", "align", "utter", "vocode")
+TRANSLATOR_OBJECTIVES = ("recognise", "read", "interpret", "align", "utter", "vocode")
 SPEAKS = {"align": "aligner", "utter": "unit_decoder", "vocode": "vocoder"}
 """The one part that each of these objectives trains."""
 TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "aligner", "unit_decoder", "vocoder")
@@ -268,7 +268,7 @@ class Stage:
     """
 
     name: str
-    objective: Literal["hear", "tell", "answer", "recognise", "interpret", "align", "utter", "vocode"]
+    objective: Literal["hear", "tell", "answer", "recognise", "read", "interpret", "align", "utter", "vocode"]
     trains: tuple[TrainedPart, ...]
     budget: Budget
     data: Data = field(default_factory=Data)
@@ -486,6 +486,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             f"{stage.name}: of a translator, and only of one, objectives are "
             f"{', '.join(TRANSLATOR_OBJECTIVES)} and "
             f"parts {', '.join(TRANSLATOR_PARTS)} (got {stage.objective}, [{', '.join(stage.trains)}])",
+        )
+        yield (
+            stage.hear_weight == 0 or stage.objective in ("answer", "interpret"),
+            f"{stage.name}: hear_weight is for a stage that answers or interprets (got {stage.objective})",
         )
         only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder", **SPEAKS}.get(stage.objective)
         yield (

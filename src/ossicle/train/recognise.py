@@ -1,8 +1,10 @@
-"""The speech encoder's own lesson in several languages: letters by CTC, and for each frame its phone.
+"""The speech encoder's own lesson in several languages: letters by CTC, for each frame its phone, and behind the
+adaptor the tokens of the text by CTC.
 
 Knows the world's ground truth, features and frames of a translator; does not know its decoders. The exact times of
-phones give every frame a target from the first step on, which CTC alone does not. Source: Graves et al. 2006 for CTC;
-Park et al. 2019 for the masks.
+phones give every frame a target from the first step on, which CTC alone does not. What can be read off behind the
+adaptor is what a text decoder that can read already finds familiar. Source: Graves et al. 2006 for CTC; Watanabe et al.
+2017 for CTC beside attention; Park et al. 2019 for the masks.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from ossicle.tensors import Features, Frames, stacked
 from ossicle.train.hear import BLANK, masked
 from ossicle.train.objectives import IGNORE, Loss
 from ossicle.train.sources import Sample
-from ossicle.translate.translator import Translator
+from ossicle.translate.translator import Encoded, Translator
 from ossicle.world.parallel import spoken_form
 from ossicle.world.speech import PHONES_3
 
@@ -33,6 +35,7 @@ class RecogniseItem:
     features: np.ndarray
     n_samples: int
     letters: np.ndarray
+    tokens: np.ndarray
     phones: np.ndarray
     seconds: float
 
@@ -44,12 +47,14 @@ class RecogniseItem:
 
 @dataclass(frozen=True, eq=False)
 class RecogniseBatch:
-    """Items side by side: letters in a row with ``n_letters`` (B,), phones (B, T) int64."""
+    """Items side by side: letters in a row with ``n_letters`` (B,), tokens so too; phones (B, T) int64."""
 
     seconds: float
     features: Features
     letters: torch.Tensor
     n_letters: torch.Tensor
+    tokens: torch.Tensor
+    n_tokens: torch.Tensor
     phones: torch.Tensor
 
     def to(self, device: torch.device) -> "RecogniseBatch":
@@ -73,20 +78,21 @@ def phones_of(sample: Sample, n_frames: int, rate_hz: float) -> np.ndarray:
 
 
 class Recognise(nn.Module):
-    """Letters by CTC and phones by frame.
+    """Letters by CTC, phones by frame, tokens by CTC behind the adaptor.
 
     Args:
-        model: whose features and frames.
-        phone_weight: of the frame loss beside CTC.
+        model: whose features, frames and tokens.
+        phone_weight, token_weight: of the other two losses beside that of letters.
     """
 
-    def __init__(self, model: Translator, *, phone_weight: float = 1.5) -> None:
+    def __init__(self, model: Translator, *, phone_weight: float = 1.5, token_weight: float = 1.0) -> None:
         super().__init__()
-        self.banks = model.banks
+        self.banks, self.text = model.banks, model.text
         self.norm = nn.LayerNorm(model.width)
         self.letter = nn.Linear(model.width, 1 + len(LETTERS))
         self.phone = nn.Linear(model.width, len(PHONES_3))
-        self.phone_weight = phone_weight
+        self.token = nn.Linear(model.width, model.settings.vocab_size)
+        self.phone_weight, self.token_weight = phone_weight, token_weight
 
     @property
     def heads(self) -> nn.Module:
@@ -100,7 +106,9 @@ class Recognise(nn.Module):
         n_samples = int(read.n_samples[0])
         phones = phones_of(sample, self.banks.n_frames(n_samples), self.banks.rate_hz)
         features = masked(read.values[0].numpy(), STACKED, rng)
-        return RecogniseItem(features, n_samples, letters_of(sample.pair.source_text), phones, seconds)
+        text = sample.pair.source_text
+        tokens = np.array(self.text.tokens(text), np.int64)
+        return RecogniseItem(features, n_samples, letters_of(text), tokens, phones, seconds)
 
     def collate(self, items: Sequence[RecogniseItem]) -> RecogniseBatch:
         """Items side by side, frames padded to the longest."""
@@ -113,19 +121,26 @@ class Recognise(nn.Module):
             stacked([item.features for item in items], [item.n_samples for item in items], seconds),
             torch.from_numpy(np.concatenate([item.letters for item in items])),
             torch.tensor([len(item.letters) for item in items]),
+            torch.from_numpy(np.concatenate([item.tokens for item in items])),
+            torch.tensor([len(item.tokens) for item in items]),
             torch.from_numpy(phones),
         )
 
     def loss(self, model: Translator, batch: RecogniseBatch) -> Loss:
-        """Frame-summed loss of the conformer alone."""
-        return self.frame_loss(model.frames(batch.features), batch)
+        """Frame-summed loss of the speech encoder alone."""
+        frames = model.frames(batch.features)
+        return self.frame_loss(frames, model.adapted(frames), batch)
 
-    def frame_loss(self, frames: Frames, batch: RecogniseBatch) -> Loss:
-        """Loss of frames that are there already."""
+    def frame_loss(self, frames: Frames, encoded: Encoded, batch: RecogniseBatch) -> Loss:
+        """Loss of what is there already: the conformer's frames, and what the adaptor makes of them."""
         hidden = self.norm(frames.values.float())
         letters = self.letter(hidden).log_softmax(-1).transpose(0, 1)  # (T, B, 1 + letters)
         ctc = functional.ctc_loss(
             letters, batch.letters, frames.lengths, batch.n_letters, blank=BLANK, reduction="sum", zero_infinity=True
+        )
+        scores = self.token(encoded.values.float()).log_softmax(-1).transpose(0, 1)  # (N, B, tokens); blank is padding
+        read = functional.ctc_loss(
+            scores, batch.tokens, encoded.lengths, batch.n_tokens, blank=BLANK, reduction="sum", zero_infinity=True
         )
         told = batch.phones.flatten()
         scores = self.phone(hidden).flatten(0, 1)
@@ -133,4 +148,5 @@ class Recognise(nn.Module):
         n, n_phones = int(frames.lengths.sum()), max(int((told != IGNORE).sum()), 1)
         right = int((scores.argmax(-1) == told).sum()) / n_phones
         parts = {"ctc_per_frame": ctc.item() / n, "phone": phones.item() / n_phones, "phone_right": right}
-        return ctc + self.phone_weight * phones, n, parts
+        parts["ctc_per_token"] = read.item() / max(int(batch.n_tokens.sum()), 1)
+        return ctc + self.phone_weight * phones + self.token_weight * read, n, parts

@@ -14,6 +14,7 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 )
 
 from ossicle.errors import ConfigError
+from ossicle.hub.quiet import quiet
 from ossicle.translate.aligner import Aligner
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.sizes import TranslatorSizes, UnitSizes
@@ -77,9 +78,9 @@ def new_translator(sizes: TranslatorSizes, *, name: str, seed: int) -> Translato
 
 def new_unit_decoder(model: Translator) -> UnitDecoder:
     """A unit decoder of random weights for a model's text."""
-    return UnitDecoder(
-        SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings), letters=characters_of(model.text)
-    )
+    with quiet():
+        t2u = SeamlessM4Tv2TextToUnitForConditionalGeneration(model.settings)
+    return UnitDecoder(t2u, letters=characters_of(model.text))
 
 
 def new_aligner(model: Translator, sizes: UnitSizes) -> Aligner:

@@ -36,6 +36,7 @@ from ossicle.train.translator_parts import (
 from ossicle.train.utter import Utter
 from ossicle.train.vocode import Vocode
 from ossicle.train.vocoding import Vocoding
+from ossicle.train.weights import fingerprint
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.translator import Translator
 
@@ -60,6 +61,7 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
             target=target,
             clean=settings.clean,
             also_read=settings.also_read,
+            dry=stage.objective == "read",
         )
     tasks = {f"{speaker.language}-{speaker.language}": 1.0}
     return Pairs(recipe.seed, 0, settings.split, tasks, voice=speaker.voice, sentences=speaker.sentences)
@@ -96,7 +98,7 @@ class TranslatorPupil:
     def to(self, device: torch.device) -> None:
         """Move the model, and make the heads that last."""
         self.model = self.model.to(device)
-        if any(stage.objective == "recognise" for stage in self.recipe.stages):
+        if any(stage.objective == "recognise" or stage.hear_weight > 0 for stage in self.recipe.stages):
             self.recognise = Recognise(self.model).to(device)
 
     def _parts(self) -> Iterator[tuple[str, nn.Module]]:
@@ -115,12 +117,13 @@ class TranslatorPupil:
             found["codebook.centroids"] = book.centroids
         return found
 
-    def untrained(self) -> dict[str, nn.Module]:
-        """The parts that no stage trains."""
+    def fingerprints(self) -> dict[str, str]:
+        """Of the parts that no stage trains, and of the tokens: another world would give others."""
         trained: set[str] = {part for stage in self.recipe.stages for part in stage.trains}
         if "text_decoder" in trained:
             trained |= {"shared", "lm_head"}
-        return {name: part for name, part in self._parts() if name not in trained}
+        found = {name: fingerprint(part) for name, part in self._parts() if name not in trained}
+        return {**found, "tokenizer": text_digest(self.model)}
 
     def check(self, data: str | None) -> list[Checked | None]:
         """No stage of a translator reads a manifest.
@@ -162,8 +165,11 @@ class TranslatorPupil:
             case "recognise":
                 assert self.recognise is not None
                 return self.recognise
+            case "read":
+                return Interpret(self.model, hears=False)
             case "interpret":
-                return Interpret(self.model)
+                aside = self.recognise if stage.hear_weight > 0 else None
+                return Interpret(self.model, recognise=aside, recognise_weight=stage.hear_weight)
             case _:
                 return self._speaking(stage)
 

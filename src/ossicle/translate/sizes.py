@@ -38,14 +38,16 @@ class TextSizes:
 @dataclass(frozen=True)
 class UnitSizes:
     """Of the units, of the unit decoder, and of the aligner that teaches it: ``count`` units are the clusters of what
-    comes out of the speech encoder's layer ``layer``, counted from 1, found among ``clips`` clips."""
+    comes out of the speech encoder's layer ``layer``, counted from 1, found among ``clips`` clips. ``aligner`` and
+    ``durations`` are the widths of the aligner and of what predicts durations."""
 
     count: int = 500
     layer: int = 3
     encoder_layers: int = 1
     decoder_layers: int = 1
     ffn: int = 320
-    aligner: int = 96
+    aligner: int = 64
+    durations: int = 64
     clips: int = 1000
 
 
@@ -109,7 +111,7 @@ class TranslatorSizes:
             "t2u_encoder_attention_heads": self.heads,
             "t2u_decoder_attention_heads": self.heads,
             "t2u_variance_predictor_embed_dim": self.width,
-            "t2u_variance_predictor_hidden_dim": self.width,
+            "t2u_variance_predictor_hidden_dim": units.durations,
             "vocoder_num_langs": len(self.languages),
             **dict.fromkeys((*never, *skip), 0.0),
         }

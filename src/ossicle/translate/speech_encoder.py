@@ -82,7 +82,25 @@ def forward(
     Raises:
         EncoderError: a clip of so few frames that the adaptor makes none of them.
     """
-    hidden = hidden_states(encoder, values, lengths)
+    return adapted(encoder, hidden_states(encoder, values, lengths), lengths)
+
+
+def adapted(
+    encoder: SeamlessM4Tv2SpeechEncoder, hidden: torch.Tensor, lengths: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The way behind the conformer.
+
+    Args:
+        encoder: whose layers.
+        hidden: (B, T, D), the conformer's own output.
+        lengths: (B,) int64 on the CPU, valid frames.
+
+    Returns:
+        As `forward`.
+
+    Raises:
+        EncoderError: as `forward`.
+    """
     hidden = hidden + 0.5 * encoder.intermediate_ffn(hidden)
     for layer in encoder.adapter.layers if encoder.adapter is not None else ():
         hidden, lengths = _adapted(layer, hidden, lengths)

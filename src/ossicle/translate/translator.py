@@ -160,9 +160,17 @@ class Translator(nn.Module):
             RequestError: the model hears no speech.
             EncoderError: a clip is too short.
         """
-        encoder, lengths = self._ear(), self._lengths(features)
-        values, n = speech_encoder.forward(encoder, features.values.to(device=self.device, dtype=self.dtype), lengths)
-        return Encoded(values, n, heard_s(self, features, BANK_FIELD))
+        return self.adapted(self.frames(features))
+
+    def adapted(self, frames: Frames) -> Encoded:
+        """The conformer's own output, as the text decoder attends to it.
+
+        Raises:
+            RequestError: the model hears no speech.
+            EncoderError: a clip is too short.
+        """
+        values, n = speech_encoder.adapted(self._ear(), frames.values, frames.lengths)
+        return Encoded(values, n, frames.durations_s)
 
     def read(self, ids: Sequence[Sequence[int]]) -> Encoded:
         """Text, as the text decoder attends to it.

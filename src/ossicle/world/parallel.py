@@ -73,7 +73,7 @@ def parallel(rng: np.random.Generator, split: Split = "train", *, kind: str | No
             continue  # "Anna calls Anna"
         texts = {"en": english(meaning), "fr": french(meaning), "de": german(meaning)}
         lengths = [len(spoken_form(text).split()) for text in texts.values()]
-        if MIN_WORDS <= min(lengths) and max(lengths) <= MAX_WORDS and split_of(texts["en"]) == split:
+        if min(lengths) >= MIN_WORDS and max(lengths) <= MAX_WORDS and split_of(texts["en"]) == split:
             return Parallel(texts, name, _facts(meaning))
     raise AssertionError(f"nothing fits after {MANY} draws: the set is too small for the split {split}")
 
@@ -120,6 +120,8 @@ def _going(draw: Draw) -> Meaning:
     else:
         clause = Clause(subject, draw.one(w.COMING), tense)
     timed = draw.when(clause, share=0.85, clock=0.5)
+    while clause.verb.fr.reflexive and timed.time is not None and not draw.exact(timed.time):
+        timed = draw.when(clause, share=1.0, clock=0.6)  # nobody went to bed last year
     return Statement(replace(timed, negative=draw.maybe(0.12)))
 
 
@@ -304,6 +306,8 @@ def _price(draw: Draw) -> Meaning:
     subject: Who
     if draw.maybe(0.5):
         subject = draw.owned("vehicle", "animal") if draw.maybe(0.3) else draw.of_age()
+        if isinstance(subject, Thing) and (subject.noun.en in w.CHILDREN or subject.noun in w.NOUNS["animal"]):
+            value = int(draw.rng.integers(2, 17))
         years = f"{english_number(value)} years old", f"{french_number(value)} ans", f"{german_number(value)} Jahre alt"
         return Statement(Clause(subject, w.AGED, amount=Fixed(*years)))
     subject = draw.known("tool", "garment", "furniture", "machine", "holder", "pair", "vehicle")

@@ -25,6 +25,7 @@ from ossicle.world.parallel_meaning import (
     Thing,
     Verb,
     Who,
+    person_of,
 )
 from ossicle.world.say_english import number as english_number
 from ossicle.world.say_french import number as french_number
@@ -85,7 +86,7 @@ class Draw:
             many, det = True, "the" if det == "a" else det
         if name == "wild" and det in ("my", "your", "our"):
             det = "this"
-        if name == "building" and det in ("my", "your", "our") and noun.en not in ("house", "tree"):
+        if name == "building" and det in ("my", "your", "our") and noun.en not in w.OWNABLE:
             det = "the"
         if many and det == "a":
             return Thing(noun, "bare", True)
@@ -96,7 +97,9 @@ class Draw:
 
     def owned(self, *classes: str) -> Thing:
         """Something of somebody: "my uncle's dog", "Anna's hat"."""
-        _, noun = self.noun(classes)
+        name, noun = self.noun(classes)
+        while name == "building" and noun.en not in w.OWNABLE:
+            noun = self.one(w.NOUNS[name])
         owner: Thing | Name = self.one(w.NAMES)
         if self.maybe(0.65):
             owner = Thing(self.one(w.NOUNS["kin"]), self.word("my your our"))
@@ -156,9 +159,12 @@ class Draw:
     def when(self, clause: Clause, *, share: float = 0.6, clock: float = 0.25) -> Clause:
         """The clause with a time that fits its tense, perhaps a time of day; perhaps both come first."""
         time = self.time(clause.tense) if self.maybe(share) and not clause.often else None
-        exact = time is not None and (time.en in w.EXACT or time.en.partition(" ")[2] in w.DAY_NAMES)
-        with_clock = self.clock() if exact and self.maybe(clock) else None
+        with_clock = self.clock() if time is not None and self.exact(time) and self.maybe(clock) else None
         return replace(clause, time=time, clock=with_clock, fronted=time is not None and self.maybe(0.4))
+
+    def exact(self, time: Fixed) -> bool:
+        """Whether a time of day can follow."""
+        return time.en in w.EXACT or time.en.partition(" ")[2] in w.DAY_NAMES
 
     def tense(self, verb: Verb) -> Tense:
         tenses: tuple[Tense, ...] = ("present", "past", "future") if verb.has_past else ("present", "future")
@@ -185,7 +191,10 @@ class Draw:
             return Clause(self.somebody(), verb, tense, place=self.place())
         verb = self.one(w.TRANSITIVE)
         tense = self.tense(verb) if tenses else "present"
-        return Clause(self.somebody(), verb, tense, object=self.object(verb))
+        someone = self.somebody()
+        while not verb.has_past and tense == "present" and person_of(someone) != "3s":
+            someone = self.somebody()  # "we read" could be now or then
+        return Clause(someone, verb, tense, object=self.object(verb))
 
     def place(self) -> Fixed | Near | None:
         if self.maybe(0.4):
@@ -297,6 +306,9 @@ class Draw:
             return Clause(self.somebody(), w.GO, tense, place=self.one(w.GOALS), motion=True)
         if chance < 0.4:
             return self.state()
+        if chance < 0.45:
+            known = self.thing("person", "kin", dets="the this", plural=0.15)
+            return Clause(self.somebody(), w.KNOW, object=known, negative=self.maybe(0.3))
         clause = self.doing()
         return self.negated(clause, 0.15) if self.maybe(0.6) else self.unfronted(clause, 0.5)
 

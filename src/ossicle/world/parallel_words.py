@@ -5,7 +5,19 @@ translation, both ways, wherever the sentences of parallel.py use it: what means
 "fish", German "wenn" for "if") is left out or kept to one meaning. Source: our own lists.
 """
 
-from ossicle.world.parallel_meaning import Adjective, Fixed, Frame, French, Gender, German, Idiom, Name, Noun, Pronoun, Verb
+from ossicle.world.parallel_meaning import (
+    Adjective,
+    Fixed,
+    Frame,
+    French,
+    Gender,
+    German,
+    Idiom,
+    Name,
+    Noun,
+    Pronoun,
+    Verb,
+)
 
 # ---- nouns: English, plural | French, gender, plural if irregular | German, gender, plural, other cases if weak -----
 
@@ -193,6 +205,9 @@ HUMAN = ("person", "kin")
 UNCOUNTED = ("dish", "drink")
 SEVERAL = ("brother", "sister", "uncle", "aunt", "friend", "neighbour")
 """Kin that one can have several of."""
+OWNABLE = ("house", "tree")
+"""Buildings, and what stands among them, that can be somebody's."""
+CHILDREN = ("boy", "girl", "child")
 
 
 def _gender(text: str) -> Gender:
@@ -234,7 +249,7 @@ PRONOUNS: dict[str, Pronoun] = {
 }
 WHO = Pronoun("who", "3s", "m")
 
-# ---- adjectives: English[/of people] comparative | French masculine, feminine[, before a vowel] | German comparative ----
+# ---- adjectives: English[/of people], comparative | French masculine, feminine, before a vowel | German, comparative -
 
 _BEFORE = """
     big/tall bigger/taller | grand grande | groß größer
@@ -509,14 +524,13 @@ TRANSITIVE: tuple[Verb, ...] = (
     ),
     _verb("meet meets met", "rencontrer", "treffen treffe triffst trifft getroffen", "person kin", imperative="triff"),
     _verb("invite invites invited", "inviter", "ein+laden lade lädst lädt eingeladen", "person kin", imperative="lade"),
-    _verb(
-        "know knows knew",
-        "connaître connais connais connaît connaissons connaissent connu connaîtr",
-        "kennen kenne kennst kennt gekannt",
-        "person kin",
-        has_past=False,
-    ),
     _verb("listen_to listens_to listened_to", "écouter", "zu+hören", "person kin", frame="dat"),
+)
+KNOW = _verb(
+    "know knows knew",
+    "connaître connais connais connaît connaissons connaissent connu connaîtr",
+    "kennen kenne kennst kennt gekannt",
+    "person kin",
 )
 LIKE = _verb("like likes liked", "aimer", "mögen mag magst mag gemocht", "food dish drink animal")
 COST = _verb("cost costs cost", "coûter", "kosten", has_past=False)
@@ -602,7 +616,7 @@ COMING: tuple[Verb, ...] = (
     ),
 )
 BEGIN = _verb("begin begins began", "commencer", "beginnen beginne beginnst beginnt begonnen")
-END = _verb("end ends ended", "finir finis finis finit finissons finissent fini", "enden")
+END = _verb("end ends ended", "terminer", "enden", reflexive=True)
 OPENS = _verb(
     "open opens opened", "ouvrir ouvre ouvres ouvre ouvrons ouvrent ouvert", "öffnen öffne öffnest öffnet geöffnet"
 )

@@ -290,6 +290,12 @@ def _question(question: Question) -> list[str]:
         case "what":
             return ["qu'est-ce que", subject, *_predicate(clause), *times]
         case "how old":
+            person = person_of(clause.subject)
+            if isinstance(clause.subject, Pronoun):
+                return [
+                    "quel âge",
+                    HAVE.fr.present[PERSONS.index(person)] + ("-t-" if person == "3s" else "-") + subject,
+                ]
             return ["quel âge a", subject]
         case "how many":
             assert clause.object is not None

@@ -1,0 +1,155 @@
+"""Commands that translate: translate, speak; one function a command.
+
+Each calls the rooms below for what it does. Nothing heavy is imported before a command needs it, so that help and
+mistakes answer at once.
+"""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ossicle.cli.inputs import TEXT, Input, expand_with_texts
+from ossicle.cli.options import STANDARD_INPUT, AsJson, Debug, Device, Threads, standard_input, translator_opener
+from ossicle.cli.output import print_json
+from ossicle.cli.program import app
+from ossicle.cli.results import Made, Out, Srt, Vtt, write_each
+from ossicle.errors import RequestError, StorageError
+
+TranslatorModel = Annotated[str, typer.Option("--model", help="A shipped name, or a translator's folder.")]
+Voice = Annotated[str | None, typer.Option(metavar="NAME", help="Who speaks, by name or number; the language's own.")]
+Pace = Annotated[float, typer.Option(help="Of speech: how many times as fast as the model would speak.")]
+
+
+@app.command()
+def translate(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", show_default=False)],
+    to: Annotated[str, typer.Option(metavar="LANGUAGE", help="What it becomes.", show_default=False)],
+    source_language: Annotated[
+        str | None, typer.Option("--from", metavar="LANGUAGE", help="Of a text, which needs it; speech does not.")
+    ] = None,
+    speak: Annotated[
+        str | None, typer.Option(metavar="OUT.wav", help="Also make speech of what the one source becomes.")
+    ] = None,
+    voice: Voice = None,
+    pace: Pace = 1.0,
+    beams: Annotated[int, typer.Option(help="1 is greedy; more keep so many beginnings.")] = 1,
+    srt: Srt = None,
+    vtt: Vtt = None,
+    out: Out = None,
+    also: Annotated[
+        list[str] | None, typer.Option(metavar="srt|vtt|wav", help="Of --out: this file as well, for each input.")
+    ] = None,
+    model: TranslatorModel = "mini-translate",
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of a piece or sentence; the model's own.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Translate sound files or texts, of any length; into the language that is spoken, write it down.
+
+    SOURCE is a sound file, a folder of them, a manifest F.jsonl, a text file F.txt, or else the text itself; "-" is
+    sound from standard input.
+    """
+    inputs = expand_with_texts(sources, without=out)
+    speaks = speak is not None or "wav" in (also or ())
+    texts = [given for given in inputs if given.text is not None]
+    if texts and source_language is None:
+        raise RequestError(
+            f"{_short(texts[0])} is a text, for there is no sound file of that name: say its language, --from LANGUAGE",
+            code="missing_parameter",
+        )
+    if texts and not speaks and (srt or vtt or {*(also or ())} & {"srt", "vtt"}):
+        raise RequestError(f"{_short(texts[0])} is a text, which has no times for subtitles: speak it, --speak OUT.wav")
+    opened = translator_opener(model, device, threads)
+    settings: dict[str, Any] = {"to": to, "source_language": source_language, "beams": beams, "max_tokens": max_tokens}
+    settings |= {"speak": speaks, "speaker": _speaker(voice), "pace": pace}
+
+    def make(given: Input) -> Made:
+        from ossicle.infer.translate import translate as put
+
+        source = given.source()
+        sound = Path(source) if isinstance(source, str) and given.text is None else source
+        result = put(opened(), sound, **settings)
+        segments = [dataclasses.asdict(segment) for segment in result.segments]
+        shown = {"text": result.text, "ledger": result.ledger.as_dict(), "segments": segments}
+        cut = any(segment.finish == "length" for segment in result.segments)
+        return Made(result.text, result.segments, result.ledger, shown, cut, result.audio)
+
+    write_each(
+        inputs,
+        make,
+        as_json=as_json,
+        out=out,
+        also=also or (),
+        named={".srt": srt, ".vtt": vtt, ".wav": speak},
+        run={"command": "translate", **settings},
+        model=model,
+    )
+
+
+@app.command()
+def speak(
+    text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False)],
+    out: Annotated[str, typer.Argument(metavar="OUT.wav", show_default=False)],
+    language: Annotated[str, typer.Option(help="That the text is in.", show_default=False)],
+    voice: Voice = None,
+    pace: Pace = 1.0,
+    model: TranslatorModel = "mini-translate",
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Make speech that says a text of any length.
+
+    TEXT is a text file F.txt, "-" for standard input, or else the text itself.
+    """
+    said = _text(text)
+    if Path(out).suffix.lower() != ".wav":
+        raise RequestError(f"speech goes into a file that ends in .wav, got {out!r}")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        raise StorageError(f"the folder of {out!r} is not there: make it first")
+    opened = translator_opener(model, device, threads)
+    from ossicle.audio.io import write_clip
+    from ossicle.infer.translate import say
+
+    clip = say(opened(), said, language=language, speaker=_speaker(voice), pace=pace)
+    write_clip(clip, out)
+    if as_json:
+        print_json({"file": out, "text": said, "seconds": round(clip.duration_s, 6)})
+    else:
+        print(f"  {clip.duration_s:.2f} s in {out}", file=sys.stderr, flush=True)
+
+
+def _text(argument: str) -> str:
+    """The text that an argument stands for.
+
+    Raises:
+        DataError: a file that holds none.
+        RequestError: standard input that is no text.
+    """
+    if argument == STANDARD_INPUT:
+        try:
+            return standard_input().read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise RequestError(f"standard input (-) is no text in UTF-8: {error}") from error
+    if Path(argument).suffix.lower() == TEXT and os.path.isfile(argument):
+        (given,) = expand_with_texts([argument])
+        given.check()
+        return str(given.text)
+    return argument
+
+
+def _speaker(voice: str | None) -> str | int | None:
+    """A voice that is a number is one."""
+    return int(voice) if voice is not None and voice.isdecimal() else voice
+
+
+def _short(given: Input) -> str:
+    shown = str(given)
+    return repr(shown if len(shown) <= 40 else f"{shown[:37]}...")
