@@ -26,6 +26,7 @@ from ossicle.cli.options import (
     opener,
     own_parts,
     set_threads,
+    translator_opener,
 )
 from ossicle.cli.output import print_json
 from ossicle.cli.program import app
@@ -191,10 +192,10 @@ def evaluate(
     from ossicle.evaluate import translation_report
     from ossicle.evaluate.parallel import N_ITEMS, score_translator
     from ossicle.evaluate.score import evaluate as score
-    from ossicle.translate.translator import Translator
+    from ossicle.hub.translator import holds_translator
 
-    loaded = opener(model, device, threads, parts)()
-    if isinstance(loaded, Translator):
+    if holds_translator(model):
+        loaded = translator_opener(model, device, threads)()
         if data is not None or compare is not None or suite != "world":
             raise RequestError("a translator is scored on the parallel world: leave out --data, --compare and --suite")
         translations = score_translator(
@@ -213,6 +214,7 @@ def evaluate(
         return
     if read_back:
         raise RequestError(f"{model} does not speak: --read-back is for translators")
+    loaded = opener(model, device, threads, parts)()
     result = score(
         loaded,
         suite=suite,

@@ -160,6 +160,16 @@ def read_translator(folder: Path, *, device: str = "auto", dtype: str = "auto") 
     return model.to(device=place, dtype=kind).eval()
 
 
+def holds_translator(model: str | Path) -> bool:
+    """Whether a shipped name or a folder is one that `load_translator` reads.
+
+    Raises:
+        NotFoundError: neither a shipped name nor a folder.
+    """
+    folder = find(model)
+    return is_translator_folder(folder) or is_seamless(folder)
+
+
 def load_translator(model: str | Path = "mini-translate", *, device: str = "auto", dtype: str = "auto") -> Translator:
     """Read a translator.
 
