@@ -4,8 +4,8 @@ python benchmarks/aligner.py MODEL [--items N] [--out FILE]
 
 Writes docs/results/aligner.md. MODEL is the folder of a translator with a codebook and an aligner. Sentences of the
 test split are said in the voices that the model speaks with. The truth is where each word begins: eSpeak NG tells it,
-flite tells its phones and how many each word has. A word begins at the mark of the blank before it, as its token does. Inside
-a word there is a truth only where it has as many letters as phones, and then each letter begins with its phone.
+flite tells its phones and how many each word has. A word begins at the mark of the blank before it, as its token does.
+Inside a word there is a truth only where it has as many letters as phones, and then each letter begins with its phone.
 """
 
 import argparse
@@ -41,8 +41,7 @@ PAUSE_LETTERS = ("pau", "")
 
 @dataclass(frozen=True)
 class Truth:
-    """Where things begin: (place in the text, second) of words behind a blank, of words behind a mark, of letters
-    inside words."""
+    """Where things begin, (place in the text, second): words behind a blank, words behind a mark, letters in words."""
 
     words: list[tuple[int, float]]
     marked: list[tuple[int, float]]
@@ -201,11 +200,10 @@ def main() -> None:
         "",
         table(HEAD, rows),
         "",
-        f"Milliseconds between where the aligner lets something begin and where it does, {given.items} sentences of",
-        f"the test split in each language, in the voice that the model speaks with; the aim is a median of {AIM_MS}.",
-        "The median with its 95 % interval; nine in ten are nearer than the next column; late by: the median with its",
-        "sign; spread evenly: the median if every character lasted as long as any other. Sentences without a truth, left",
-        "out:",
+        "Milliseconds between where the aligner lets something begin and where it does, in the voice that the model",
+        f"speaks with, {given.items} sentences of the test split in each language; aimed at: a median of {AIM_MS}. The",
+        "median with its 95 % interval; nine in ten are nearer than the next column; late by: the median with its",
+        "sign; spread evenly: the median if every character lasted as long as any other. Left out for want of a truth:",
         f"{', '.join(told)}.",
         "",
         "A word begins at the mark of the blank before it; behind a comma nothing says how much of the pause is the",

@@ -129,4 +129,13 @@ def said(text: str, seed: int, *, silences: bool = True) -> Said:
     return Said(Sample(samples, Pair("en", "en", text, text[::-1])), durations, before, after)
 
 
-TEXTS = ("abc fed.", "g.", "bad cab age.", "face edge fad.")
+def made_up(seed: int, *, words: int | None = None) -> str:
+    """Words of three to five different letters; one to three of them, where it is not said."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 4)) if words is None else words
+    return " ".join("".join(rng.permutation([*"abcdefg"])[: int(rng.integers(3, 6))]) for _ in range(n)) + "."
+
+
+def several(n: int, *, silences: bool = True, words: int | None = None) -> list[Said]:
+    """Sentences that have nothing in common but their letters."""
+    return [said(made_up(seed, words=words), seed, silences=silences) for seed in range(n)]

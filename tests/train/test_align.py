@@ -9,47 +9,56 @@ from ossicle.train.align import Align
 from ossicle.train.spoken import SpokenBatch, units_of
 from ossicle.translate.aligner import FAR, forward_sum
 
-from .speaking import LETTERS, PER_UNIT, TEXTS, Hearing, Said, hearing, said
+from .speaking import LETTERS, PER_UNIT, Hearing, Said, hearing, said, several
 
 RNG = np.random.default_rng(0)
+WIDE = ("t_conv.1", "f_conv.1", "f_conv.4")
 
 
-def overfitted(model: Hearing, several: list[Said], steps: int = 120) -> tuple[Align, SpokenBatch, dict[str, float]]:
-    """Train the aligner on a batch by the objective's own loss."""
+def overfitted(model: Hearing, sentences: list[Said], steps: int = 120) -> SpokenBatch:
+    """Train the aligner by the objective's own loss; the first 16 sentences as one batch.
+
+    Neighbours stay unread: who reads them finds alignments that are shifted by some units as good as the right one.
+    """
     objective = Align(model, LETTERS)
-    batch = objective.collate([objective.item(one.sample, RNG) for one in several])
-    optimizer = torch.optim.AdamW(model.aligner.parameters(), lr=1e-2)
-    for _ in range(steps):
-        total, n, parts = objective.loss(model, batch)
+    items = [objective.item(one.sample, RNG) for one in sentences]
+    batches = [objective.collate(items[first : first + 16]) for first in range(0, len(items), 16)]
+    learns = [value for name, value in model.aligner.named_parameters() if not name.startswith(WIDE)]
+    optimizer = torch.optim.AdamW(learns, lr=2e-2)
+    for step in range(steps):
+        total, n, _ = objective.loss(model, batches[step % len(batches)])
         optimizer.zero_grad()
         (total / n).backward()
         optimizer.step()
-    return objective, batch, parts
+    return batches[0]
 
 
 @pytest.mark.parametrize("silences", [True, False])
-def test_the_aligner_finds_every_duration_and_its_loss_falls_to_nothing(silences):
-    several = [said(text, seed, silences=silences) for seed, text in enumerate(TEXTS)]
+@pytest.mark.parametrize("words", [1, None])
+def test_the_aligner_finds_every_duration_and_its_loss_falls_to_nothing(words, silences):
+    sentences = several(64, silences=silences, words=words)
     model = hearing(silence=silences)
-    _, batch, parts = overfitted(model, several)
+    batch = overfitted(model, sentences)
     units, n_units = units_of(model, batch.features)
     given = batch.characters.ids, batch.characters.lengths, units, n_units
-    assert forward_sum(model.aligner(*given), blank=FAR).item() / int(n_units.sum()) < 0.02
-    assert parts["one_way"] < 0.02 and parts["sure"] > 0.98
     lasting = model.aligner.durations(*given)
-    for i, one in enumerate(several):
+    for i, one in enumerate(sentences[:16]):
         assert lasting.characters[i, : len(one.durations)].tolist() == one.durations
         assert (lasting.before[i].item(), lasting.after[i].item()) == (one.before, one.after)
     assert lasting.folded(batch.characters.lengths).sum(1).tolist() == n_units.tolist()
+    if words == 1 and not silences:  # else a letter or a silence stands twice, and its neighbours must tell which it is
+        assert forward_sum(model.aligner(*given), blank=FAR).item() / int(n_units.sum()) < 0.05
+        parts = Align(model, LETTERS).loss(model, batch)[2]
+        assert parts["one_way"] < 0.05 and parts["sure"] > 0.95
 
 
 def test_the_pull_to_one_alignment_comes_late():
-    model, several = hearing(), [said(text, seed) for seed, text in enumerate(TEXTS)]
+    model, sentences = hearing(), several(4)
     for weight in (0.0, 1.0):
         objective = Align(model, LETTERS, binarisation_weight=weight)
-        batch = objective.collate([objective.item(one.sample, RNG) for one in several])
+        batch = objective.collate([objective.item(one.sample, RNG) for one in sentences])
         total, n, parts = objective.loss(model, batch)
-        pull = weight * parts["sure"] * parts["one_way"]
+        pull = weight * parts["sure"] ** 2 * parts["one_way"]
         assert total.item() / n == pytest.approx(parts["all_ways"] + pull, rel=1e-5)
         assert parts["sure"] == pytest.approx(np.exp(-parts["one_way"])) and parts["sure"] < 0.3
 
@@ -62,13 +71,13 @@ def test_the_prior_counts_if_it_is_wanted():
 
 
 def test_a_loss_in_a_batch_is_the_sum_of_the_losses_alone():
-    model, several = hearing(), [said(text, seed) for seed, text in enumerate(TEXTS)]
+    model, sentences = hearing(), several(4)
     objective = Align(model, LETTERS, binarisation_weight=0.0)
-    items = [objective.item(one.sample, RNG) for one in several]
+    items = [objective.item(one.sample, RNG) for one in sentences]
     together, n, _ = objective.loss(model, objective.collate(items))
     alone = [objective.loss(model, objective.collate([item])) for item in items]
     torch.testing.assert_close(together, torch.stack([one[0] for one in alone]).sum())
-    assert n == sum(one[1] for one in alone) == sum(len(one.sample.samples) for one in several) // PER_UNIT
+    assert n == sum(one[1] for one in alone) == sum(len(one.sample.samples) for one in sentences) // PER_UNIT
 
 
 def test_nothing_but_the_aligner_gets_a_gradient():

@@ -1,9 +1,10 @@
 """The aligner's lesson: speech and its text, and nothing said of when.
 
-Knows batches of speech with its text; does not know optimisers. The sum over all alignments teaches it; as it grows
-sure, it is pulled to be as sure of one: the weight of that pull is how probable a unit of the most probable alignment
-is on the average, so that it comes late by itself and a resumed run needs to remember nothing. Source: Badlani et al.
-2021, who switch it on at a step.
+Knows batches of speech with its text; does not know optimisers. The sum over all alignments teaches it, with the belief
+that speech goes evenly through a text, without which one letter may come to stand for everything; as it grows sure, it
+is pulled to be as sure of one: the weight of that pull is the square of how probable a unit of the most probable
+alignment is on the average, so that it comes late by itself and a resumed run needs to remember nothing. Source:
+Badlani et al. 2021, who switch it on at a step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from torch import nn
 from ossicle.train.objectives import Loss
 from ossicle.train.sources import Sample
 from ossicle.train.spoken import Spoken, SpokenBatch, SpokenItem, aligner_of, codebook_of, units_of
-from ossicle.translate.aligner import binarisation, forward_sum, search
+from ossicle.translate.aligner import believed, binarisation, forward_sum, search
 from ossicle.translate.translator import Translator
 
 
@@ -33,7 +34,7 @@ class Align(nn.Module):
     """
 
     def __init__(
-        self, model: Translator, letters: Mapping[str, int], *, prior: float = 0.0, binarisation_weight: float = 1.0
+        self, model: Translator, letters: Mapping[str, int], *, prior: float = 1.0, binarisation_weight: float = 1.0
     ) -> None:
         super().__init__()
         codebook_of(model)
@@ -65,7 +66,7 @@ class Align(nn.Module):
         aligned = aligner_of(model)(batch.characters.ids, batch.characters.lengths, units, n_units)
         n = int(n_units.sum())
         all_ways = forward_sum(aligned, prior=self.prior)
-        one_way = binarisation(aligned, search(aligned.log_probs, aligned.lengths, aligned.unit_lengths))
+        one_way = binarisation(aligned, search(believed(aligned, self.prior), aligned.lengths, aligned.unit_lengths))
         sure = torch.exp(-one_way.detach() / n)
         parts = {"all_ways": all_ways.item() / n, "one_way": one_way.item() / n, "sure": sure.item()}
-        return all_ways + self.binarisation_weight * sure * one_way, n, parts
+        return all_ways + self.binarisation_weight * sure**2 * one_way, n, parts

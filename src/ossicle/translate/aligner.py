@@ -176,7 +176,12 @@ class Aligner(nn.Module):
 
 
 def _wide(width: int) -> nn.Conv1d:
-    return nn.Conv1d(width, width, 3, padding=1)
+    """A convolution that begins with its own place alone: with neighbours from the start, an alignment that is shifted
+    by some units would be as good as the right one."""
+    conv = nn.Conv1d(width, width, 3, padding=1)
+    with torch.no_grad():
+        conv.weight[:, :, ::2] = 0.0
+    return conv
 
 
 def _through(convs: nn.ModuleDict, values: torch.Tensor, mask: torch.Tensor, dropout: float) -> torch.Tensor:
@@ -243,12 +248,18 @@ def forward_sum(aligned: Aligned, *, prior: float = 0.0, blank: float = BLANK) -
     Returns:
         The sum over the batch.
     """
-    values = aligned.log_probs.float()
-    if prior > 0:
-        values = values + prior * beta_binomial(aligned.lengths, aligned.unit_lengths).to(values.device)
+    values = believed(aligned, prior)
     beside = functional.pad(values, (1, 0), value=blank).log_softmax(-1).transpose(0, 1)  # (U, B, 1 + C)
     wanted = torch.arange(1, values.shape[2] + 1, device=values.device).expand(len(values), -1)
     return functional.ctc_loss(beside, wanted, aligned.unit_lengths, aligned.lengths, reduction="sum")
+
+
+def believed(aligned: Aligned, prior: float) -> torch.Tensor:
+    """Log-probabilities (B, U, C) with the belief of `beta_binomial`, weighed, not normed again."""
+    values = aligned.log_probs.float()
+    if prior == 0:
+        return values
+    return values + prior * beta_binomial(aligned.lengths, aligned.unit_lengths).to(values.device)
 
 
 def binarisation(aligned: Aligned, path: torch.Tensor) -> torch.Tensor:
