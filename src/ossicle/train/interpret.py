@@ -158,7 +158,7 @@ class Interpret(nn.Module):
         from_text, _, more = self._lost(model, states[n_heard:], batch.targets, "text")
         total, parts = from_speech + self.text_weight * n_heard / n_read * from_text, {**parts, **more}
         if self.recognise is not None and batch.aside is not None:
-            own, n_frames, more = self.recognise.frame_loss(frames, heard, batch.aside)
+            own, n_frames, more = self.recognise.frame_loss(frames, heard, batch.aside, read)
             total, parts = total + self.recognise_weight * own * (n / n_frames), {**parts, **more}
         return total, n, parts
 

@@ -10,11 +10,13 @@ import numpy as np
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.errors import ConfigError
 from ossicle.train.sources import Pair, Sample, said_in
+from ossicle.world import speech
 from ossicle.world.grammar import Split
 from ossicle.world.parallel import LANGUAGES, parallel
 from ossicle.world.parallel_speech import said
 from ossicle.world.parts import Scene, Speech, Voice
 from ossicle.world.scenes import render
+from ossicle.world.speech import Spoken
 
 LETTERS_A_SECOND = 15.0
 """That somebody says, about."""
@@ -82,11 +84,28 @@ class Pairs:
             scene = Scene((Speech(texts[source], self.voice),))
         else:
             scene = said(rng, self.split, source, texts[source], target=self.target, clean=self.clean)
-        rendered = render(scene)
+        began: list[tuple[int, float]] = []
+
+        def speak(text: str, voice: Voice) -> Spoken:
+            spoken = speech.speak(text, voice)
+            began.extend(spoken.words)
+            return spoken
+
+        rendered = render(scene, speak=speak)
         events = tuple(rendered.events)
+        start_s = next(event.start_s for event in events if event.kind == "speech")
         name = f"{source}-{target}"
         return Sample(
-            rendered.samples, None, texts[target], name, scene, events, said=said_in(events), pair=pair, also=also
+            rendered.samples,
+            None,
+            texts[target],
+            name,
+            scene,
+            events,
+            said=said_in(events),
+            pair=pair,
+            also=also,
+            words=tuple((place, start_s + second) for place, second in began),
         )
 
     def _languages(self, rng: np.random.Generator) -> tuple[str, str]:

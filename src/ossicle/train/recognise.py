@@ -1,10 +1,10 @@
 """The speech encoder's own lesson in several languages: letters by CTC, for each frame its phone, and behind the
-adaptor the tokens of the text by CTC.
+adaptor for each frame the token that is being said, and what the text encoder makes of that token.
 
-Knows the world's ground truth, features and frames of a translator; does not know its decoders. The exact times of
-phones give every frame a target from the first step on, which CTC alone does not. What can be read off behind the
-adaptor is what a text decoder that can read already finds familiar. Source: Graves et al. 2006 for CTC; Watanabe et al.
-2017 for CTC beside attention; Park et al. 2019 for the masks.
+Knows the world's ground truth, features and frames of a translator; does not know its decoder. The exact times of
+phones and words give every frame a target from the first step on, which CTC alone does not. A text decoder that can
+read then finds what it knows behind the adaptor, and need not find out by itself which frames belong to which word.
+Source: Graves et al. 2006 for CTC; Park et al. 2019 for the masks.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.encoders.banks import STACKED
@@ -21,6 +22,7 @@ from ossicle.tensors import Features, Frames, stacked
 from ossicle.train.hear import BLANK, masked
 from ossicle.train.objectives import IGNORE, Loss
 from ossicle.train.sources import Sample
+from ossicle.translate.text import TextTokens
 from ossicle.translate.translator import Encoded, Translator
 from ossicle.world.parallel import spoken_form
 from ossicle.world.speech import PHONES_3
@@ -35,8 +37,9 @@ class RecogniseItem:
     features: np.ndarray
     n_samples: int
     letters: np.ndarray
-    tokens: np.ndarray
     phones: np.ndarray
+    source: list[int]
+    said: np.ndarray
     seconds: float
 
     @property
@@ -47,19 +50,22 @@ class RecogniseItem:
 
 @dataclass(frozen=True, eq=False)
 class RecogniseBatch:
-    """Items side by side: letters in a row with ``n_letters`` (B,), tokens so too; phones (B, T) int64."""
+    """Items side by side: letters in a row with ``n_letters`` (B,); phones (B, T) int64; the sentences ``sources`` as a
+    text encoder reads them, and for each frame behind the adaptor, ``said`` (B, N) int64, which place of its sentence
+    is being said, `IGNORE` where none is or none is known."""
 
     seconds: float
     features: Features
     letters: torch.Tensor
     n_letters: torch.Tensor
-    tokens: torch.Tensor
-    n_tokens: torch.Tensor
     phones: torch.Tensor
+    sources: tuple[list[int], ...]
+    said: torch.Tensor
 
     def to(self, device: torch.device) -> "RecogniseBatch":
         """The same on a device."""
-        return replace(self, features=self.features.to(device), phones=self.phones.to(device))
+        phones, said = self.phones.to(device), self.said.to(device)
+        return replace(self, features=self.features.to(device), phones=phones, said=said)
 
 
 def letters_of(text: str) -> np.ndarray:
@@ -77,22 +83,50 @@ def phones_of(sample: Sample, n_frames: int, rate_hz: float) -> np.ndarray:
     return phones
 
 
+def said_at(sample: Sample, text: TextTokens, n: int, frame_s: float) -> np.ndarray:
+    """(n,) int64, for each frame of ``frame_s`` seconds the place in ``[language, t1, .., tn, eos]`` of the token that
+    is being said at its middle; `IGNORE` where nothing is, or nobody knows. Inside a word time goes by letters.
+    """
+    found = np.full(n, IGNORE, np.int64)
+    end_s = next((event.end_s for event in sample.events if event.kind == "speech"), 0.0)
+    if sample.pair is None or not sample.words:
+        return found
+    marks = [sample.words[0]]
+    for place, second in (*sample.words[1:], (len(sample.pair.source_text), end_s)):
+        if place > marks[-1][0] and second >= marks[-1][1]:
+            marks.append((place, second))
+    places, seconds = (np.array(one, np.float64) for one in zip(*marks, strict=True))
+    begin_s = np.interp(np.array(text.places(sample.pair.source_text)), places, seconds)
+    middle_s = np.arange(n) * frame_s  # a frame of the adaptor reads as much before its place as after it
+    inside = (middle_s >= begin_s[0]) & (middle_s < end_s)
+    found[inside] = np.searchsorted(begin_s, middle_s[inside], side="right")  # 1 for the first token: behind language
+    return found
+
+
 class Recognise(nn.Module):
-    """Letters by CTC, phones by frame, tokens by CTC behind the adaptor.
+    """Letters by CTC, phones by frame; behind the adaptor tokens by frame, and the text encoder's states of them.
 
     Args:
         model: whose features, frames and tokens.
-        phone_weight, token_weight: of the other two losses beside that of letters.
+        phone_weight, token_weight, state_weight: of the other losses beside that of letters.
     """
 
-    def __init__(self, model: Translator, *, phone_weight: float = 1.5, token_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: Translator,
+        *,
+        phone_weight: float = 1.5,
+        token_weight: float = 2.0,
+        state_weight: float = 4.0,
+    ) -> None:
         super().__init__()
-        self.banks, self.text = model.banks, model.text
+        self.banks, self.text, self.n_encoded = model.banks, model.text, model.n_encoded
+        self.frame_s = model.settings.adaptor_stride ** int(model.settings.add_adapter) / model.banks.rate_hz
         self.norm = nn.LayerNorm(model.width)
         self.letter = nn.Linear(model.width, 1 + len(LETTERS))
         self.phone = nn.Linear(model.width, len(PHONES_3))
         self.token = nn.Linear(model.width, model.settings.vocab_size)
-        self.phone_weight, self.token_weight = phone_weight, token_weight
+        self.phone_weight, self.token_weight, self.state_weight = phone_weight, token_weight, state_weight
 
     @property
     def heads(self) -> nn.Module:
@@ -107,40 +141,43 @@ class Recognise(nn.Module):
         phones = phones_of(sample, self.banks.n_frames(n_samples), self.banks.rate_hz)
         features = masked(read.values[0].numpy(), STACKED, rng)
         text = sample.pair.source_text
-        tokens = np.array(self.text.tokens(text), np.int64)
-        return RecogniseItem(features, n_samples, letters_of(text), tokens, phones, seconds)
+        source = self.text.encode(text, sample.pair.source)
+        said = said_at(sample, self.text, self.n_encoded(n_samples), self.frame_s)
+        return RecogniseItem(features, n_samples, letters_of(text), phones, source, said, seconds)
 
     def collate(self, items: Sequence[RecogniseItem]) -> RecogniseBatch:
         """Items side by side, frames padded to the longest."""
         phones = np.full((len(items), max(len(item.phones) for item in items)), IGNORE, np.int64)
+        said = np.full((len(items), max(len(item.said) for item in items)), IGNORE, np.int64)
         for i, item in enumerate(items):
-            phones[i, : len(item.phones)] = item.phones
+            phones[i, : len(item.phones)], said[i, : len(item.said)] = item.phones, item.said
         seconds = [item.seconds for item in items]
         return RecogniseBatch(
             sum(seconds),
             stacked([item.features for item in items], [item.n_samples for item in items], seconds),
             torch.from_numpy(np.concatenate([item.letters for item in items])),
             torch.tensor([len(item.letters) for item in items]),
-            torch.from_numpy(np.concatenate([item.tokens for item in items])),
-            torch.tensor([len(item.tokens) for item in items]),
             torch.from_numpy(phones),
+            tuple(item.source for item in items),
+            torch.from_numpy(said),
         )
 
     def loss(self, model: Translator, batch: RecogniseBatch) -> Loss:
         """Frame-summed loss of the speech encoder alone."""
         frames = model.frames(batch.features)
-        return self.frame_loss(frames, model.adapted(frames), batch)
+        read = None
+        if model.text_encoder is not None:
+            with torch.no_grad():
+                read = model.read(batch.sources)
+        return self.frame_loss(frames, model.adapted(frames), batch, read)
 
-    def frame_loss(self, frames: Frames, encoded: Encoded, batch: RecogniseBatch) -> Loss:
-        """Loss of what is there already: the conformer's frames, and what the adaptor makes of them."""
+    def frame_loss(self, frames: Frames, encoded: Encoded, batch: RecogniseBatch, read: Encoded | None) -> Loss:
+        """Loss of what is there already: the conformer's frames, what the adaptor makes of them, and what the text
+        encoder makes of the sentences (more items may follow in ``read``), to which no gradient goes."""
         hidden = self.norm(frames.values.float())
         letters = self.letter(hidden).log_softmax(-1).transpose(0, 1)  # (T, B, 1 + letters)
         ctc = functional.ctc_loss(
             letters, batch.letters, frames.lengths, batch.n_letters, blank=BLANK, reduction="sum", zero_infinity=True
-        )
-        scores = self.token(encoded.values.float()).log_softmax(-1).transpose(0, 1)  # (N, B, tokens); blank is padding
-        read = functional.ctc_loss(
-            scores, batch.tokens, encoded.lengths, batch.n_tokens, blank=BLANK, reduction="sum", zero_infinity=True
         )
         told = batch.phones.flatten()
         scores = self.phone(hidden).flatten(0, 1)
@@ -148,5 +185,18 @@ class Recognise(nn.Module):
         n, n_phones = int(frames.lengths.sum()), max(int((told != IGNORE).sum()), 1)
         right = int((scores.argmax(-1) == told).sum()) / n_phones
         parts = {"ctc_per_frame": ctc.item() / n, "phone": phones.item() / n_phones, "phone_right": right}
-        parts["ctc_per_token"] = read.item() / max(int(batch.n_tokens.sum()), 1)
-        return ctc + self.phone_weight * phones + self.token_weight * read, n, parts
+        total = ctc + self.phone_weight * phones
+        row, place = torch.nonzero(batch.said != IGNORE, as_tuple=True)
+        if len(row):
+            heard, at = encoded.values[row, place].float(), batch.said[row, place]
+            ids = pad_sequence([torch.tensor(one) for one in batch.sources], batch_first=True).to(at.device)
+            scores = self.token(heard)
+            tokens = functional.cross_entropy(scores, ids[row, at], reduction="sum")
+            total = total + self.token_weight * tokens
+            parts |= {"token": tokens.item() / len(row)}
+            parts["token_right"] = int((scores.argmax(-1) == ids[row, at]).sum()) / len(row)
+            if read is not None:
+                far = (heard - read.values[row, at].detach().float()).square().mean(-1).sum()
+                total = total + self.state_weight * far
+                parts["state"] = far.item() / len(row)
+        return total, n, {**dict.fromkeys(("token", "token_right", "state"), 0.0), **parts}

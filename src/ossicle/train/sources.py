@@ -58,6 +58,8 @@ class Sample:
         sound: of a clip that is kept with its frames; then ``samples`` has the clip's length and no sound in it.
         pair: what is said and what it is in another language, where the sample is for a translator.
         also: further sentences, which nobody says.
+        words: (place, second): of words that are said, the place of the first letter in the sentence, and when it
+            begins; empty where the engine does not tell.
     """
 
     samples: np.ndarray
@@ -72,6 +74,7 @@ class Sample:
     sound: Sound | None = None
     pair: Pair | None = None
     also: tuple[Pair, ...] = ()
+    words: tuple[tuple[int, float], ...] = ()
 
 
 def said_in(events: Sequence[Event]) -> str:

@@ -63,6 +63,11 @@ class TextTokens:
         """The ids of a text alone."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def places(self, text: str) -> list[int]:
+        """Where in the text the first letter of each token stands, blanks passed over."""
+        spans = self.tokenizer.encode(text, add_special_tokens=False).offsets
+        return [begin + (end > begin and text[begin].isspace()) for begin, end in spans]
+
     def encode(self, text: str, language: str) -> list[int]:
         """A source: ``[language, t1, .., tn, eos]``.
 
