@@ -90,6 +90,8 @@ class Hearing(Translator):
         return n_samples // PER_UNIT
 
     def frames(self, features: Features, *, layer: int | None = None) -> Frames:
+        if layer is None:
+            return super().frames(features)
         assert layer == 1
         return Frames(features.values.mT, features.n_samples // PER_UNIT, 50.0, features.durations_s)
 

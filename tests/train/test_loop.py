@@ -26,7 +26,7 @@ from ossicle.audio.clip import Clip
 from ossicle.errors import CheckpointError, ConfigError, DataError, RequestError, StorageError, TrainingError
 from ossicle.hub.folder import load, save
 from ossicle.infer.ask import ask
-from ossicle.train import loop
+from ossicle.train import audio_pupil
 from ossicle.train.checkpoint import Checkpoint, newest, read
 from ossicle.train.checkpoint import save as save_checkpoint
 from ossicle.train.loop import MAX_BAD_STEPS, Run, run
@@ -87,7 +87,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
             enter(recipe, index, *rest)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(loop, "enter", enter_but)
+            patched.setattr(audio_pupil, "enter", enter_but)
             with pytest.raises(DataError, match=f"{stage} cannot begin"):
                 train(out, *CHAIN)
         found.append(newest(out / "checkpoints"))
@@ -241,7 +241,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_never_saved(
 def test_a_step_without_a_finite_loss_is_left_out(tmp_path: Path) -> None:
     recipe = tiny_recipe()
     training = Run(recipe, tmp_path, minutes=None, data=None, device="cpu")
-    stage, objective = recipe.stages[0], training.hear
+    stage, objective = recipe.stages[0], training.pupil.lasting
     moving = set_trainable(stage, training.model, objective)
     optimizer = new_optimizer(stage, training.model, objective, moving)
 
