@@ -1,6 +1,6 @@
 """How far are the durations that an aligner finds from the truth?
 
-python benchmarks/aligner.py MODEL [--items N] [--out FILE]
+python benchmarks/aligner.py [MODEL] [--items N] [--out FILE]
 
 Writes docs/results/aligner.md. MODEL is the folder of a translator with a codebook and an aligner. Sentences of the
 test split are said in the voices that the model speaks with. The truth is where each word begins: eSpeak NG tells it,
@@ -179,7 +179,7 @@ def line_of(language: str, name: str, late: np.ndarray) -> tuple[str, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?", default="mini-translate")
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()

@@ -22,7 +22,7 @@ from ossicle.evaluate.linear import Rows, fitted
 from ossicle.evaluate.metrics import Counts, interval
 from ossicle.evaluate.report import table, write_page
 from ossicle.evaluate.score import percent
-from ossicle.hub.folder import load
+from ossicle.hub.translator import load_translator
 from ossicle.infer.translate import translate
 from ossicle.train.origin import segment
 from ossicle.translate.translator import Translator
@@ -86,9 +86,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    model = load(given.model, device="cpu", dtype="float32")
-    if not isinstance(model, Translator):
-        sys.exit(f"{given.model} does not translate")
+    model = load_translator(given.model, device="cpu", dtype="float32")
     n_fit = FIT_TIMES * given.items
     clips = said(given.source, "train", n_fit, given.seed) + said(given.source, "test", given.items, given.seed)
     seen: list[list[torch.Tensor]] = []

@@ -25,7 +25,8 @@ CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "soundfil
 EXTRAS = {
     "media": ("av",),
     "train": ("accelerate", "peft", "tensorboard"),
-    "eval": ("jiwer",),
+    "eval": ("jiwer", "sacrebleu"),
+    "bench": ("pocketsphinx",),
     "world": ("espeakng-loader",),
     "quant": ("bitsandbytes",),
 }
