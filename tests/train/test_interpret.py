@@ -106,7 +106,7 @@ def test_sources_of_any_lengths_are_one_batch() -> None:
     assert both.values[1, 3:].abs().sum() == 0
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("smoothing", [0.0, pytest.param(0.1, marks=pytest.mark.slow)])
 def test_a_handful_is_learned_by_heart_from_speech_and_from_text(smoothing: float) -> None:
     model = tiny()
     objective = Interpret(model, text_weight=1.0, smoothing=smoothing)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 import shutil
 import sys
 from dataclasses import replace
@@ -311,6 +312,15 @@ def test_speech_afresh_is_alike_whatever_was_said_before(variant: str) -> None:
     usual = speak(SENTENCE, voice)
     assert abs(len(usual.samples) - len(first.samples)) < 0.03 * SAMPLE_RATE
     assert [label for label, _, _ in usual.phones] == [label for label, _, _ in first.phones]
+
+
+def test_breath_is_alike_in_another_second() -> None:
+    breathy = replace(PLAIN, variant="f3")
+    first = speak_afresh(SENTENCE, breathy)
+    second = int(time.time())
+    while int(time.time()) == second:
+        time.sleep(0.01)
+    assert np.array_equal(first.samples, speak_afresh(SENTENCE, breathy).samples)
 
 
 def test_speech_afresh_refuses_what_speech_does() -> None:
