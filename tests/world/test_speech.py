@@ -2,9 +2,9 @@
 
 import multiprocessing
 import os
-import time
 import shutil
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
