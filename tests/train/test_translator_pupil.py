@@ -105,9 +105,7 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(tmp_path: Path) -> None:
     }  # of what speaks nothing is there yet
 
 
-@pytest.mark.parametrize(
-    "stage", [pytest.param(0, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3, GAN]
-)
+@pytest.mark.parametrize("stage", [*(pytest.param(one, marks=pytest.mark.slow) for one in (0, 2, 3)), GAN])
 def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, tmp_path: Path, stage: int) -> None:
     out = tmp_path / "again"
     first = Run(read_recipe(TINY), out, minutes=None, data=None, device="cpu")
