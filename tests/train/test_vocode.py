@@ -12,10 +12,12 @@ from transformers import SeamlessM4Tv2Config
 from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import SeamlessM4Tv2CodeHifiGan
 
 from ossicle.audio.clip import Clip
+from ossicle.codec.units import Codebook
 from ossicle.errors import ConfigError
 from ossicle.tensors import Features, Frames
 from ossicle.train.sources import Sample
-from ossicle.train.vocode import Vocode, VocodeBatch, Who, own_units
+from ossicle.train.spoken import units_of
+from ossicle.train.vocode import Vocode, VocodeBatch, Who
 from ossicle.train.vocoding import Vocoding
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.vocoder import HifiGan
@@ -33,22 +35,6 @@ GAN = {
 }
 
 
-class Nearest(nn.Module):
-    """A codebook: of each frame the nearest of some frames of a clip."""
-
-    layer = 1
-
-    def __init__(self, centroids: torch.Tensor) -> None:
-        super().__init__()
-        self.register_buffer("centroids", centroids)
-
-    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        units = torch.cdist(frames, self.centroids.expand(len(frames), -1, -1)).argmin(-1)
-        for row, n in zip(units, lengths.tolist(), strict=True):
-            row[n:] = -1
-        return units
-
-
 class Speaker(nn.Module):
     """A model that hears by a small map, has a codebook and a vocoder: what the lesson knows of a translator."""
 
@@ -58,7 +44,8 @@ class Speaker(nn.Module):
         self.encoder = Ear(16_000)
         self.features, self.n_frames = self.encoder.features, self.encoder.n_frames
         frames = self.encoder(self.features([Clip(said(), 16_000)])).values[0].detach()
-        self.codebook: nn.Module | None = Nearest(frames[:N_UNITS].clone())
+        self.codebook: nn.Module | None = Codebook(frames[:N_UNITS], layer=1)
+        self.name, self.device, self.speech_encoder = "speaker", torch.device("cpu"), None
         self.vocoder = vocoder
 
     def frames(self, features: Features, *, layer: int) -> Frames:
@@ -121,7 +108,7 @@ def test_a_crop_sounds_as_it_does_in_the_whole_clip() -> None:
     batch = batch_of(objective, [None, short, None], seed=3)
     with torch.no_grad():
         crops = objective.spoken(model, batch)
-        units, lengths = own_units(model, batch.features)
+        units, lengths = units_of(model, batch.features)
         whole = model.vocoder(units, lengths, languages=["en"] * 3, speakers=[None] * 3)
     whole = nn.functional.pad(whole, (0, 12 * 320))
     for crop, row, first in zip(crops, batch.rows, batch.firsts, strict=True):
@@ -224,5 +211,5 @@ def test_what_is_missing_is_said() -> None:
     with pytest.raises(ConfigError, match="the model has no vocoder that could be trained"):
         objective.loss(model, batch)
     model.vocoder, model.codebook = quick(), None
-    with pytest.raises(ConfigError, match="the model has no codebook"):
+    with pytest.raises(ConfigError, match="speaker has no codebook that makes units of speech"):
         objective.loss(model, batch)

@@ -4,7 +4,7 @@ Knows recipes and models; does not know steps, checkpoints or folders.
 """
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -240,11 +240,27 @@ def new_optimizer(
     Raises:
         ConfigError: there is nothing to train, as in a bridge of one's own without weights.
     """
+    encoder = {id(p) for p in [*model.encoder.parameters(), *objective.heads.parameters()]}
+    return optimizer_of(stage, trained, encoder=encoder, blocks=_blocks(model) if stage.optimizer.muon else {})
+
+
+def optimizer_of(
+    stage: Stage, trained: list[nn.Parameter], *, encoder: Collection[int], blocks: Mapping[int, int]
+) -> torch.optim.Optimizer:
+    """The optimiser that a stage describes.
+
+    Args:
+        stage: its settings.
+        trained: weights that move.
+        encoder: ids of those that may have a rate of their own.
+        blocks: ids of those that move orthogonally, and in which blocks, as `hidden_matrices` tells.
+
+    Raises:
+        ConfigError: there is nothing to train.
+    """
     if not trained:
         raise ConfigError(f"stage {stage.name} trains [{', '.join(stage.trains)}], which holds no weight")
     settings = stage.optimizer
-    encoder = {id(p) for p in [*model.encoder.parameters(), *objective.heads.parameters()]}
-    blocks = _blocks(model) if settings.muon else {}
     groups: dict[tuple[bool, bool, int | None], list[nn.Parameter]] = {}
     for value in trained:
         groups.setdefault((id(value) in encoder, value.ndim >= 2, blocks.get(id(value))), []).append(value)
@@ -265,8 +281,7 @@ def new_optimizer(
 
 
 def _blocks(model: AudioLM) -> dict[int, int]:
-    """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole."""
-    found: dict[int, int] = {}
+    """The hidden matrices of an AudioLM, as `hidden_matrices` tells."""
     config = model.llm.config
     own = getattr(config, "head_dim", None)  # not the width's share in Qwen 3 and Gemma
     towers: list[tuple[nn.Module, int]] = [(model.llm, own or config.hidden_size // config.num_attention_heads)]
@@ -275,6 +290,16 @@ def _blocks(model: AudioLM) -> dict[int, int]:
             towers.append((model.encoder, settings.width // settings.heads))
         case W2vBertEncoder(tower=conformer):
             towers.append((model.encoder, conformer.config.hidden_size // conformer.config.num_attention_heads))
+    return hidden_matrices(towers)
+
+
+def hidden_matrices(towers: Iterable[tuple[nn.Module, int]]) -> dict[int, int]:
+    """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole.
+
+    Args:
+        towers: parts with layers, and the size of their heads.
+    """
+    found: dict[int, int] = {}
     for tower, head in towers:
         sides = {"q_proj": head, "k_proj": head, "v_proj": head, "out_proj": -head, "o_proj": -head}
         sides |= {"linear_q": head, "linear_k": head, "linear_v": head, "linear_pos": head, "linear_out": -head}

@@ -4,7 +4,7 @@ Knows recipes and translators; does not know steps or checkpoints.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,13 @@ from ossicle.errors import ConfigError
 from ossicle.hub.translator import load_translator, save_translator
 from ossicle.train.align import Align
 from ossicle.train.interpret import Interpret
-from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
 from ossicle.train.pairs import Pairs
-from ossicle.train.recipe import SPEAKS, TRANSLATOR_OBJECTIVES, Data, NewSpeaker, Recipe, Stage
+from ossicle.train.recipe import SPEAKS, Data, NewSpeaker, Recipe, Stage
 from ossicle.train.recognise import Recognise
 from ossicle.train.sources import Sample, Source
 from ossicle.train.spoken import learn_codebook
-from ossicle.train.stage import RELATIVE
+from ossicle.train.stage import hidden_matrices, optimizer_of
 from ossicle.train.translator_parts import (
     characters_of,
     new_aligner,
@@ -101,9 +100,6 @@ class TranslatorPupil:
         if any(stage.objective == "recognise" or stage.hear_weight > 0 for stage in self.recipe.stages):
             self.recognise = Recognise(self.model).to(device)
 
-    def _parts(self) -> Iterator[tuple[str, nn.Module]]:
-        yield from self.model.named_children()
-
     def named(self) -> dict[str, torch.Tensor]:
         """Every weight that some stage of the run trains, by name, without the tied twins; and the centroids."""
         parts = {part for stage in self.recipe.stages for part in stage.trains}
@@ -122,7 +118,7 @@ class TranslatorPupil:
         trained: set[str] = {part for stage in self.recipe.stages for part in stage.trains}
         if "text_decoder" in trained:
             trained |= {"shared", "lm_head"}
-        found = {name: fingerprint(part) for name, part in self._parts() if name not in trained}
+        found = {name: fingerprint(part) for name, part in self.model.named_children() if name not in trained}
         return {**found, "tokenizer": text_digest(self.model)}
 
     def check(self, data: str | None) -> list[Checked | None]:
@@ -146,13 +142,11 @@ class TranslatorPupil:
         """Nothing is computed twice in a translator.
 
         Raises:
-            ConfigError: the stage wants it, or another model's objective.
+            ConfigError: the stage wants it.
         """
         stage = self.recipe.stages[index]
         if stage.checkpointing:
             raise ConfigError(f"stage {stage.name}: a translator has no gradient checkpointing, leave it out")
-        if stage.objective not in TRANSLATOR_OBJECTIVES:
-            raise ConfigError(f"stage {stage.name}: a translator has no objective {stage.objective}")
 
     def objective(self, index: int) -> Objective:
         """What a stage trains.
@@ -232,7 +226,7 @@ class TranslatorPupil:
             value.requires_grad_(name.split(".", 1)[0] in wanted)
         objective.heads.requires_grad_(True)
         self.model.train()
-        for name, part in self._parts():
+        for name, part in self.model.named_children():
             if name not in wanted:
                 part.eval()
         return [p for p in [*self.model.parameters(), *objective.heads.parameters()] if p.requires_grad]
@@ -244,29 +238,9 @@ class TranslatorPupil:
         Raises:
             ConfigError: there is nothing to train.
         """
-        if not trained:
-            raise ConfigError(f"stage {stage.name} trains [{', '.join(stage.trains)}], which holds no weight")
-        settings = stage.optimizer
         ear = [] if self.model.speech_encoder is None else [*self.model.speech_encoder.parameters()]
         slow = {id(p) for p in [*ear, *(() if self.recognise is None else self.recognise.parameters())]}
-        blocks = _blocks(self.model) if settings.muon else {}
-        groups: dict[tuple[bool, bool, int | None], list[nn.Parameter]] = {}
-        for value in trained:
-            groups.setdefault((id(value) in slow, value.ndim >= 2, blocks.get(id(value))), []).append(value)
-        scale = 1.0 if stage.encoder_lr is None else stage.encoder_lr / settings.lr
-        return MuonAdamW(
-            [
-                {
-                    "params": values,
-                    "scale": scale if of_ear else 1.0,
-                    "weight_decay": settings.weight_decay if matrix else 0.0,
-                    "block": block,
-                }
-                for (of_ear, matrix, block), values in groups.items()
-            ],
-            lr=settings.lr,
-            betas=(0.9, settings.beta2),
-        )
+        return optimizer_of(stage, trained, encoder=slow, blocks=_blocks(self.model) if stage.optimizer.muon else {})
 
     def recomputed(self, stage: Stage) -> AbstractContextManager[None]:
         """Nothing is."""
@@ -333,8 +307,7 @@ def text_digest(model: Translator) -> str:
 
 
 def _blocks(model: Translator) -> dict[int, int]:
-    """The hidden matrices by id, and the blocks in which they move: attention head by head, the rest whole."""
-    found: dict[int, int] = {}
+    """The hidden matrices of a translator, as `hidden_matrices` tells."""
     sizes = model.settings
     towers: list[tuple[nn.Module | None, int]] = [
         (model.speech_encoder, sizes.hidden_size // sizes.speech_encoder_attention_heads),
@@ -342,13 +315,4 @@ def _blocks(model: Translator) -> dict[int, int]:
         (model.text_decoder, sizes.hidden_size // sizes.decoder_attention_heads),
         (model.unit_decoder, sizes.hidden_size // sizes.t2u_decoder_attention_heads),
     ]
-    for tower, head in towers:
-        if tower is None:
-            continue
-        sides = {"q_proj": head, "k_proj": head, "v_proj": head, "out_proj": -head}
-        sides |= {"linear_q": head, "linear_k": head, "linear_v": head, "linear_out": -head}
-        for name, value in tower.named_parameters():
-            if "layers." not in name or value.ndim != 2 or any(one in name for one in RELATIVE):
-                continue
-            found[id(value)] = sides.get(name.split(".")[-2], 0)
-    return found
+    return hidden_matrices((tower, head) for tower, head in towers if tower is not None)

@@ -24,6 +24,7 @@ from ossicle.errors import ConfigError
 from ossicle.tensors import Features, stacked
 from ossicle.train.objectives import Loss
 from ossicle.train.sources import Sample
+from ossicle.train.spoken import units_of
 from ossicle.train.vocoding import Vocoding
 from ossicle.translate.discriminators import (
     Discriminators,
@@ -71,26 +72,6 @@ class VocodeBatch:
     def to(self, device: torch.device) -> "VocodeBatch":
         """The same on a device."""
         return replace(self, features=self.features.to(device), waves=self.waves.to(device))
-
-
-@torch.no_grad()
-def own_units(model: Any, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a model's own codebook makes of what it hears.
-
-    Args:
-        model: with ``frames(features, layer=...)`` and a codebook.
-        features: of whole clips.
-
-    Returns:
-        units (B, T) int64, anything past a clip's end, and lengths (B,) int64 on the CPU.
-
-    Raises:
-        ConfigError: there is no codebook yet.
-    """
-    if model.codebook is None:
-        raise ConfigError("the model has no codebook, of whose units a vocoder could learn: train its units first")
-    frames = model.frames(features, layer=model.codebook.layer)
-    return model.codebook(frames.values, frames.lengths), frames.lengths
 
 
 class Vocode:
@@ -164,7 +145,7 @@ class Vocode:
 
     def spoken(self, model: Any, batch: VocodeBatch) -> torch.Tensor:
         """What the model's vocoder makes of the crops, without what was only read: (R, 320 * crop_units)."""
-        units, n_units = own_units(model, batch.features)
+        units, n_units = units_of(model, batch.features)
         side, n = self.how.context_units, self.how.crop_units
         begins = [max(0, first - side) for first in batch.firsts]
         ends = [min(int(n_units[row]), first + n + side) for row, first in zip(batch.rows, batch.firsts, strict=True)]
