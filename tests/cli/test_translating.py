@@ -235,3 +235,15 @@ def test_what_is_no_file_is_a_text_unless_it_ends_as_one(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text(" ")
     with pytest.raises(DataError, match="it holds no text"):
         expand_with_texts(["a.txt"])[0].check()
+
+
+@pytest.mark.parametrize("options", [("--data", "own.jsonl"), ("--compare", "mini")])
+def test_a_translator_is_scored_on_the_parallel_world_alone(ossicle, mute, options):
+    code, out, told = ossicle("evaluate", "--model", mute, *options)
+    assert (code, out) == (2, "") and "a translator is scored on the parallel world" in told
+
+
+def test_what_does_not_speak_is_not_read_back(ossicle, tmp_path):
+    model = save(tiny_model(), tmp_path / "hears")
+    code, out, told = ossicle("evaluate", "--model", model, "--read-back", "itself")
+    assert (code, out) == (2, "") and "does not speak: --read-back is for translators" in told

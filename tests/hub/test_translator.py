@@ -94,7 +94,7 @@ def test_folders_that_do_not_match_are_refused(folder: Path, tmp_path: Path) -> 
     [
         ({"format": 2}, "has the format 2, this version of ossicle reads up to 1"),
         ({"kind": "audio_lm"}, "holds no translator but 'audio_lm'"),
-        ({"format": None}, "holds no translator but 'translator'"),
+        ({"format": None}, "names no format"),
         ({"more": 1}, "cannot be used: more"),
         ({"parts": {}}, "cannot be used: no text_decoder"),
         ({"config": {"hidden_size": "wide"}}, "no part can be made"),

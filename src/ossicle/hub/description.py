@@ -6,9 +6,10 @@ folder are refused here, before anything is read.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -19,6 +20,7 @@ FORMAT = 1
 KIND = "audio_lm"
 CONFIG = "config.json"
 CARD = "card.md"
+About = TypeVar("About")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,23 @@ def read_description(folder: Path) -> Description:
         CheckpointError: ``incomplete`` for a file that is missing or has another size, ``bad_format`` for anything that
             is not a description of this format.
     """
+    raw = read_config(folder)
+    kind = raw.get("kind")
+    if isinstance(kind, str) and kind != KIND:
+        told = ": load it with load_translator" if kind == "translator" else ""
+        raise CheckpointError(f"{folder} holds a {kind!r}, known is {KIND!r}{told}", code="bad_format")
+    description = validated(Description, raw, folder)
+    _check_files(folder, description)
+    return description
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What the ``config.json`` of a folder of ours says, whatever kind of model it holds.
+
+    Raises:
+        CheckpointError: ``incomplete`` where there is none that can be read, ``bad_format`` where it is none of ours or
+            of a higher format.
+    """
     path = folder / CONFIG
     if not path.is_file():
         raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG}")
@@ -117,27 +136,39 @@ def read_description(folder: Path) -> Description:
             f"{folder} has the format {said}, this version of ossicle reads up to {FORMAT}: install a newer one",
             code="bad_format",
         )
-    kind = raw.get("kind")
-    if isinstance(kind, str) and kind != KIND:
-        told = ": load it with load_translator" if kind == "translator" else ""
-        raise CheckpointError(f"{folder} holds a {kind!r}, known is {KIND!r}{told}", code="bad_format")
+    return dict(raw)
+
+
+def validated(of: type[About], raw: dict[str, Any], folder: Path) -> About:
+    """What ``config.json`` says as a description of a kind.
+
+    Raises:
+        CheckpointError: ``bad_format``, with what is unknown, missing or wrong.
+    """
     try:
-        description = TypeAdapter(Description).validate_python(raw)
+        return TypeAdapter(of).validate_python(raw)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
         raise CheckpointError(f"{CONFIG} of {folder} cannot be used: {faults}", code="bad_format") from error
-    _check_files(folder, description)
-    return description
 
 
-def _check_files(folder: Path, description: Description) -> None:
-    for name, record in description.files.items():
+def check_records(folder: Path, files: Mapping[str, Record]) -> None:
+    """Refuse a folder in which a file is missing or has another size.
+
+    Raises:
+        CheckpointError: ``incomplete``, with the first such file.
+    """
+    for name, record in files.items():
         path = inside(folder, name)
         if not path.is_file():
             raise CheckpointError(f"{folder} is incomplete: {name} is missing")
         got = path.stat().st_size
         if got != record.bytes:
             raise CheckpointError(f"{folder} is incomplete: {name} has {got} bytes, it was saved with {record.bytes}")
+
+
+def _check_files(folder: Path, description: Description) -> None:
+    check_records(folder, description.files)
     weights = [description.encoder.weights, description.bridge.weights, description.llm.weights, description.adapter]
     for name in [*(name for name in weights if isinstance(name, str)), "tokenizer.json"]:
         inside(folder, name)

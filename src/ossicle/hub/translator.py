@@ -11,13 +11,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import nn
 
 from ossicle.errors import CheckpointError, ConfigError, RequestError
-from ossicle.hub.description import CARD, CONFIG, FORMAT, Part, Record, inside, records
+from ossicle.hub.description import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    Part,
+    Record,
+    check_records,
+    inside,
+    read_config,
+    records,
+    validated,
+)
 from ossicle.hub.folder import DTYPES, find, origin_text, place_of, stored, twins_of
 from ossicle.hub.published import FAULTS
 from ossicle.hub.seamless import is_seamless, load_seamless
@@ -213,27 +224,10 @@ def describe_translator(folder: Path) -> TranslatorDescription:
     Raises:
         CheckpointError: as `ossicle.hub.description.read_description`.
     """
-    path = folder / CONFIG
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG} that can be read") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{CONFIG} of {folder} is not JSON", code="bad_format") from error
-    said = raw.get("format") if isinstance(raw, dict) else None
-    if isinstance(said, int) and said > FORMAT:
-        raise CheckpointError(
-            f"{folder} has the format {said}, this version of ossicle reads up to {FORMAT}: install a newer one",
-            code="bad_format",
-        )
-    if not isinstance(said, int) or raw.get("kind") != KIND:
-        kind = raw.get("kind", raw.get("model_type")) if isinstance(raw, dict) else None
-        raise CheckpointError(f"{folder} holds no translator but {kind!r}", code="bad_format")
-    try:
-        about = TypeAdapter(TranslatorDescription).validate_python(raw)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise CheckpointError(f"{CONFIG} of {folder} cannot be used: {faults}", code="bad_format") from error
+    raw = read_config(folder)
+    if raw.get("kind") != KIND:
+        raise CheckpointError(f"{folder} holds no translator but {raw.get('kind')!r}", code="bad_format")
+    about = validated(TranslatorDescription, raw, folder)
     unknown = sorted(about.parts.keys() - {*CORE, *SPEAKING})
     if unknown or "text_decoder" not in about.parts:
         what = f"unknown parts {', '.join(unknown)}" if unknown else "no text_decoder"
@@ -241,13 +235,7 @@ def describe_translator(folder: Path) -> TranslatorDescription:
     for name in [TOKENIZER, *(part.weights for part in about.parts.values())]:
         if name not in about.files:
             raise CheckpointError(f"{folder} is incomplete: {CONFIG} lists no file for {name}")
-    for name, record in about.files.items():
-        file = inside(folder, name)
-        if not file.is_file():
-            raise CheckpointError(f"{folder} is incomplete: {name} is missing")
-        got = file.stat().st_size
-        if got != record.bytes:
-            raise CheckpointError(f"{folder} is incomplete: {name} has {got} bytes, it was saved with {record.bytes}")
+    check_records(folder, about.files)
     return about
 
 
