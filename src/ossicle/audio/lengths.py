@@ -78,21 +78,27 @@ WAVE_FIELD, BANK_FIELD = 400, 560
 """Samples that one frame sees: of wav2vec 2.0 (25 ms); of w2v-BERT, which stacks two filter banks of 25 ms."""
 
 
-def wave_frames(n_samples: int, field: int, tail: str) -> int:
+def stack_field(stack: int) -> int:
+    """Samples that ``stack`` neighbouring filter banks of 25 ms see."""
+    return WAVE_FIELD + MEL_HOP * (stack - 1)
+
+
+def wave_frames(n_samples: int, field: int, tail: str, hop: int = WAVE_HOP) -> int:
     """Frames of an encoder of the wav2vec family for ``n_samples`` at 16 kHz, at least one.
 
     Args:
         n_samples: at 16 kHz.
         field: samples that a frame sees, `WAVE_FIELD` or `BANK_FIELD`.
-        tail: "pad": ceil(n / 320), every sample lies in a frame; "drop": as published, only whole frames, so that up
+        tail: "pad": ceil(n / hop), every sample lies in a frame; "drop": as published, only whole frames, so that up
             to ``field - 1`` samples at the end lie in none.
+        hop: samples from one frame to the next.
     """
-    return max(1, whole_frames(n_samples, field, WAVE_HOP)) if tail == "drop" else ceil_div(n_samples, WAVE_HOP)
+    return max(1, whole_frames(n_samples, field, hop)) if tail == "drop" else ceil_div(n_samples, hop)
 
 
-def wave_samples(n_frames: int, field: int) -> int:
+def wave_samples(n_frames: int, field: int, hop: int = WAVE_HOP) -> int:
     """Samples at 16 kHz that exactly ``n_frames`` frames of the wav2vec family see."""
-    return field + WAVE_HOP * (n_frames - 1)
+    return field + hop * (n_frames - 1)
 
 
 def grouped(n_frames: int, k: int, tail: str) -> int:

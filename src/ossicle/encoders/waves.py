@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.audio.lengths import wave_samples
+from ossicle.audio.lengths import WAVE_HOP, wave_samples
 from ossicle.errors import EncoderError
 from ossicle.tensors import Features, length_mask
 
@@ -66,11 +66,12 @@ def fitted(wave: np.ndarray, n_samples: int) -> np.ndarray:
     return np.pad(wave[:n_samples], (0, max(0, n_samples - len(wave))))
 
 
-def heard_s(encoder: Any, features: Features, field: int) -> torch.Tensor:
-    """Seconds (B,) of each clip that lie in some frame of ``field`` samples: all but what tail "drop" leaves out."""
+def heard_s(encoder: Any, features: Features, field: int, hop: int = WAVE_HOP) -> torch.Tensor:
+    """Seconds (B,) of each clip that lie in some frame of ``field`` samples, one every ``hop``: all but what tail "drop" leaves
+    out."""
     if encoder.tail != "drop":
         return features.durations_s
-    last = [wave_samples(encoder.n_frames(n), field) for n in features.n_samples.tolist()]
+    last = [wave_samples(encoder.n_frames(n), field, hop) for n in features.n_samples.tolist()]
     return torch.minimum(features.durations_s, torch.tensor(last, dtype=torch.float64) / SAMPLE_RATE)
 
 

@@ -68,6 +68,7 @@ class TranslatorDescription:
     kind: Literal["translator"]
     name: str
     config: dict[str, Any]
+    stack: int
     tail: Literal["pad", "drop"]
     max_s: float
     text: TextDescription
@@ -113,6 +114,7 @@ def save_translator(
         kind=KIND,
         name=model.name,
         config=model.config,
+        stack=model.banks.stack,
         tail=model.tail,
         max_s=model.max_s,
         text=TextDescription(text.ids, text.pad, text.unk, text.bos, text.eos),
@@ -153,6 +155,7 @@ def read_translator(folder: Path, *, device: str = "auto", dtype: str = "auto") 
         model = Translator(
             about.config,
             text,
+            stack=about.stack,
             tail=about.tail,
             max_s=about.max_s,
             hears="speech_encoder" in has,

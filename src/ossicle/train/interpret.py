@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.encoders.banks import STACKED
 from ossicle.tensors import Features, stacked
 from ossicle.train.hear import masked
 from ossicle.train.objectives import IGNORE, Loss
@@ -118,7 +117,8 @@ class Interpret(nn.Module):
             aside = self.recognise.item(sample, rng)
             return InterpretItem(aside.features, aside.n_samples, sentences, seconds, aside)
         read = self.banks.features([Clip(sample.samples, SAMPLE_RATE)])
-        return InterpretItem(masked(read.values[0].numpy(), STACKED, rng), int(read.n_samples[0]), sentences, seconds)
+        features = masked(read.values[0].numpy(), self.banks.stack, rng)
+        return InterpretItem(features, int(read.n_samples[0]), sentences, seconds)
 
     def _written(self, pair: Pair) -> Written:
         source = self.text.encode(pair.source_text, pair.source)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.audio.lengths import ceil_div
 from ossicle.encoders.banks import STACKED
 from ossicle.tensors import Features, Frames, stacked
 from ossicle.train.hear import BLANK, masked
@@ -50,7 +51,7 @@ class RecogniseItem:
 
 @dataclass(frozen=True, eq=False)
 class RecogniseBatch:
-    """Items side by side: letters in a row with ``n_letters`` (B,); phones (B, T) int64; the sentences ``sources`` as a
+    """Items side by side: letters in a row with ``n_letters`` (B,); phones (B, T) int64 about 50 times a second; the sentences ``sources`` as a
     text encoder reads them, and for each frame behind the adaptor, ``said`` (B, N) int64, which place of its sentence
     is being said, `IGNORE` where none is or none is known."""
 
@@ -123,8 +124,9 @@ class Recognise(nn.Module):
         self.banks, self.text, self.n_encoded = model.banks, model.text, model.n_encoded
         self.frame_s = model.settings.adaptor_stride ** int(model.settings.add_adapter) / model.banks.rate_hz
         self.norm = nn.LayerNorm(model.width)
-        self.letter = nn.Linear(model.width, 1 + len(LETTERS))
-        self.phone = nn.Linear(model.width, len(PHONES_3))
+        self.fine = ceil_div(model.banks.stack, STACKED)
+        self.letter = nn.Linear(model.width, self.fine * (1 + len(LETTERS)))
+        self.phone = nn.Linear(model.width, self.fine * len(PHONES_3))
         self.token = nn.Linear(model.width, model.settings.vocab_size)
         self.phone_weight, self.token_weight, self.state_weight = phone_weight, token_weight, state_weight
 
@@ -138,8 +140,8 @@ class Recognise(nn.Module):
         assert sample.pair is not None
         read, seconds = self.banks.features([Clip(sample.samples, SAMPLE_RATE)]), len(sample.samples) / SAMPLE_RATE
         n_samples = int(read.n_samples[0])
-        phones = phones_of(sample, self.banks.n_frames(n_samples), self.banks.rate_hz)
-        features = masked(read.values[0].numpy(), STACKED, rng)
+        phones = phones_of(sample, self.fine * self.banks.n_frames(n_samples), self.fine * self.banks.rate_hz)
+        features = masked(read.values[0].numpy(), self.banks.stack, rng)
         text = sample.pair.source_text
         source = self.text.encode(text, sample.pair.source)
         said = said_at(sample, self.text, self.n_encoded(n_samples), self.frame_s)
@@ -175,14 +177,15 @@ class Recognise(nn.Module):
         """Loss of what is there already: the conformer's frames, what the adaptor makes of them, and what the text
         encoder makes of the sentences (more items may follow in ``read``), to which no gradient goes."""
         hidden = self.norm(frames.values.float())
-        letters = self.letter(hidden).log_softmax(-1).transpose(0, 1)  # (T, B, 1 + letters)
+        lengths = self.fine * frames.lengths
+        letters = self._finer(self.letter(hidden)).log_softmax(-1).transpose(0, 1)  # (T, B, 1 + letters)
         ctc = functional.ctc_loss(
-            letters, batch.letters, frames.lengths, batch.n_letters, blank=BLANK, reduction="sum", zero_infinity=True
+            letters, batch.letters, lengths, batch.n_letters, blank=BLANK, reduction="sum", zero_infinity=True
         )
         told = batch.phones.flatten()
-        scores = self.phone(hidden).flatten(0, 1)
+        scores = self._finer(self.phone(hidden)).flatten(0, 1)
         phones = functional.cross_entropy(scores, told, ignore_index=IGNORE, reduction="sum")
-        n, n_phones = int(frames.lengths.sum()), max(int((told != IGNORE).sum()), 1)
+        n, n_phones = int(lengths.sum()), max(int((told != IGNORE).sum()), 1)
         right = int((scores.argmax(-1) == told).sum()) / n_phones
         parts = {"ctc_per_frame": ctc.item() / n, "phone": phones.item() / n_phones, "phone_right": right}
         total = ctc + self.phone_weight * phones
@@ -200,3 +203,7 @@ class Recognise(nn.Module):
                 total = total + self.state_weight * far
                 parts["state"] = far.item() / len(row)
         return total, n, {**dict.fromkeys(("token", "token_right", "state"), 0.0), **parts}
+
+    def _finer(self, scores: torch.Tensor) -> torch.Tensor:
+        """(B, T, fine * C) -> (B, fine * T, C): what a frame says of each moment that lies in it."""
+        return scores.unflatten(-1, (self.fine, -1)).flatten(1, 2)

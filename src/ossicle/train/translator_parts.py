@@ -73,7 +73,7 @@ def new_translator(sizes: TranslatorSizes, *, name: str, seed: int) -> Translato
     text = world_tokens(sizes.languages, sizes.text.vocabulary)
     torch.manual_seed(seed)
     config = sizes.config(vocabulary=text.tokenizer.get_vocab_size(), characters=len(characters_of(text)))
-    return Translator(config, text, name=name)
+    return Translator(config, text, stack=sizes.speech.stack, name=name)
 
 
 def new_unit_decoder(model: Translator) -> UnitDecoder:

@@ -10,7 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SpeechSizes:
-    """Of the speech encoder: conformer layers at 50 frames a second, then an adaptor that keeps one in ``shorten``.
+    """Of the speech encoder: conformer layers that read ``stack`` filter banks of 10 ms a frame (2: 50 frames a second,
+    as published), then an adaptor that keeps one frame in ``shorten``.
 
     ``kernel`` is what a block's convolution sees, in frames, its own the last; ``left`` and ``right`` how many
     distances attention tells apart.
@@ -22,6 +23,8 @@ class SpeechSizes:
     left: int = 64
     right: int = 8
     shorten: int = 4
+    stack: int = 2
+    bins: int = 80
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class TranslatorSizes:
             "decoder_ffn_dim": text.ffn,
             "encoder_attention_heads": self.heads,
             "decoder_attention_heads": self.heads,
+            "feature_projection_input_dim": speech.stack * speech.bins,
             "speech_encoder_layers": speech.layers,
             "speech_encoder_attention_heads": self.heads,
             "speech_encoder_intermediate_size": speech.ffn,

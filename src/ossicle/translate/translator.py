@@ -21,8 +21,7 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 )
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.audio.lengths import BANK_FIELD
-from ossicle.encoders.banks import Banks
+from ossicle.encoders.banks import STACKED, Banks
 from ossicle.encoders.waves import Tail, heard_s
 from ossicle.errors import RequestError
 from ossicle.tensors import Features, Frames
@@ -58,6 +57,7 @@ class Translator(nn.Module):
     Args:
         config: arguments of a ``SeamlessM4Tv2Config``; what is not said has that class's value.
         text: tokens and languages.
+        stack: filter banks of 10 ms in one frame of the speech encoder, two as published.
         tail: "pad" hears every sample, "drop" is the published rule.
         max_s: longest clip in seconds that is heard at once.
         speaks: whether there are a unit decoder and a vocoder to come.
@@ -72,6 +72,7 @@ class Translator(nn.Module):
         config: Mapping[str, Any],
         text: TextTokens,
         *,
+        stack: int = STACKED,
         tail: Tail = "pad",
         max_s: float = 30.0,
         hears: bool = True,
@@ -83,7 +84,7 @@ class Translator(nn.Module):
         made = SeamlessM4Tv2Config(**self.config)
         self.settings = made
         self.width = made.hidden_size
-        self.banks = Banks(made.feature_projection_input_dim, tail=tail, max_s=max_s)
+        self.banks = Banks(made.feature_projection_input_dim, stack=stack, tail=tail, max_s=max_s)
         self.shared = nn.Embedding(made.vocab_size, made.hidden_size, made.pad_token_id)
         self.speech_encoder = SeamlessM4Tv2SpeechEncoder(made) if hears else None
         self.text_encoder = SeamlessM4Tv2Encoder(made) if reads else None
@@ -135,7 +136,7 @@ class Translator(nn.Module):
         return self.banks.features(clips)
 
     def frames(self, features: Features, *, layer: int | None = None) -> Frames:
-        """Frames of the conformer at 50 a second, before the adaptor.
+        """Frames of the conformer, 50 a second as published, before the adaptor.
 
         Args:
             features: of clips.
@@ -151,7 +152,7 @@ class Translator(nn.Module):
         encoder, lengths = self._ear(), self._lengths(features)
         values = features.values.to(device=self.device, dtype=self.dtype)
         hidden = speech_encoder.hidden_states(encoder, values, lengths, layer=layer)
-        return Frames(hidden, lengths, self.banks.rate_hz, heard_s(self, features, BANK_FIELD))
+        return Frames(hidden, lengths, self.banks.rate_hz, heard_s(self, features, self.banks.field, self.banks.hop))
 
     def hear(self, features: Features) -> Encoded:
         """Speech, as the text decoder attends to it.
