@@ -58,7 +58,7 @@ def views(model: Translator, clip: Clip) -> list[torch.Tensor]:
     features = model.features([clip])
     found = [model.frames(features).values[0].mean(0).float().cpu()]
     if model.codebook is not None:
-        frames = model.frames(features, layer=model.codebook.layer)
+        frames = model.moments(features, model.codebook.layer)
         units = model.codebook(frames.values, frames.lengths)[0]
         found.append(torch.bincount(units, minlength=model.codebook.n_units).float().cpu() / len(units))
     return found

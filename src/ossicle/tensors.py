@@ -70,6 +70,31 @@ class AudioTokens:
     tail_s: torch.Tensor
 
 
+def between(values: torch.Tensor, lengths: torch.Tensor, times: int) -> torch.Tensor:
+    """Each frame as ``times`` moments, on straight lines between the middles of neighbours; no row reads past its end.
+
+    Args:
+        values: (B, T, D) float.
+        lengths: (B,) int64, valid frames of each row.
+        times: moments in a frame; 1 changes nothing.
+
+    Returns:
+        (B, times * T, D); what stands past ``times * lengths`` means nothing.
+    """
+    if times == 1:
+        return values
+    n, t, d = values.shape
+    at = torch.arange(t, device=values.device)
+    last = (lengths.to(values.device) - 1).clamp(min=0)[:, None]
+    before = (at - 1).clamp(min=0).expand(n, t).minimum(last)[..., None].expand(n, t, d)
+    after = (at + 1).expand(n, t).minimum(last)[..., None].expand(n, t, d)
+    moments = []
+    for i in range(times):
+        share = (i + 0.5) / times - 0.5  # of a frame, from its middle
+        moments.append(values + abs(share) * (values.gather(1, before if share < 0 else after) - values))
+    return torch.stack(moments, dim=2).flatten(1, 2)  # (B, T, times, D) -> (B, times * T, D)
+
+
 def stacked(rows: Sequence[np.ndarray], n_samples: Sequence[int], durations_s: Sequence[float]) -> Features:
     """Features (F, M) of clips of any length as one batch: values (B, F, M), zero-padded to the longest."""
     values = np.zeros((len(rows), rows[0].shape[0], max(row.shape[1] for row in rows)), np.float32)

@@ -40,6 +40,11 @@ def test_a_translator_comes_back_bit_equal(folder: Path) -> None:
     assert (again / "config.json").read_text() == (folder / "config.json").read_text()
 
 
+def test_how_many_filter_banks_a_frame_reads_comes_back(tmp_path: Path) -> None:
+    model = load_translator(save_translator(tiny(stack=4), tmp_path / "slow"), device="cpu")
+    assert model.n_frames(16_000) == 25 and torch.equal(outputs(model), outputs(tiny(stack=4)))
+
+
 def test_the_table_of_tokens_is_stored_once(folder: Path) -> None:
     held = [key for file in folder.glob("*.safetensors") for key in load_file(file) if "embed_tokens" in key]
     assert held == ["embed_tokens.weight"]

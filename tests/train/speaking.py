@@ -73,7 +73,7 @@ class Said:
 class Ears:
     """Features that are the samples' units, told apart: (WIDTH, T)."""
 
-    rate_hz = 50.0
+    rate_hz, fine, field, hop = 50.0, 1, PER_UNIT, PER_UNIT
 
     def n_frames(self, n_samples: int) -> int:
         return n_samples // PER_UNIT

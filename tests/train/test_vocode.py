@@ -42,7 +42,7 @@ class Speaker(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.encoder = Ear(16_000)
-        self.features, self.n_frames = self.encoder.features, self.encoder.n_frames
+        self.features, self.n_units = self.encoder.features, self.encoder.n_frames
         frames = self.encoder(self.features([Clip(said(), 16_000)])).values[0].detach()
         self.codebook: nn.Module | None = Codebook(frames[:N_UNITS], layer=1)
         self.name, self.device, self.speech_encoder = "speaker", torch.device("cpu"), None
@@ -51,6 +51,9 @@ class Speaker(nn.Module):
     def frames(self, features: Features, *, layer: int) -> Frames:
         assert layer == 1
         return self.encoder(features)
+
+    def moments(self, features: Features, layer: int) -> Frames:
+        return self.frames(features, layer=layer)
 
 
 @cache
@@ -97,7 +100,7 @@ def test_crops_are_the_waveform_of_their_units_and_a_short_clip_ends_in_silence(
     np.testing.assert_array_equal(batch.waves[3, :3000].numpy(), short)
     assert not batch.waves[3, 3000:].any()
     last = max(one for i in range(100) for one in objective.item(sample(), RNG(i)).firsts)
-    assert last == objective.n_frames(len(said())) - 20  # the end is drawn too
+    assert last == objective.n_units(len(said())) - 20  # the end is drawn too
 
 
 def test_a_crop_sounds_as_it_does_in_the_whole_clip() -> None:

@@ -32,12 +32,13 @@ SIZES = TranslatorSizes(
 )
 
 
-def tiny(seed: int = 0, **changes: object) -> Translator:
+def tiny(seed: int = 0, *, stack: int = 2, **changes: object) -> Translator:
     """A translator of random weights, in evaluation mode; ``changes`` are of its config."""
     torch.manual_seed(seed)
     text = letters()
     config = SIZES.config(vocabulary=len(SPECIALS) + 1 + len(LETTERS), characters=40)
-    return Translator({**config, **changes}, text, name="tiny").eval()
+    wide = {"feature_projection_input_dim": 80 * stack}
+    return Translator({**config, **wide, **changes}, text, stack=stack, name="tiny").eval()
 
 
 def noise(*n_samples: int) -> list[Clip]:

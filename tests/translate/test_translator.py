@@ -20,10 +20,10 @@ def with_attention(model: Translator, kind: str) -> Translator:
     return model
 
 
-@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+@pytest.mark.parametrize(("kind", "stack"), [("sdpa", 2), ("eager", 2), ("sdpa", 4), ("sdpa", 3)])
 @torch.no_grad()
-def test_a_clip_in_a_batch_is_the_clip_alone(kind: str) -> None:
-    model = with_attention(tiny().double(), kind)
+def test_a_clip_in_a_batch_is_the_clip_alone(kind: str, stack: int) -> None:
+    model = with_attention(tiny(stack=stack).double(), kind)
     clips = noise(*(6_400 + 320 * i for i in range(9)), 16_000, 640)
     together = model.hear(model.features(clips))
     for i, clip in enumerate(clips):
@@ -137,3 +137,26 @@ def test_rows_of_what_was_encoded() -> None:
     second = both.rows([1, 1])
     assert second.lengths.tolist() == [4, 4] and second.values.shape == (2, 4, 32)
     assert torch.equal(second.values[0], both.values[1, :4])
+
+
+@torch.no_grad()
+def test_a_slower_conformer_has_moments_between_its_frames() -> None:
+    model, clips = tiny(stack=4).double(), noise(6_400, 16_001, 640)
+    features = model.features(clips)
+    frames, moments = model.frames(features, layer=1), model.moments(features, 1)
+    assert (frames.rate_hz, moments.rate_hz) == (25.0, 50.0)
+    assert moments.lengths.tolist() == [model.n_units(clip.n_samples) for clip in clips] == [20, 52, 2]
+    for i, clip in enumerate(clips):
+        n, alone = int(moments.lengths[i]), model.moments(model.features([clip]), 1)
+        assert (moments.values[i, :n] - alone.values[0]).abs().max() < 1e-12
+    first, second = frames.values[1, 7], frames.values[1, 8]
+    torch.testing.assert_close(moments.values[1, 15], 0.75 * first + 0.25 * second)
+    torch.testing.assert_close(moments.values[1, 16], 0.25 * first + 0.75 * second)
+    torch.testing.assert_close(moments.values[1, 0], frames.values[1, 0])
+
+
+@torch.no_grad()
+def test_at_the_published_rate_moments_are_the_frames() -> None:
+    model = tiny()
+    features = model.features(noise(6_400))
+    assert torch.equal(model.moments(features, 2).values, model.frames(features, layer=2).values)

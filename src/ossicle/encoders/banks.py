@@ -11,7 +11,7 @@ import numpy as np
 from transformers import SeamlessM4TFeatureExtractor
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.audio.lengths import MEL_HOP, WAVE_FIELD, stack_field, wave_frames, wave_samples
+from ossicle.audio.lengths import MEL_HOP, WAVE_FIELD, ceil_div, stack_field, wave_frames, wave_samples
 from ossicle.encoders.waves import Tail, at_16k, check_tail, fitted
 from ossicle.errors import EncoderError
 from ossicle.tensors import Features, stacked
@@ -31,6 +31,8 @@ class Banks:
         tail: "pad" hears every sample, "drop" is the published rule.
         max_s: longest clip in seconds.
 
+    ``fine`` is how many moments of the published length, 20 ms, lie in a frame.
+
     Raises:
         EncoderError: a ``width`` that ``stack`` does not divide, or an unknown tail.
     """
@@ -42,6 +44,7 @@ class Banks:
         self.width, self.stack, self.tail, self.max_s = width, stack, tail, max_s
         self.hop, self.field = stack * MEL_HOP, stack_field(stack)
         self.rate_hz = SAMPLE_RATE / self.hop
+        self.fine = ceil_div(stack, STACKED)
         self.max_samples = int(max_s * SAMPLE_RATE)
         extractor = SeamlessM4TFeatureExtractor(num_mel_bins=width // stack, feature_size=width // stack, stride=1)
         self.window, self.filters = extractor.window, extractor.mel_filters
@@ -85,4 +88,5 @@ class Banks:
         before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
         spectra = np.fft.rfft((frames - PREEMPHASIS * before) * self.window, FFT).astype(np.complex64)
         powers = np.square(np.abs(spectra, dtype=np.float64))  # (M, 257)
-        return np.log(np.maximum(powers @ self.filters, FLOOR)).astype(np.float32)
+        logs: np.ndarray = np.log(np.maximum(powers @ self.filters, FLOOR))
+        return logs.astype(np.float32)

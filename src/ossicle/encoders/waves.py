@@ -67,8 +67,8 @@ def fitted(wave: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 def heard_s(encoder: Any, features: Features, field: int, hop: int = WAVE_HOP) -> torch.Tensor:
-    """Seconds (B,) of each clip that lie in some frame of ``field`` samples, one every ``hop``: all but what tail "drop" leaves
-    out."""
+    """Seconds (B,) of each clip that lie in some frame of ``field`` samples, of which one begins every ``hop``: all but
+    what tail "drop" leaves out."""
     if encoder.tail != "drop":
         return features.durations_s
     last = [wave_samples(encoder.n_frames(n), field, hop) for n in features.n_samples.tolist()]

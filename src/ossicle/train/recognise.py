@@ -17,8 +17,6 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.audio.lengths import ceil_div
-from ossicle.encoders.banks import STACKED
 from ossicle.tensors import Features, Frames, stacked
 from ossicle.train.hear import BLANK, masked
 from ossicle.train.objectives import IGNORE, Loss
@@ -51,9 +49,9 @@ class RecogniseItem:
 
 @dataclass(frozen=True, eq=False)
 class RecogniseBatch:
-    """Items side by side: letters in a row with ``n_letters`` (B,); phones (B, T) int64 about 50 times a second; the sentences ``sources`` as a
-    text encoder reads them, and for each frame behind the adaptor, ``said`` (B, N) int64, which place of its sentence
-    is being said, `IGNORE` where none is or none is known."""
+    """Items side by side: letters in a row with ``n_letters`` (B,); phones (B, T) int64, one a moment that a head tells
+    of; the sentences ``sources`` as a text encoder reads them, and for each frame behind the adaptor, ``said`` (B, N)
+    int64, which place of its sentence is being said, `IGNORE` where none is or none is known."""
 
     seconds: float
     features: Features
@@ -124,7 +122,7 @@ class Recognise(nn.Module):
         self.banks, self.text, self.n_encoded = model.banks, model.text, model.n_encoded
         self.frame_s = model.settings.adaptor_stride ** int(model.settings.add_adapter) / model.banks.rate_hz
         self.norm = nn.LayerNorm(model.width)
-        self.fine = ceil_div(model.banks.stack, STACKED)
+        self.fine = model.banks.fine
         self.letter = nn.Linear(model.width, self.fine * (1 + len(LETTERS)))
         self.phone = nn.Linear(model.width, self.fine * len(PHONES_3))
         self.token = nn.Linear(model.width, model.settings.vocab_size)
@@ -206,4 +204,5 @@ class Recognise(nn.Module):
 
     def _finer(self, scores: torch.Tensor) -> torch.Tensor:
         """(B, T, fine * C) -> (B, fine * T, C): what a frame says of each moment that lies in it."""
-        return scores.unflatten(-1, (self.fine, -1)).flatten(1, 2)
+        n, t, width = scores.shape
+        return scores.reshape(n, t * self.fine, width // self.fine)

@@ -112,7 +112,7 @@ class Spoken:
         tokens = self.text.tokens(pair.source_text)
         n = int(spelled(self.text, [tokens], self.letters).lengths[0]) + self.n_silences
         n_samples = int(read.n_samples[0])
-        n_units = self.banks.n_frames(n_samples)
+        n_units = self.banks.fine * self.banks.n_frames(n_samples)
         if not self.n_silences < n <= n_units:
             raise DataError(
                 f"{sample.where or sample.task}: {n} characters, {self.n_silences} of them silence, for {n_units} "
@@ -173,7 +173,7 @@ def units_of(model: Translator, features: Features) -> tuple[torch.Tensor, torch
     if model.speech_encoder is not None:
         model.speech_encoder.eval()
     with torch.autocast(model.device.type, enabled=False):
-        frames = model.frames(features, layer=book.layer)
+        frames = model.moments(features, book.layer)
         units: torch.Tensor = book(frames.values, frames.lengths)
     return units, frames.lengths
 
@@ -196,6 +196,6 @@ def learn_codebook(model: Translator, samples: Iterable[Sample], *, count: int, 
     if model.speech_encoder is not None:
         model.speech_encoder.eval()
     for sample in samples:
-        frames = model.frames(model.features([Clip(sample.samples, SAMPLE_RATE)]), layer=layer)
+        frames = model.moments(model.features([Clip(sample.samples, SAMPLE_RATE)]), layer)
         found.add(frames.values[0, : int(frames.lengths[0])])
     return found.codebook(layer).to(model.device)

@@ -84,7 +84,7 @@ class Vocode:
     """
 
     def __init__(self, model: Any, how: Vocoding, *, who: Callable[[Sample], Who]) -> None:
-        self.read, self.n_frames = model.features, model.n_frames
+        self.read, self.n_units = model.features, model.n_units
         self.how, self.who = how, who
         self.discriminators = Discriminators(how.discriminator_width) if how.gan else None
         self.nothing = nn.Module()
@@ -98,7 +98,7 @@ class Vocode:
         """Features of the clip and crops of its waveform; None of a clip too short for one unit."""
         read, n = self.read([Clip(sample.samples, SAMPLE_RATE)]), self.how.crop_units
         n_samples = int(read.n_samples[0])
-        n_units = self.n_frames(n_samples)
+        n_units = self.n_units(n_samples)
         if n_units < 1:
             return None
         crops = min(self.how.crops, max(1, n_units // n))

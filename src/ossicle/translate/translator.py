@@ -24,7 +24,7 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.encoders.banks import STACKED, Banks
 from ossicle.encoders.waves import Tail, heard_s
 from ossicle.errors import RequestError
-from ossicle.tensors import Features, Frames
+from ossicle.tensors import Features, Frames, between
 from ossicle.translate import speech_encoder
 from ossicle.translate.text import TextTokens
 
@@ -123,6 +123,10 @@ class Translator(nn.Module):
         """Frames of the conformer for ``n_samples`` at 16 kHz."""
         return self.banks.n_frames(n_samples)
 
+    def n_units(self, n_samples: int) -> int:
+        """Units, one every 20 ms, that a codebook makes of ``n_samples`` at 16 kHz."""
+        return self.banks.fine * self.n_frames(n_samples)
+
     def n_encoded(self, n_samples: int) -> int:
         """What the text decoder attends to for ``n_samples`` at 16 kHz."""
         return speech_encoder.shortened(self.n_frames(n_samples), self.settings)
@@ -153,6 +157,23 @@ class Translator(nn.Module):
         values = features.values.to(device=self.device, dtype=self.dtype)
         hidden = speech_encoder.hidden_states(encoder, values, lengths, layer=layer)
         return Frames(hidden, lengths, self.banks.rate_hz, heard_s(self, features, self.banks.field, self.banks.hop))
+
+    def moments(self, features: Features, layer: int) -> Frames:
+        """What a codebook makes units of: a layer's frames, 50 a second; where it has fewer, with others between them.
+
+        Args:
+            features: of clips.
+            layer: whose output, counted from 1.
+
+        Returns:
+            values (B, U, D).
+
+        Raises:
+            RequestError, EncoderError: as `frames`.
+        """
+        found, fine = self.frames(features, layer=layer), self.banks.fine
+        values = between(found.values, found.lengths, fine)
+        return Frames(values, fine * found.lengths, fine * found.rate_hz, found.durations_s)
 
     def hear(self, features: Features) -> Encoded:
         """Speech, as the text decoder attends to it.
