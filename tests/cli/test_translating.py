@@ -201,7 +201,7 @@ def test_a_model_of_the_other_kind_is_told(ossicle, mute, wav, tmp_path):
     ears = save(tiny_model(), tmp_path / "ears")
     for command in (("translate", wav, "--to", "fr"), ("speak", "a", tmp_path / "x.wav", "--language", "fr")):
         assert "holds no translator but 'audio_lm'" in failed(ossicle(*command, "--model", ears), 6, "bad_format")
-    for command in (("transcribe", wav), ("ask", wav, "What?"), ("info",)):
+    for command in (("transcribe", wav), ("ask", wav, "What?")):
         code, _, err = ossicle(*command, "--model", mute)
         assert code == 6 and "holds a 'translator', known is 'audio_lm'" in err
     failed(ossicle("translate", wav, "--to", "fr", "--model", "nobody"), 6, "model_not_found")
@@ -215,6 +215,32 @@ def test_a_folder_in_the_published_layout_translates_and_speaks(ossicle, wav, tm
     assert code == 0 and err.startswith("seamless: licence of the weights: ") and soundfile.read(spoken)[0].any()
     assert 0 < ledger["tail_s"] < 0.2 and ledger["seconds_heard"] + ledger["tail_s"] == pytest.approx(3.3)
     assert json.loads(ossicle("translate", "abc dg.", "--from", "eng", *asked)[1])["text"]
+
+
+def test_info_shows_the_parts_of_a_translator_and_verifies_its_files(ossicle, speaker, wav, tmp_path):
+    code, out, _ = ossicle("info", "--model", speaker, "--json", "--verify")
+    found = json.loads(out)
+    assert code == 0 and list(found) == ["environment", "model", "verified"]
+    assert found["model"]["languages"] == ["en", "fr", "de"] and found["model"]["speech_encoder"]["frames_per_s"] == 50
+    code, out, _ = ossicle("info", "--model", speaker)
+    assert code == 0 and "  vocoder\n    kind: QuickVocoder\n" in out and "      cleo: 2\n" in out
+    for options in (("--audio", wav), ("--part", "encoder=mine.py:Mine")):
+        assert "leave out --audio and --part" in failed(
+            ossicle("info", "--model", speaker, "--json", *options), 2, "invalid_value"
+        )
+    damaged = save_translator(writing(), tmp_path / "damaged")
+    with (damaged / "speech_encoder.safetensors").open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\1\2\3\4")
+    failed(ossicle("info", "--model", damaged, "--verify", "--json"), 6, "hash_mismatch")
+
+
+def test_info_shows_a_folder_in_the_published_layout(ossicle, tmp_path):
+    model = write(tmp_path / "seamless", published())
+    found = json.loads(ossicle("info", "--model", model, "--json")[1])["model"]
+    assert set(found["languages"]) == {"eng", "fra", "arb"} and found["vocoder"]["kind"] == "HifiGan"
+    assert found["speech_encoder"]["tokens_per_s"] == 50 / 8
+    assert "names no format" in failed(ossicle("info", "--model", model, "--verify", "--json"), 6, "bad_format")
 
 
 def test_what_is_no_file_is_a_text_unless_it_ends_as_one(tmp_path, monkeypatch):

@@ -469,7 +469,7 @@ def test_a_file_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytest.
         monkeypatch.setattr(Path, "read_text", denied)
     else:
         monkeypatch.setattr("ossicle.hub.strict.load_file", denied)
-        monkeypatch.setattr("ossicle.hub.folder.digest", denied)
+        monkeypatch.setattr("ossicle.hub.description.digest", denied)
         with pytest.raises(CheckpointError, match="cannot be read: Permission denied"):
             verify(folder)
     with pytest.raises(CheckpointError, match=f"{name}.* cannot be read"):

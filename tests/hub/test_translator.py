@@ -11,7 +11,7 @@ from translate.small import SIZES, letters, noise, tiny
 
 from ossicle.errors import CheckpointError, NotFoundError, RequestError, StorageError
 from ossicle.hub.folder import load
-from ossicle.hub.translator import is_translator_folder, load_translator, save_translator
+from ossicle.hub.translator import is_translator_folder, load_translator, save_translator, verify_translator
 from ossicle.translate.translator import Translator
 
 
@@ -140,6 +140,20 @@ def test_damaged_folders_are_told(folder: Path, tmp_path: Path) -> None:
         load_translator(folder)
     with pytest.raises(NotFoundError, match="there is no model 'nowhere'"):
         load_translator("nowhere")
+
+
+def test_files_that_changed_are_told_when_they_are_verified(folder: Path) -> None:
+    assert verify_translator(folder) == len(list(folder.iterdir())) - 2  # without config.json and the card
+    (folder / "card.md").write_text("edited by hand")
+    assert verify_translator(str(folder)) > 4
+    with (folder / "text_encoder.safetensors").open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\1\2\3\4")
+    with pytest.raises(CheckpointError, match=r"text_encoder\.safetensors is not the file that was saved") as caught:
+        verify_translator(folder)
+    assert caught.value.code == "hash_mismatch"
+    with pytest.raises(CheckpointError, match="holds no translator but 'audio_lm'"):
+        verify_translator("mini")
 
 
 def test_each_kind_of_folder_names_the_other(folder: Path) -> None:

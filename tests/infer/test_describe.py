@@ -8,11 +8,24 @@ import pytest
 import torch
 from models.tiny import noise, tiny_model
 from torch import nn
+from translate.small import tiny
+from translate.test_quick_vocoder import small
 
+from infer.test_translate import talking
 from ossicle.bridge.cif import Cif
 from ossicle.bridge.pooling import MeanPool
 from ossicle.bridge.qformer import QFormer
-from ossicle.infer.describe import CORE, EXTRAS, calibration, describe, environment, physical_cores
+from ossicle.codec.units import Codebook
+from ossicle.infer.describe import (
+    CORE,
+    EXTRAS,
+    calibration,
+    describe,
+    describe_translator,
+    environment,
+    physical_cores,
+)
+from ossicle.translate.aligner import Aligner
 
 
 def test_a_model_is_told_by_its_parts():
@@ -132,6 +145,31 @@ def test_embeddings_of_no_size_give_no_ratio():
         model.table.weight.zero_()
     found = calibration(model)
     assert (found["norm_ratio"], found["cosine_of_means"], found["angle_of_means_deg"]) == (None, 0.0, 90.0)
+
+
+def test_a_translator_is_told_by_its_parts():
+    model = talking()
+    model.vocoder, model.codebook = small(), Codebook(torch.zeros(20, 32), layer=1)
+    found = describe_translator(model)
+    assert (found["name"], found["languages"], found["tokens"]["count"]) == ("tiny", ["en", "fr", "de"], 36)
+    assert found["vocoder"]["speakers"] == {"ann": 0, "bob": 1, "cleo": 2}
+    assert (found["unit_decoder"]["units"], found["unit_decoder"]["units_per_s"]) == (20, 50)
+    assert found["codebook"] == {"kind": "Codebook", "units": 20, "of_layer": 1, "parameters": 0}
+    assert (found["text_decoder"]["longest_text"], "aligner" in found) == (64, False)
+    model.aligner = Aligner(40, 20, width=8)
+    found = describe_translator(model)
+    parts = [one["parameters"] for one in found.values() if isinstance(one, dict)]
+    assert found["parameters"] == sum(parts) == sum(one.numel() for one in model.parameters())
+    assert len(parts) == 8 and found["aligner"]["kind"] == "Aligner"
+
+
+@pytest.mark.parametrize(("stack", "frames"), [(2, 50.0), (4, 25.0)])
+def test_the_rates_of_a_translator_are_those_of_its_speech(stack, frames):
+    model = tiny(stack=stack)
+    found = describe_translator(model)["speech_encoder"]
+    assert (found["frames_per_s"], found["tokens_per_s"], found["window_s"]) == (frames, frames / 4, 30.0)
+    assert model.n_encoded(40 * 16_000) == pytest.approx(40 * found["tokens_per_s"], abs=1)
+    assert "unit_decoder" not in describe_translator(model)
 
 
 def test_the_environment_lists_what_is_installed_and_how_to_get_what_is_not():

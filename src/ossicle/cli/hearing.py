@@ -158,24 +158,31 @@ def info(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show a model's parts, rates, parameters and calibration, and check this installation."""
+    """Show a model's parts, rates, parameters and calibration, and check this installation.
+
+    Of a translator: languages, parts, rates, units and speakers.
+    """
     from ossicle.audio.io import read_clip
 
     clip = None
     if audio is not None:  # what is no audio is refused before a model is loaded
         clip = read_clip(source_of(audio))
-    from ossicle.hub import folder
-    from ossicle.infer.describe import describe, environment
+    from ossicle.hub import folder, translator
+    from ossicle.infer.describe import describe, describe_translator, environment
 
     found: dict[str, Any] = {"environment": environment()}
     if not as_json:
         print_pairs(found)
+    translates = translator.holds_translator(model)
+    if translates and (clip is not None or parts):
+        raise RequestError(f"{model} holds a translator, which has no bridge: leave out --audio and --part")
     if verify:
-        folder.verify(model)
-    described = {
-        "model": describe(folder.load(model, device="cpu", parts=own_parts(parts)), clip),
-        **({"verified": True} if verify else {}),
-    }
+        (translator.verify_translator if translates else folder.verify)(model)
+    if translates:
+        told = describe_translator(translator.load_translator(model, device="cpu"))
+    else:
+        told = describe(folder.load(model, device="cpu", parts=own_parts(parts)), clip)
+    described = {"model": told, **({"verified": True} if verify else {})}
     if as_json:
         print_json(found | described)
     else:

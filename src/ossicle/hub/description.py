@@ -167,6 +167,34 @@ def check_records(folder: Path, files: Mapping[str, Record]) -> None:
             raise CheckpointError(f"{folder} is incomplete: {name} has {got} bytes, it was saved with {record.bytes}")
 
 
+def check_hashes(folder: Path, files: Mapping[str, Record]) -> int:
+    """Read every file again and compare it with the hash that was written at save.
+
+    Returns:
+        How many files were compared.
+
+    Raises:
+        CheckpointError: ``hash_mismatch`` for a file that changed, ``incomplete`` for one that cannot be read.
+    """
+    for name, record in files.items():
+        try:
+            found = digest(inside(folder, name))
+        except OSError as error:
+            raise CheckpointError(f"{name} cannot be read: {error.strerror}") from error
+        check_hash(name, found, record.sha256)
+    return len(files)
+
+
+def check_hash(name: str, found: str, wanted: str) -> None:
+    """Refuse a file that changed.
+
+    Raises:
+        CheckpointError: ``hash_mismatch``.
+    """
+    if found != wanted:
+        raise CheckpointError(f"{name} is not the file that was saved: its hash differs", code="hash_mismatch")
+
+
 def _check_files(folder: Path, description: Description) -> None:
     check_records(folder, description.files)
     weights = [description.encoder.weights, description.bridge.weights, description.llm.weights, description.adapter]

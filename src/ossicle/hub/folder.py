@@ -6,9 +6,8 @@ output head is stored once. Nothing that is on disk is ever unpickled.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,8 @@ from ossicle.hub.description import (
     LanguageModel,
     Part,
     Reference,
+    check_hash,
+    check_hashes,
     digest,
     inside,
     read_description,
@@ -235,24 +236,16 @@ def verify(model: str | Path) -> int:
 
     Raises:
         NotFoundError: as `load`.
-        CheckpointError: ``hash_mismatch`` for a file that changed, ``incomplete`` for one that is not there.
+        CheckpointError: ``hash_mismatch`` for a file that changed, ``incomplete`` for one that is not there,
+            ``bad_format`` for a folder that holds no AudioLM of ours.
     """
     folder = find(model)
     about = read_description(folder)
-    checks: list[tuple[str, Callable[[], str], str]] = [
-        (name, partial(digest, inside(folder, name)), record.sha256) for name, record in about.files.items()
-    ]
-    referred = about.llm.weights
+    n, referred = check_hashes(folder, about.files), about.llm.weights
     if isinstance(referred, Reference) and referred.sha256 is not None:
-        checks.append((referred.repo, partial(_referred_hash, referred), referred.sha256))
-    for name, found, wanted in checks:
-        try:
-            same = found() == wanted
-        except OSError as error:
-            raise CheckpointError(f"{name} cannot be read: {error.strerror}") from error
-        if not same:
-            raise CheckpointError(f"{name} is not the file that was saved: its hash differs", code="hash_mismatch")
-    return len(checks)
+        check_hash(referred.repo, _referred_hash(referred), referred.sha256)
+        n += 1
+    return n
 
 
 def refer(source: str) -> Reference:

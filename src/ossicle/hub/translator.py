@@ -23,6 +23,7 @@ from ossicle.hub.description import (
     FORMAT,
     Part,
     Record,
+    check_hashes,
     check_records,
     inside,
     read_config,
@@ -205,6 +206,21 @@ def load_translator(model: str | Path = "mini-translate", *, device: str = "auto
         place, kind = _place_and_type(device, dtype)
         return load_seamless(folder, device=place, dtype=kind)
     return read_translator(folder, device=device, dtype=dtype)
+
+
+def verify_translator(model: str | Path) -> int:
+    """Read every file of a translator's own folder again and compare it with the hash that was written at save.
+
+    Returns:
+        How many files were compared.
+
+    Raises:
+        NotFoundError: as `load_translator`.
+        CheckpointError: ``hash_mismatch`` for a file that changed, ``incomplete`` for one that is not there,
+            ``bad_format`` for a folder of another kind; a published one lists no hashes.
+    """
+    folder = find(model)
+    return check_hashes(folder, describe_translator(folder).files)
 
 
 def _place_and_type(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:

@@ -19,7 +19,9 @@ from torch import nn
 from ossicle import __version__
 from ossicle.audio.clip import Clip
 from ossicle.bridge import calibrate
+from ossicle.codec.units import UNIT_HZ
 from ossicle.models.audio_lm import AudioLM
+from ossicle.translate.translator import Translator
 
 CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "soundfile", "soxr", "pydantic")
 EXTRAS = {
@@ -105,6 +107,45 @@ def describe(model: AudioLM, clip: Clip | None = None) -> dict[str, Any]:
     parts["device"] = str(model.device)
     parts["calibration"] = calibration(model, clip)
     return parts
+
+
+def describe_translator(model: Translator) -> dict[str, Any]:
+    """Languages, parts, rates and parameters of a translator; a part that it lacks is not told of.
+
+    The table of tokens, which its parts of text share, is counted once, as the part ``tokens``.
+    """
+    table = model.shared
+    parts: dict[str, Any] = {
+        "name": model.name,
+        "languages": list(model.languages),
+        "tokens": {"kind": type(table).__name__, "count": table.num_embeddings, "parameters": _parameters(table)},
+    }
+    for name, part in model.named_children():
+        if name not in ("shared", "lm_head"):
+            own = sum(one.numel() for one in part.parameters() if one is not table.weight)
+            parts[name] = {"kind": type(part).__name__, **_facts(model, name, part), "parameters": own}
+    parts["parameters"] = _parameters(model)
+    parts["dtype"] = str(model.dtype).removeprefix("torch.")
+    parts["device"] = str(model.device)
+    return parts
+
+
+def _facts(model: Translator, name: str, part: Any) -> dict[str, Any]:
+    """What is told of a translator's part beside its kind and size."""
+    match name:
+        case "speech_encoder":
+            rates = {"frames_per_s": model.banks.rate_hz, "tokens_per_s": model.encoded_hz}
+            return {"width": model.width, "sample_rate": model.sample_rate, **rates, "window_s": model.max_s}
+        case "text_encoder" | "text_decoder":
+            return {"width": model.width, "longest_text": model.settings.max_position_embeddings}
+        case "unit_decoder":
+            return {"units": part.n_units, "units_per_s": UNIT_HZ, "characters": len(part.letters)}
+        case "vocoder":
+            return {"units": part.n_units, "languages": list(part.languages), "speakers": dict(part.speakers)}
+        case "codebook":
+            return {"units": part.n_units, "of_layer": part.layer}
+        case _:
+            return {}
 
 
 def calibration(model: AudioLM, clip: Clip | None = None) -> dict[str, float | None]:

@@ -120,7 +120,7 @@ class Recognise(nn.Module):
     ) -> None:
         super().__init__()
         self.banks, self.text, self.n_encoded = model.banks, model.text, model.n_encoded
-        self.frame_s = model.settings.adaptor_stride ** int(model.settings.add_adapter) / model.banks.rate_hz
+        self.frame_s = 1 / model.encoded_hz
         self.norm = nn.LayerNorm(model.width)
         self.fine = model.banks.fine
         self.letter = nn.Linear(model.width, self.fine * (1 + len(LETTERS)))

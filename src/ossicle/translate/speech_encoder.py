@@ -23,6 +23,11 @@ def shortened(n: int, config: Any) -> int:
     return n
 
 
+def shortening(config: Any) -> int:
+    """How many times fewer frames there are behind the adaptor, of a long clip."""
+    return int(config.adaptor_stride ** (config.num_adapter_layers if config.add_adapter else 0))
+
+
 def chunked(n: int, config: Any) -> torch.Tensor | None:
     """(n, n) bool, True where a frame may look: its own chunk and some before it; None where that is everywhere."""
     size, left = config.speech_encoder_chunk_size, config.speech_encoder_left_chunk_num

@@ -119,6 +119,11 @@ class Translator(nn.Module):
         """Of the weights."""
         return self.shared.weight.dtype
 
+    @property
+    def encoded_hz(self) -> float:
+        """What the text decoder attends to, a second of speech."""
+        return self.banks.rate_hz / speech_encoder.shortening(self.settings)
+
     def n_frames(self, n_samples: int) -> int:
         """Frames of the conformer for ``n_samples`` at 16 kHz."""
         return self.banks.n_frames(n_samples)
