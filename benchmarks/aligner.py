@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.codec.units import UNIT_HZ
+from ossicle.codec.units import UNIT_HZ, Phone
 from ossicle.evaluate.report import table
 from ossicle.hub.translator import load_translator
 from ossicle.train.origin import segment
@@ -93,15 +93,15 @@ def said_by_espeak(text: str, voice: Voice) -> tuple[np.ndarray, Truth]:
     return spoken.samples, truth_of(text, begins, phones)
 
 
-def flite_phones(text: str, voice: Voice) -> list[tuple[float, float]]:
-    """Start and end second of each phone that flite says."""
+def flite_phones(text: str, voice: Voice) -> list[Phone]:
+    """Each phone that flite says, with its start and end second; pauses are none."""
     command = ["flite", "-psdur", "-voice", voice.variant, "--setf", f"duration_stretch={165 / voice.rate_wpm:.3f}"]
     told = subprocess.run([*command, "-t", text, "-o", "none"], text=True, check=True, capture_output=True).stdout
     found, before = [], 0.0
     for one in told.split():
         name, _, end = one.rpartition(":")
         if name not in PAUSE_LETTERS:
-            found.append((before, float(end)))
+            found.append((name, before, float(end)))
         before = float(end)
     return found
 
@@ -113,9 +113,9 @@ def said_by_flite(text: str, voice: Voice) -> tuple[np.ndarray, Truth] | None:
     if sum(counts) != len(phones):
         return None
     firsts = np.cumsum([0, *counts[:-1]])
-    begins = {place: phones[first][0] for (place, _), first in zip(words, firsts, strict=True)}
+    begins = {place: phones[first][1] for (place, _), first in zip(words, firsts, strict=True)}
     owners = [place for (place, _), count in zip(words, counts, strict=True) for _ in range(count)]
-    placed = [(start_s, owner) for (start_s, _), owner in zip(phones, owners, strict=True)]
+    placed = [(start_s, owner) for (_, start_s, _), owner in zip(phones, owners, strict=True)]
     return speak(text, voice).samples, truth_of(text, begins, placed)
 
 
