@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from aligner import flite_phones
+from aligner import MODEL, flite_phones, is_there
 from swap import processor
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
@@ -77,11 +77,45 @@ def said_again(model: Translator, clip: Clip, language: str, speaker: str | None
     return Clip(samples[0].cpu().numpy(), SAMPLE_RATE), units[0].cpu(), took_s
 
 
+def readers_of(model: Translator) -> tuple[list[Recogniser], list[str]]:
+    """Who reads speech back, the model itself first; and who would, but is not installed."""
+    engine = engine_of(model)
+    itself = Itself(engine.name, engine.languages, lambda clip, language: engine.translate(clip, language, language))
+    try:
+        return [itself, PocketSphinx()], []
+    except DependencyError as error:
+        return [itself], [f"PocketSphinx: {error}"]
+
+
+def installed(languages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Languages in which the voice that a model learns can be heard here; and which cannot, with the reason."""
+    there = [one for one in languages if TARGET_VOICES[one].engine in engines()]
+    return there, [
+        f"{one}: {TARGET_VOICES[one].engine}, which says it, is not installed" for one in languages if one not in there
+    ]
+
+
+def text_of(language: str, number: int, seed: int) -> str:
+    """A test sentence, the same that `ossicle evaluate` takes."""
+    return parallel(np.random.default_rng([seed, number]), "test").texts[language]
+
+
+def errors(reader: Recogniser, language: str, texts: Sequence[str], clips: Sequence[Clip]) -> Counts:
+    """Word errors of a recogniser, both sides in their spoken form."""
+    return count("wer", [spoken_form(text) for text in texts], [read_back(reader, clip, language) for clip in clips])
+
+
+def worse(this: Counts, other: Counts) -> str:
+    """Other minus this in points, with its paired interval, as a cell."""
+    found = paired(this, other)
+    return "none" if found is None else f"{points(found.value)} ({points(found.low)} to {points(found.high)})"
+
+
 def sentences(model: Translator, language: str, n: int, seed: int) -> list[Again]:
-    """Test sentences, the first of those that `ossicle evaluate` takes, in the voice that the model speaks with."""
+    """Test sentences in the voice that the model speaks with."""
     voice, found = TARGET_VOICES[language], []
     for number in range(n):
-        text = parallel(np.random.default_rng([seed, number]), "test").texts[language]
+        text = text_of(language, number, seed)
         spoken = speak_afresh(text, voice)
         phones = flite_phones(text, voice) if voice.engine == "flite" else spoken.phones
         true = Clip(spoken.samples, SAMPLE_RATE)
@@ -98,14 +132,10 @@ def span(counts: Counts) -> tuple[str, str]:
 
 def heard(language: str, several: Sequence[Again], reader: Recogniser) -> tuple[str, ...]:
     """A line of the table of word error rates."""
-    wanted = [spoken_form(one.text) for one in several]
-    true, made = (
-        count("wer", wanted, [read_back(reader, clip, language) for clip in clips])
-        for clips in ([one.true for one in several], [one.made for one in several])
-    )
-    worse = paired(true, made)
-    told = "none" if worse is None else f"{points(worse.value)} ({points(worse.low)} to {points(worse.high)})"
-    return language, reader.name, str(len(several)), *span(true), *span(made), told
+    texts = [one.text for one in several]
+    true = errors(reader, language, texts, [one.true for one in several])
+    made = errors(reader, language, texts, [one.made for one in several])
+    return language, reader.name, str(len(several)), *span(true), *span(made), worse(true, made)
 
 
 def of_units(language: str, several: Sequence[Again]) -> tuple[str, ...]:
@@ -154,29 +184,22 @@ def timed(model: Translator, found: dict[str, list[Again]]) -> list[tuple[str, .
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="mini-translate")
+    parser.add_argument("model", nargs="?", default=MODEL)
     parser.add_argument("--items", type=int, default=100, help="sentences of each language")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = parser.parse_args(arguments)
+    if not is_there(given.model):
+        return
     torch.set_num_threads(THREADS)
     load_before = os.getloadavg()[0]
     model = load_translator(given.model, device="cpu", dtype="float32")
-    engine, left_out = engine_of(model), []
-    readers: list[Recogniser] = [
-        Itself(engine.name, engine.languages, lambda clip, language: engine.translate(clip, language, language))
-    ]
-    try:
-        readers.append(PocketSphinx())
-    except DependencyError as error:
-        left_out.append(f"PocketSphinx: {error}")
-    there = {language: TARGET_VOICES[language].engine in engines() for language in engine.languages}
+    readers, nobody = readers_of(model)
+    languages, silent = installed(readers[0].languages)
+    left_out = [*nobody, *silent]
     found: dict[str, list[Again]] = {}
-    for language, installed in there.items():
-        if not installed:
-            left_out.append(f"{language}: {TARGET_VOICES[language].engine}, which says it, is not installed")
-            continue
+    for language in languages:
         check_voice(model, language)
         sentences(model, language, 1, given.seed)  # nor here
         found[language] = sentences(model, language, given.items, given.seed)
