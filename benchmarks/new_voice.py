@@ -2,10 +2,10 @@
 
 python benchmarks/new_voice.py [RUN] [--items N] [--seed SEED] [--out FILE]
 
-Writes docs/results/new-voice.md. RUN is the folder of a run of recipes/new-voice.yaml. Test sentences, which the run
-never heard, are said by the new voice; the model's ear and codebook make units of them, and the vocoder speech of those:
-before training, when the new speaker is the mean of the others, and after it. The voices that the model had already are
-asked the same. Mel distances are to the true recording; recognisers read all three: the model itself, PocketSphinx.
+Writes docs/results/new-voice.md. RUN is the folder of a run of recipes/new-voice.yaml. The new voice says sentences
+that the run never heard; the model's ear and codebook make units of them, and the vocoder speech of those: before
+training, when the new speaker is the mean of the others, and after it. The voices that the model had already are asked
+the same. Mel distances are to the true recording; recognisers read all three: the model itself, PocketSphinx.
 """
 
 import argparse
@@ -154,8 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
         table((*READ, *READ_MORE), [read(one, by) for one in found for by in readers if one.language in by.languages]),
         "",
-        "Word error rates of the same speech, both sides in lower case without marks. The recogniser is the model",
-        "itself, as it was before: only the vocoder was taught.",
+        "Word error rates of this speech, both sides in lower case without marks. The model reads as it did before,",
+        "because only its vocoder was taught.",
         *(["", "Left out:", "", *(f"- {one}" for one in left_out)] if left_out else []),
     ]
     write_page(given.out, "\n".join(lines) + "\n")
