@@ -30,10 +30,12 @@ N_UNITS = 20
 
 @pytest.fixture(scope="module")
 def benchmarks() -> Iterator[Any]:
-    """The scripts by their names, as they import each other."""
+    """The scripts by their names, as they import each other; threads are afterwards what they were."""
+    threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as path:
         path.syspath_prepend(str(ROOT / "benchmarks"))
         yield importlib.import_module
+    torch.set_num_threads(threads)
 
 
 def speaking(seed: int = 0, *, stack: int = 2) -> Translator:
