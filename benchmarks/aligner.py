@@ -6,9 +6,11 @@ Writes docs/results/aligner.md. MODEL is the folder of a translator with a codeb
 test split are said in the voices that the model speaks with. The truth is where each word begins: eSpeak NG tells it,
 flite tells its phones and how many each word has. A word begins at the mark of the blank before it, as its token does.
 Inside a word there is a truth only where it has as many letters as phones, and then each letter begins with its phone.
+A language whose engine is not installed is left out, and the page says so.
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,11 +21,12 @@ import numpy as np
 import torch
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
-from ossicle.codec.units import UNIT_HZ
-from ossicle.evaluate.report import table
+from ossicle.codec.units import UNIT_HZ, Phone
+from ossicle.evaluate.report import table, write_page
+from ossicle.hub.folder import shipped
 from ossicle.hub.translator import load_translator
 from ossicle.train.origin import segment
-from ossicle.train.spoken import aligner_of, units_of
+from ossicle.train.spoken import aligner_of, codebook_of, units_of
 from ossicle.train.utter import unit_decoder_of
 from ossicle.translate.aligner import starts
 from ossicle.translate.spelling import spelled
@@ -31,12 +34,21 @@ from ossicle.translate.text import BLANK
 from ossicle.translate.translator import Translator
 from ossicle.world.parallel import parallel
 from ossicle.world.parts import Voice
-from ossicle.world.speech import TARGET_VOICES, speak
+from ossicle.world.speech import TARGET_VOICES, engines, speak, speak_afresh
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "aligner.md"
+MODEL = "mini-translate"
 AIM_MS, RESAMPLES = 40, 1000
 HEAD = ("language", "what begins", "how many", "median", "90 %", "within 40 ms", "late by", "spread evenly")
 PAUSE_LETTERS = ("pau", "")
+
+
+def is_there(model: str) -> bool:
+    """Whether the model that is taken where none is named comes with the package; of any other, loading tells."""
+    if model != MODEL or MODEL in shipped():
+        return True
+    print(f"{MODEL} does not come with this package: ossicle train recipes/{MODEL}.yaml, and name the model's folder")
+    return False
 
 
 @dataclass(frozen=True)
@@ -80,7 +92,7 @@ def truth_of(text: str, begins: dict[int, float], phones: Sequence[tuple[float, 
 
 def said_by_espeak(text: str, voice: Voice) -> tuple[np.ndarray, Truth]:
     """Samples and truth; a word that is said in one with the one before has none, and neither have letters of both."""
-    spoken = speak(text, voice)
+    spoken = speak_afresh(text, voice)
     places = {place for place, _ in words_of(text)}
     begins = {place: start_s for place, start_s in spoken.words if place in places}
     order = sorted(begins)
@@ -93,15 +105,15 @@ def said_by_espeak(text: str, voice: Voice) -> tuple[np.ndarray, Truth]:
     return spoken.samples, truth_of(text, begins, phones)
 
 
-def flite_phones(text: str, voice: Voice) -> list[tuple[float, float]]:
-    """Start and end second of each phone that flite says."""
+def flite_phones(text: str, voice: Voice) -> list[Phone]:
+    """Each phone that flite says, with its start and end second; pauses are none."""
     command = ["flite", "-psdur", "-voice", voice.variant, "--setf", f"duration_stretch={165 / voice.rate_wpm:.3f}"]
     told = subprocess.run([*command, "-t", text, "-o", "none"], text=True, check=True, capture_output=True).stdout
     found, before = [], 0.0
     for one in told.split():
         name, _, end = one.rpartition(":")
         if name not in PAUSE_LETTERS:
-            found.append((before, float(end)))
+            found.append((name, before, float(end)))
         before = float(end)
     return found
 
@@ -113,9 +125,9 @@ def said_by_flite(text: str, voice: Voice) -> tuple[np.ndarray, Truth] | None:
     if sum(counts) != len(phones):
         return None
     firsts = np.cumsum([0, *counts[:-1]])
-    begins = {place: phones[first][0] for (place, _), first in zip(words, firsts, strict=True)}
+    begins = {place: phones[first][1] for (place, _), first in zip(words, firsts, strict=True)}
     owners = [place for (place, _), count in zip(words, counts, strict=True) for _ in range(count)]
-    placed = [(start_s, owner) for (start_s, _), owner in zip(phones, owners, strict=True)]
+    placed = [(start_s, owner) for (_, start_s, _), owner in zip(phones, owners, strict=True)]
     return speak(text, voice).samples, truth_of(text, begins, placed)
 
 
@@ -177,16 +189,23 @@ def line_of(language: str, name: str, late: np.ndarray) -> tuple[str, ...]:
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default="mini-translate")
+    parser.add_argument("model", nargs="?", default=MODEL)
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    given = parser.parse_args(arguments)
+    if not is_there(given.model):
+        return
     torch.set_num_threads(1)
     model = load_translator(given.model, device="cpu", dtype="float32")
-    rows, told = [], []
+    codebook_of(model), aligner_of(model)  # raise where it has none
+    rows, told, silent = [], [], []
     for language in model.languages:
+        if TARGET_VOICES[language].engine not in engines():
+            silent.append(f"{language}: {TARGET_VOICES[language].engine}, which says it, is not installed.")
+            continue
         late, left_out = compared(model, language, given.items, np.random.default_rng(7))
         several = {"all that begins": np.concatenate(list(late.values())), **late}
         rows += [line_of(language, name, found) for name, found in several.items()]
@@ -195,7 +214,7 @@ def main() -> None:
     lines = [
         "# The aligner beside the truth",
         "",
-        f"Made by `python benchmarks/aligner.py{''.join(' ' + one for one in sys.argv[1:])}`",
+        f"Made by `{shlex.join(['python', 'benchmarks/aligner.py', *arguments])}`",
         f"at commit {about['commit']}, torch {torch.__version__}, 1 thread.",
         "",
         table(HEAD, rows),
@@ -205,11 +224,12 @@ def main() -> None:
         "median with its 95 % interval; nine in ten are nearer than the next column; late by: the median with its",
         "sign; spread evenly: the median if every character lasted as long as any other. Left out for want of a truth:",
         f"{', '.join(told)}.",
+        *silent,
         "",
         "A word begins at the mark of the blank before it; behind a comma nothing says how much of the pause is the",
         "comma's. Of letters inside words only those count whose word has as many letters as phones.",
     ]
-    given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_page(given.out, "\n".join(lines) + "\n")
     print(given.out)
 
 

@@ -90,6 +90,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if not given.folder.is_dir():
+        print(f"there is no sweep in {given.folder}: ossicle sweep {given.sweep} --out {given.folder}")
+        return
     torch.set_num_threads(1)
     sweep = read_sweep(given.sweep)
     cells = {cell.name: cell for cell in possible_cells(sweep)}

@@ -9,6 +9,7 @@ through text comes out with one voice: there chance is what is left.
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from aligner import MODEL, is_there
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.evaluate.linear import Rows, fitted
@@ -52,9 +54,11 @@ def said(language: str, split: Split, n: int, seed: int) -> list[tuple[Clip, int
 
 @torch.no_grad()
 def views(model: Translator, clip: Clip) -> list[torch.Tensor]:
-    """The mean frame (D,) of a clip, and where there is a codebook the shares of its units (K,)."""
+    """The mean frame (D,) of a clip, and where there is a codebook the shares of its units (K,); of as much of it as is
+    heard at once."""
     if not len(clip.samples):
         clip = Clip(np.zeros(SAMPLE_RATE // 10, np.float32), SAMPLE_RATE)  # nothing was said
+    clip = Clip(clip.samples[: int(model.max_s * SAMPLE_RATE)], SAMPLE_RATE)
     features = model.features([clip])
     found = [model.frames(features).values[0].mean(0).float().cpu()]
     if model.codebook is not None:
@@ -76,15 +80,18 @@ def told(values: Sequence[torch.Tensor], labels: Sequence[int], n_fit: int, n_cl
     return f"{percent(counts.rate)} ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini-translate")
+    parser.add_argument("--model", default=MODEL)
     parser.add_argument("--from", dest="source", default="en", choices=ACCENTS)
     parser.add_argument("--to", default="fr", choices=ACCENTS)
     parser.add_argument("--items", type=int, default=96, help="scored on; fitted on twice as many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    given = parser.parse_args(arguments)
+    if not is_there(given.model):
+        return
     torch.set_num_threads(1)
     model = load_translator(given.model, device="cpu", dtype="float32")
     n_fit = FIT_TIMES * given.items
@@ -107,7 +114,7 @@ def main() -> None:
     lines = [
         "# What speech loses on its way through text",
         "",
-        f"Made by `python benchmarks/through_text.py{''.join(' ' + one for one in sys.argv[1:])}`",
+        f"Made by `{shlex.join(['python', 'benchmarks/through_text.py', *arguments])}`",
         f"at commit {about['commit']}, torch {torch.__version__}, 1 thread. Figures of a small world.",
         "",
         table(("asked", "chance", *names), rows),

@@ -1,0 +1,194 @@
+"""Benchmarks of translators: what their lines are made of; and, slowly, that each goes through on a trained one."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from translate.small import noise, tiny
+
+from ossicle.audio.clip import SAMPLE_RATE, Clip
+from ossicle.codec.units import Codebook
+from ossicle.errors import ConfigError
+from ossicle.hub.folder import shipped
+from ossicle.hub.translator import save_translator
+from ossicle.train.loop import run
+from ossicle.translate.quick_vocoder import QuickVocoder
+from ossicle.translate.translator import Translator
+
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).with_name("tiny-translator.yaml")
+NEW_VOICE = ROOT / "recipes" / "new-voice.yaml"
+LANGUAGES = ("en", "fr", "de")
+N_UNITS = 20
+
+
+@pytest.fixture(scope="module")
+def benchmarks() -> Iterator[Any]:
+    """The scripts by their names, as they import each other; threads are afterwards what they were."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as path:
+        path.syspath_prepend(str(ROOT / "benchmarks"))
+        yield importlib.import_module
+    torch.set_num_threads(threads)
+
+
+def speaking(seed: int = 0, *, stack: int = 2) -> Translator:
+    """A translator of random weights with a codebook and a vocoder."""
+    model = tiny(seed, stack=stack)
+    model.codebook = Codebook(torch.randn(N_UNITS, model.width), layer=1)
+    model.vocoder = QuickVocoder(N_UNITS, LANGUAGES, {one: one for one in LANGUAGES}, width=8, ffn=8).eval()
+    return model
+
+
+def quiet(seconds: float) -> Clip:
+    return Clip(np.zeros(round(seconds * SAMPLE_RATE), np.float32), SAMPLE_RATE)
+
+
+def cells(page: Path) -> dict[str, list[list[str]]]:
+    """Rows of the tables of a page by their first cell."""
+    found: dict[str, list[list[str]]] = {}
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| "):
+            first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+            found.setdefault(first, []).append(others)
+    return found
+
+
+@pytest.mark.parametrize("stack", [2, 4])
+def test_speech_is_said_again_from_its_own_units(benchmarks: Any, stack: int) -> None:
+    model, (clip,) = speaking(stack=stack), noise(9000)
+    made, units, took_s = benchmarks("vocoder").said_again(model, clip, "fr", None)
+    assert len(units) == model.n_units(9000) and made.n_samples == 320 * len(units) and took_s > 0
+    again, _, _ = benchmarks("vocoder").said_again(model, clip, "fr", "de")
+    assert np.abs(made.samples - again.samples).max() > 0
+
+
+def test_a_real_time_factor_is_of_all_speech_and_of_the_sentence_in_the_middle(benchmarks: Any) -> None:
+    line = benchmarks("vocoder").quick("say", [1.0, 3.0, 5.0], [quiet(2), quiet(2), quiet(0)])
+    assert line[:5] == ("say", "3", "4.0", "9.00", "2.250") and line[6] == "1.000"
+    assert benchmarks("vocoder").quick("say", [1.0], [quiet(0)])[4:] == ("none", "none", "none")
+
+
+def test_units_that_follow_phones_are_pure(benchmarks: Any) -> None:
+    vocoder = benchmarks("vocoder")
+    units = torch.tensor([4, 4, 4, 7, 7])
+    one = vocoder.Again("", quiet(0.1), quiet(0.1), units, (("a", 0.0, 0.06), ("b", 0.06, 0.1)), 0.1)
+    assert vocoder.of_units("de", [one]) == ("de", "5", "2", "2", "50", "100.0 %", "60.0 %", "100.0 %")
+
+
+class Parrot:
+    """Reads loud clips well, and nothing of others."""
+
+    name, languages = "parrot", ("en",)
+
+    def read(self, clip: Clip, language: str) -> str:
+        return "The dog sleeps." if clip.samples.any() else ""
+
+
+def test_word_errors_of_both_stand_side_by_side(benchmarks: Any) -> None:
+    vocoder, (loud,) = benchmarks("vocoder"), noise(8000)
+    one = vocoder.Again("The dog sleeps.", loud, quiet(0.5), torch.zeros(25, dtype=torch.int64), (), 0.1)
+    line = vocoder.heard("en", [one, one], Parrot())
+    assert line[:4] == ("en", "parrot", "2", "0.0 %") and line[5] == "100.0 %"
+    assert line[7] == "+100.0 (+100.0 to +100.0)"
+
+
+def test_what_no_engine_says_is_left_out_with_the_reason(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    there, silent = benchmarks("vocoder").installed(LANGUAGES)
+    assert there == ["fr", "de"] and silent == ["en: flite, which says it, is not installed"]
+
+
+def test_a_model_that_does_not_come_with_the_package_is_told(
+    benchmarks: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aligner = benchmarks("aligner")
+    assert aligner.is_there("runs/own") and capsys.readouterr().out == ""
+    assert aligner.is_there(aligner.MODEL) == (aligner.MODEL in shipped())
+    assert ("ossicle train recipes/mini-translate.yaml" in capsys.readouterr().out) == (aligner.MODEL not in shipped())
+
+
+def test_the_truth_is_of_words_behind_blanks_of_words_behind_marks_and_of_letters(benchmarks: Any) -> None:
+    text, begins = "Le chat, qui dort.", {0: 0.0, 3: 0.2, 9: 0.9, 13: 1.1}
+    phones = [(0.0, 0), (0.1, 0), (0.2, 3), (0.9, 9), (1.1, 13), (1.2, 13), (1.3, 13)]
+    truth = benchmarks("aligner").truth_of(text, begins, phones)
+    assert truth.words == [(0, 0.0), (3, 0.2), (13, 1.1)] and truth.marked == [(9, 0.9)]
+    assert truth.letters == [(1, 0.1)]  # "chat" and "dort" have fewer phones than letters
+
+
+def test_mel_distances_are_over_what_both_clips_have(benchmarks: Any) -> None:
+    loud, other = noise(8000, 8000)
+    longer = Clip(np.concatenate([loud.samples, other.samples]), SAMPLE_RATE)
+    found = benchmarks("new_voice").distances([loud, longer, other], [loud, loud, loud])
+    assert found.numerators[:2].tolist() == [0.0, 0.0] and found.numerators[2] > 0.1
+    assert found.denominators.tolist() == [1.0] * 3
+
+
+def origin_of(base: Path, speaker: dict[str, Any] | None) -> dict[str, Any]:
+    return {"recipe": {"parts": {"base": str(base), "speaker": speaker}}}
+
+
+def test_vocoders_are_compared_before_and_after_and_nothing_else(benchmarks: Any, tmp_path: Path) -> None:
+    model, new_voice = speaking(), benchmarks("new_voice")
+    save_translator(model, tmp_path / "base", origin={})
+    assert isinstance(model.vocoder, QuickVocoder)
+    model.vocoder = model.vocoder.with_speaker("belinda", "en")
+    with torch.no_grad():
+        model.vocoder.speaker.weight[-1] += 1.0
+    save_translator(model, tmp_path / "grown", origin={})
+    speaker = {"name": "belinda", "language": "en"}
+    before, after = new_voice.models_of(origin_of(tmp_path / "base", speaker), tmp_path / "grown")
+    rows = [one.vocoder.speaker.weight for one in (before, after)]
+    torch.testing.assert_close(rows[0][-1], rows[0][:-1].mean(0))
+    torch.testing.assert_close(rows[1][-1], rows[0][-1] + 1.0, atol=2e-3, rtol=0)
+    with pytest.raises(ConfigError, match=r"was taught no new speaker: it takes a run of recipes/new-voice\.yaml"):
+        new_voice.models_of(origin_of(tmp_path / "base", None), tmp_path / "grown")
+    save_translator(speaking(1), tmp_path / "other", origin={})
+    with pytest.raises(ConfigError, match=r"grown differs from .*other in shared\.weight: only vocoders are compared"):
+        new_voice.models_of(origin_of(tmp_path / "other", speaker), tmp_path / "grown")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(TINY, out=tmp_path_factory.mktemp("runs") / "tiny", device="cpu")
+
+
+@pytest.mark.slow
+def test_the_vocoder_goes_through(benchmarks: Any, trained: Path, tmp_path: Path) -> None:
+    benchmarks("vocoder").main([str(trained), "--items", "1", "--out", str(tmp_path / "page.md")])
+    told = cells(tmp_path / "page.md")
+    assert {"fr", "de", "units to speech, fr", "text to speech, de"} <= {*told}
+    assert told["fr"][0][0] == "tiny-translator"
+
+
+@pytest.mark.slow
+def test_the_aligner_goes_through(benchmarks: Any, trained: Path, tmp_path: Path) -> None:
+    benchmarks("aligner").main([str(trained), "--items", "2", "--out", str(tmp_path / "page.md")])
+    assert cells(tmp_path / "page.md")["fr"][0][0] == "all that begins"
+
+
+@pytest.mark.slow
+def test_the_way_through_text_goes_through(benchmarks: Any, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.md"
+    benchmarks("through_text").main(["--model", str(trained), "--items", "8", "--out", str(out)])
+    assert len(cells(out)["speaker (of 8)"][0]) == 5
+
+
+@pytest.mark.slow
+def test_a_new_voice_goes_through(benchmarks: Any, trained: Path, tmp_path: Path) -> None:
+    raw = yaml.safe_load(NEW_VOICE.read_text())
+    raw["parts"]["base"] = str(trained)
+    raw["stages"][0] |= {"budget": {"audio_hours": 0.002, "share": 1}, "data": {"batch_s": 8, "pool_items": 4}}
+    (tmp_path / "voice.yaml").write_text(yaml.safe_dump(raw))
+    folder, out = run(tmp_path / "voice.yaml", out=tmp_path / "voice", device="cpu").parent, tmp_path / "page.md"
+    benchmarks("new_voice").main([str(folder), "--items", "1", "--out", str(out)])
+    near, *read = cells(out)["belinda (new)"]
+    assert near[0] == "1" and near[1] != near[3] and read[0][0] == "tiny-translator"
+    hours = json.loads((folder / "model" / "origin.json").read_text())["data_hours"]
+    assert f"{hours:.2f} hours of audio" in out.read_text()
