@@ -36,7 +36,8 @@ from ossicle.train.hear import BLANK, Hear, HearItem, frame_targets, masked
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Loss
 from ossicle.train.origin import segment
-from ossicle.train.pretrain import Pretrain, PretrainSettings
+from ossicle.train.pretrain import Pretrain
+from ossicle.train.pretraining import PretrainSettings
 from ossicle.train.process import locked
 from ossicle.train.recipe import digest_of
 from ossicle.train.sources import Sample, World

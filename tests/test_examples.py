@@ -1,16 +1,23 @@
-"""Every example runs, on a tiny random model, and says what it promises to say."""
+"""Every example runs, on a tiny random model, and says what it promises to say; the recordings hold what they say."""
 
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from models.tiny import noise, tiny_model
 
 from ossicle.hub.folder import save
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+RECORDINGS = {
+    "en": "This morning she found these white goats.",
+    "fr": "Ce matin, elle a trouvé ces chèvres blanches.",
+    "de": "Heute Morgen hat sie diese weißen Ziegen gefunden.",
+}
 SAYS = {
     "ask.py": ("what is said: ", "who says it: ", "heard 10.00 of 10.00 s in "),
     "no_bridge.py": ("with its bridge: ", "NoBridge: every promise is kept", "without: "),
@@ -41,3 +48,23 @@ def test_an_example_runs_and_is_short(name, folder, capsys, monkeypatch):
     runpy.run_path(str(path), run_name="__main__")
     out = capsys.readouterr().out
     assert all(text in out for text in SAYS[name])
+
+
+def test_every_recording_has_its_text_and_is_what_the_tool_makes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["example_speech.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "tools" / "example_speech.py"), run_name="__main__")
+    beside = {path.name for path in EXAMPLES.iterdir() if path.suffix != ".py" and path.is_file()}
+    assert (
+        beside
+        == {path.name for path in tmp_path.iterdir()}
+        == {f"{x}{y}" for x in RECORDINGS for y in (".wav", ".txt")}
+    )
+    for language, text in RECORDINGS.items():
+        name = f"{language}.wav"
+        info = soundfile.info(EXAMPLES / name)
+        assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
+        assert (EXAMPLES / name).stat().st_size < 200_000
+        made, kept = (soundfile.read(folder / name, dtype="float32")[0] for folder in (tmp_path, EXAMPLES))
+        assert len(made) == len(kept) and np.abs(made - kept).max() < 1e-3 < np.abs(kept).max()
+        for folder in (tmp_path, EXAMPLES):
+            assert (folder / f"{language}.txt").read_text(encoding="utf-8") == f"{text}\n"

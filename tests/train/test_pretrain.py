@@ -16,12 +16,12 @@ from ossicle.train.pretrain import (
     NONE,
     Pretrain,
     PretrainItem,
-    PretrainSettings,
     check_settings,
     contrast,
     hidden_spans,
     others,
 )
+from ossicle.train.pretraining import PretrainSettings
 from ossicle.train.sources import Sample
 
 from .conformers import TOWERS, model_of, tiny_encoder

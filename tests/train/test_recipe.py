@@ -127,7 +127,7 @@ def test_an_unknown_key_is_refused_with_its_place(tmp_path: Path, place: str, ch
     [
         (
             {"objective": "sing"},
-            r"stages\.0\.objective: Input should be 'hear', 'tell', 'answer', 'recognise', .* \(got 'sing'\)",
+            r"stages\.0\.objective: Input should be 'hear', 'tell', 'answer', 'pretrain', .* \(got 'sing'\)",
         ),
         (
             {"trains": ["tail"]},

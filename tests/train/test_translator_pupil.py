@@ -105,6 +105,59 @@ def test_a_stage_moves_what_it_trains_and_nothing_else(tmp_path: Path) -> None:
     }  # of what speaks nothing is there yet
 
 
+def with_pretraining(tmp_path: Path, **pretraining: int | str) -> Path:
+    """A recipe of two stages: sound alone, then what is said."""
+    raw = yaml.safe_load(TINY.read_text())
+    hear = raw["stages"][STAGES.index("hear")]
+    raw["stages"] = [{**hear, "name": "listen", "objective": "pretrain", "pretraining": pretraining}, hear]
+    path = tmp_path / "pretrained.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+@pytest.mark.parametrize("targets", ["learned", "random_projection"])
+def test_a_stage_without_labels_moves_the_conformer_alone_and_goes_on_where_it_was(
+    tmp_path: Path, targets: str
+) -> None:
+    recipe = read_recipe(with_pretraining(tmp_path, targets=targets, span=4, n_codes=8, code_width=8, n_negatives=6))
+    out = tmp_path / "out"
+    first = Run(recipe, out, minutes=None, data=None, device="cpu")
+    before = {name: value.detach().clone() for name, value in first.model.named_parameters()}
+    count = first._count
+
+    def counted(group):  # type: ignore[no-untyped-def]
+        count(group)
+        first.stopping = True
+
+    first._count = counted  # type: ignore[method-assign]
+    first.go()
+    after = dict(first.model.named_parameters())
+    moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert moved and all(name.startswith("speech_encoder.") for name in moved)
+    assert any("feature_projection" in name for name in moved) and not any("adapter" in name for name in moved)
+    assert first.heads["steps"] == 1 and any(name.startswith("guess.") for name in first.heads)
+    second = Run(recipe, out, minutes=None, data=None, device="cpu")
+    second.go()
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [*dict.fromkeys(one["stage"] for one in log)] == ["listen", "hear"]
+    assert {"guess", "guess_right", "codes_used"} <= log[0].keys() and ("contrast" in log[0]) == (targets == "learned")
+    assert load_translator(out / "model", device="cpu").speech_encoder is not None
+    assert not (out / "stages").exists()  # neither stage translates or speaks
+
+
+def test_pretraining_that_no_conformer_allows_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    for settings, message in (
+        ({"layer": 2}, "there is no layer 2 to contrast"),
+        ({"span": 0}, "at least 1, got span 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(with_pretraining(tmp_path, **settings), out=tmp_path / "out", device="cpu")
+    with pytest.raises(ConfigError, match="the objective pretrain trains"):
+        run(TINY, out=tmp_path / "out", device="cpu", overrides=("read.objective=pretrain",))
+    with pytest.raises(ConfigError, match=r"pretraining\.targets"):
+        run(with_pretraining(tmp_path, targets="guessed"), out=tmp_path / "out", device="cpu")
+
+
 @pytest.mark.parametrize("stage", [*(pytest.param(one, marks=pytest.mark.slow) for one in (0, 2, 3)), GAN])
 def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, tmp_path: Path, stage: int) -> None:
     out = tmp_path / "again"
@@ -151,6 +204,7 @@ def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, 
         ("parts.translator.languages=[en, it]", "the world speaks en, fr, de, not it"),
         ("hear.checkpointing=true", "a translator has no gradient checkpointing"),
         ("hear.vocoding={gan: true}", "vocoding is for a stage that vocodes"),
+        ("hear.pretraining={span: 4}", "pretraining is for a stage that pretrains"),
         ("align.trains=[vocoder]", "the objective align trains"),
     ],
 )

@@ -21,12 +21,13 @@ from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
 from ossicle.hub.own import is_own
+from ossicle.train.pretraining import PretrainSettings
 from ossicle.train.vocoding import Vocoding
 from ossicle.translate.sizes import TranslatorSizes
 from ossicle.world.parts import Voice
 
 NAME = re.compile(r"[\w-]+")
-TRANSLATOR_OBJECTIVES = ("recognise", "read", "interpret", "align", "utter", "vocode")
+TRANSLATOR_OBJECTIVES = ("pretrain", "recognise", "read", "interpret", "align", "utter", "vocode")
 SPEAKS = {"align": "aligner", "utter": "unit_decoder", "vocode": "vocoder"}
 """The one part that each of these objectives trains."""
 TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "aligner", "unit_decoder", "vocoder")
@@ -264,11 +265,13 @@ class Stage:
     but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
     computed again for their gradients instead of being kept: less memory, more time.
     ``prompts`` of "tags" asks the world's tasks by hierarchical tags (`ossicle.world.tagging`) instead of in words.
-    ``vocoding`` is for a stage that vocodes.
+    ``vocoding`` is for a stage that vocodes, ``pretraining`` for one that pretrains.
     """
 
     name: str
-    objective: Literal["hear", "tell", "answer", "recognise", "read", "interpret", "align", "utter", "vocode"]
+    objective: Literal[
+        "hear", "tell", "answer", "pretrain", "recognise", "read", "interpret", "align", "utter", "vocode"
+    ]
     trains: tuple[TrainedPart, ...]
     budget: Budget
     data: Data = field(default_factory=Data)
@@ -281,6 +284,7 @@ class Stage:
     checkpointing: bool = False
     prompts: Literal["plain", "tags"] = "plain"
     vocoding: Vocoding | None = None
+    pretraining: PretrainSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -323,7 +327,7 @@ def _said_of(stage: Stage) -> dict[str, Any]:
     younger = {
         one.name: one.default
         for one in fields(Stage)
-        if one.name in ("lora_targets", "checkpointing", "prompts", "vocoding")
+        if one.name in ("lora_targets", "checkpointing", "prompts", "vocoding", "pretraining")
     }
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
     for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
@@ -479,6 +483,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             stage.vocoding is None or stage.objective == "vocode",
             f"{stage.name}: vocoding is for a stage that vocodes (got {stage.objective})",
         )
+        yield (
+            stage.pretraining is None or stage.objective == "pretrain",
+            f"{stage.name}: pretraining is for a stage that pretrains (got {stage.objective})",
+        )
         translates = recipe.teaches_translator
         fits = (stage.objective in TRANSLATOR_OBJECTIVES) == translates
         yield (
@@ -491,7 +499,8 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
             stage.hear_weight == 0 or stage.objective in ("answer", "interpret"),
             f"{stage.name}: hear_weight is for a stage that answers or interprets (got {stage.objective})",
         )
-        only = {"hear": "encoder", "tell": "llm", "recognise": "speech_encoder", **SPEAKS}.get(stage.objective)
+        ears = {"hear": "encoder", "pretrain": "speech_encoder", "recognise": "speech_encoder"}
+        only = {**ears, "tell": "llm", **SPEAKS}.get(stage.objective)
         yield (
             only is None or stage.trains == (only,),
             f"{stage.name}: the objective {stage.objective} trains [{only}] (got [{', '.join(stage.trains)}])",

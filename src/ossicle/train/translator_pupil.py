@@ -17,9 +17,12 @@ from ossicle.data.check import Checked, Longest
 from ossicle.errors import ConfigError
 from ossicle.hub.translator import load_translator, save_translator
 from ossicle.train.align import Align
+from ossicle.train.conformer import conformer_of
 from ossicle.train.interpret import Interpret
 from ossicle.train.objectives import Objective
 from ossicle.train.pairs import Pairs
+from ossicle.train.pretrain import Pretrain, check_settings
+from ossicle.train.pretraining import PretrainSettings
 from ossicle.train.recipe import SPEAKS, Data, NewSpeaker, Recipe, Stage
 from ossicle.train.recognise import Recognise
 from ossicle.train.sources import Sample, Source
@@ -139,12 +142,14 @@ class TranslatorPupil:
         return said if said.seconds <= self.model.max_s else Longest(self.model.max_s, "all that is heard at once")
 
     def look_at(self, index: int) -> None:
-        """Nothing is computed twice in a translator.
+        """Nothing is computed twice in a translator, and pre-training fits its conformer.
 
         Raises:
-            ConfigError: the stage wants it.
+            ConfigError: the stage wants something else.
         """
         stage = self.recipe.stages[index]
+        if stage.objective == "pretrain":
+            check_settings(stage.pretraining or PretrainSettings(), conformer_of(self.model).n_layers)
         if stage.checkpointing:
             raise ConfigError(f"stage {stage.name}: a translator has no gradient checkpointing, leave it out")
 
@@ -156,6 +161,8 @@ class TranslatorPupil:
         """
         stage = self.recipe.stages[index]
         match stage.objective:
+            case "pretrain":
+                return self._pretraining(stage)
             case "recognise":
                 assert self.recognise is not None
                 return self.recognise
@@ -166,6 +173,12 @@ class TranslatorPupil:
                 return Interpret(self.model, recognise=aside, recognise_weight=stage.hear_weight)
             case _:
                 return self._speaking(stage)
+
+    def _pretraining(self, stage: Stage) -> Objective:
+        """Sound alone; the random numbers of its heads are the recipe's."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            return Pretrain(self.model.banks, conformer_of(self.model), stage.pretraining)
 
     def _speaking(self, stage: Stage) -> Objective:
         """An objective of speech out; its parts are made where they are not there yet."""
