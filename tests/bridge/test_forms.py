@@ -8,7 +8,7 @@ import torch
 from ossicle.bridge import forms
 from ossicle.bridge.forms import FORMS, build_form
 from ossicle.errors import BridgeError
-from ossicle.train.recipe import FormPart
+from ossicle.train.recipe_parts import FormPart
 
 from .support import random_frames
 

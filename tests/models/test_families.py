@@ -19,7 +19,7 @@ from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.prompt.chat import Message, Prompt, end_of_turn, render, render_answer
 from ossicle.train.answers import Answer
-from ossicle.train.recipe import Budget, Optimizer, Stage
+from ossicle.train.recipe_stages import Budget, Optimizer, Stage
 from ossicle.train.sources import Sample
 from ossicle.train.stage import new_optimizer, set_trainable
 

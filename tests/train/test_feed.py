@@ -15,7 +15,7 @@ from torch import nn
 from ossicle.errors import DataError, DependencyError, StorageError, TrainingError
 from ossicle.train.feed import Pools, feed, workers_told
 from ossicle.train.objectives import Batch
-from ossicle.train.recipe import Data
+from ossicle.train.recipe_stages import Data
 from ossicle.train.sources import Sample
 
 

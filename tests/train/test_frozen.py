@@ -13,7 +13,7 @@ from ossicle.encoders.wav2vec2 import Wav2Vec2Encoder
 from ossicle.encoders.whisper import WhisperEncoder, WhisperSettings
 from ossicle.train.answers import Answer
 from ossicle.train.frozen import FrozenEncoder, cache_of, gather, identity_of
-from ossicle.train.recipe import Data
+from ossicle.train.recipe_stages import Data
 
 from .support import RNG, samples, tiny_model
 

@@ -33,7 +33,8 @@ from ossicle.infer.ask import ask
 from ossicle.train.checkpoint import newest
 from ossicle.train.loop import run
 from ossicle.train.parts import build, llm_reference
-from ossicle.train.recipe import BridgePart, Parts, Recipe, read_recipe
+from ossicle.train.recipe import Recipe, read_recipe
+from ossicle.train.recipe_parts import BridgePart, Parts
 from ossicle.train.stage import _bridge_is_new
 
 ROOT = Path(__file__).parents[2]

@@ -30,7 +30,8 @@ from ossicle.infer.ask import ask
 from ossicle.prompt.tags import Tags
 from ossicle.train.answers import Answer
 from ossicle.train.parts import LETTERS, SPECIALS, add_tags, build, letter_tokenizer, new_bridge, new_encoder
-from ossicle.train.recipe import BridgePart, Data, FormPart, Parts
+from ossicle.train.recipe_parts import BridgePart, FormPart, Parts
+from ossicle.train.recipe_stages import Data
 from ossicle.train.sources import World
 from ossicle.world.tagging import tokens_of
 from ossicle.world.telling import LETTERS as SAID

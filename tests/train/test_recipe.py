@@ -12,7 +12,9 @@ from pydantic import TypeAdapter
 from ossicle.encoders.w2v_bert import W2vBertSizes
 from ossicle.encoders.whisper import WhisperSettings
 from ossicle.errors import ConfigError, FetchError
-from ossicle.train.recipe import BridgePart, Data, FormPart, Gate, LlmPart, Optimizer, Parts, Recipe, _said, read_recipe
+from ossicle.train.recipe import Recipe, read_recipe
+from ossicle.train.recipe_parts import BridgePart, FormPart, LlmPart, Parts, said_of_parts
+from ossicle.train.recipe_stages import Data, Gate, Optimizer
 
 TINY = Path(__file__).with_name("tiny.yaml")
 RECIPES = [path for path in sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml")) if "sweep" not in path.stem]
@@ -47,7 +49,7 @@ def test_a_kind_makes_the_encoder_another_than_whisper() -> None:
     assert recipe.parts.encoder == W2vBertSizes(width=24, heads=3)
     assert read_recipe(TINY, ("parts.encoder={width: 24}",)).parts.encoder == WhisperSettings(width=24)
     assert TypeAdapter(Recipe).validate_python(asdict(recipe)) == recipe  # as origin.json tells it
-    told = _said(recipe.parts)["encoder"]
+    told = said_of_parts(recipe.parts)["encoder"]
     assert told["kind"] == "w2v_bert" and told["ffn"] == 512
 
 
@@ -286,19 +288,19 @@ def test_tags_do_not_ask_a_manifest(tmp_path: Path) -> None:
 
 def test_an_option_that_is_not_used_leaves_a_runs_identity_as_it_was() -> None:
     plain = Parts(encoder=WhisperSettings(), bridge=BridgePart(), llm=LlmPart())
-    said = _said(plain)
+    said = said_of_parts(plain)
     assert set(said) == {"base", "encoder", "bridge", "llm"} and not {"window", "chunks"} & set(said["encoder"])
     assert not {"queries", "layers", "heads"} & set(said["bridge"])
     attends = replace(plain, bridge=BridgePart("attention_pool", queries=2))
-    assert _said(attends)["bridge"]["queries"] == 2 and "heads" not in _said(attends)["bridge"]
-    assert _said(replace(plain, bridge=FormPart("slam")))["bridge"] == {"form": "slam"}
-    assert _said(replace(plain, bridge=None))["bridge"] is None
+    assert said_of_parts(attends)["bridge"]["queries"] == 2 and "heads" not in said_of_parts(attends)["bridge"]
+    assert said_of_parts(replace(plain, bridge=FormPart("slam")))["bridge"] == {"form": "slam"}
+    assert said_of_parts(replace(plain, bridge=None))["bridge"] is None
     for option in ("window", "chunks"):
-        assert _said(replace(plain, encoder=WhisperSettings(**{option: True})))["encoder"][option]
-    assert _said(replace(plain, context=99)) != said
+        assert said_of_parts(replace(plain, encoder=WhisperSettings(**{option: True})))["encoder"][option]
+    assert said_of_parts(replace(plain, context=99)) != said
     assert set(said["bridge"]) == {"kind", "k", "tail", "hidden", "norm_in", "output_norm"}
     for option in ({"mode": "drop"}, {"keep_blanks": True}, {"own_weight": 0.5}):
-        assert _said(replace(plain, bridge=BridgePart("ctc", **option)))["bridge"].items() >= option.items()
+        assert said_of_parts(replace(plain, bridge=BridgePart("ctc", **option)))["bridge"].items() >= option.items()
 
 
 def test_where_frames_are_kept_is_no_part_of_a_runs_identity(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ossicle.models.audio_lm import AudioLM
 from ossicle.models.lora import add_lora
 from ossicle.train.answers import Answer
 from ossicle.train.objectives import Batch
-from ossicle.train.recipe import Budget, Stage
+from ossicle.train.recipe_stages import Budget, Stage
 from ossicle.train.recompute import recomputed, towers
 from ossicle.train.sources import Sample
 from ossicle.train.stage import set_trainable

@@ -15,7 +15,8 @@ from ossicle.models.lora import has_lora
 from ossicle.train.answers import Answer, Tell
 from ossicle.train.hear import Hear
 from ossicle.train.kept import Asked, Kept, write_kept
-from ossicle.train.recipe import Data, Recipe, Stage
+from ossicle.train.recipe import Recipe
+from ossicle.train.recipe_stages import Data, Stage
 from ossicle.train.sources import Manifest, World
 from ossicle.train.stage import (
     check_stages,

@@ -22,7 +22,8 @@ from ossicle.train.guards import score_held_out
 from ossicle.train.hear import Hear
 from ossicle.train.objectives import Objective
 from ossicle.train.parts import build, llm_reference
-from ossicle.train.recipe import Data, Recipe, Stage
+from ossicle.train.recipe import Recipe
+from ossicle.train.recipe_stages import Data, Stage
 from ossicle.train.recompute import recomputed, towers
 from ossicle.train.sources import Source
 from ossicle.train.stage import (

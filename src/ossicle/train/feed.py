@@ -24,7 +24,7 @@ from ossicle.errors import DataError, OssicleError, StorageError, TrainingError
 from ossicle.hub.own import faults_told
 from ossicle.hub.whole import FULL
 from ossicle.train.objectives import Batch, Objective
-from ossicle.train.recipe import Data
+from ossicle.train.recipe_stages import Data
 from ossicle.train.rejected import Rejected
 from ossicle.train.sources import Source
 

@@ -24,7 +24,7 @@ from ossicle.data.cache import FrameCache
 from ossicle.hub.parts import describe
 from ossicle.models.audio_lm import Encoder
 from ossicle.tensors import Features, Frames, sample_of, side_by_side
-from ossicle.train.recipe import Data
+from ossicle.train.recipe_stages import Data
 
 VERSIONS = ("torch", "transformers", "numpy", "soxr")
 

@@ -16,7 +16,8 @@ from ossicle.hub.description import CONFIG, digest
 from ossicle.hub.folder import find
 from ossicle.hub.own import file_of
 from ossicle.train.ranking import GROUPS
-from ossicle.train.recipe import NAME, Optimizer, Recipe, digest_of, read_yaml, recipe_of, valid
+from ossicle.train.recipe import Recipe, digest_of, read_yaml, recipe_of, valid
+from ossicle.train.recipe_stages import NAME, Optimizer
 from ossicle.train.sources import World
 from ossicle.world.tasks import TASKS
 

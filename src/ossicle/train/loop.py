@@ -36,7 +36,8 @@ from ossicle.train.onward import Taken, take_up
 from ossicle.train.origin import choose_precision, segment
 from ossicle.train.process import Counted, RunAll, lanes, locked, stop_on_signal
 from ossicle.train.pupil import Pupil
-from ossicle.train.recipe import Recipe, Stage, read_recipe
+from ossicle.train.recipe import Recipe, read_recipe
+from ossicle.train.recipe_stages import Stage
 from ossicle.train.rejected import Rejected
 from ossicle.train.report import Progress, forget_after, readings
 from ossicle.train.stage import learning_rate, manifest_of, memory_told, source_of

@@ -24,7 +24,8 @@ from ossicle.hub.own import OWN, build_own
 from ossicle.hub.parts import AnyBridge, build_bridge
 from ossicle.hub.published import published_encoder, published_llm
 from ossicle.models.audio_lm import AudioLM
-from ossicle.train.recipe import TAKES, BridgePart, FormPart, LlmPart, Parts, Stage
+from ossicle.train.recipe_parts import TAKES, BridgePart, FormPart, LlmPart, Parts
+from ossicle.train.recipe_stages import Stage
 from ossicle.world.tagging import tokens_of
 from ossicle.world.tasks import TASKS
 from ossicle.world.telling import LETTERS as SAID

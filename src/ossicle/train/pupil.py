@@ -14,7 +14,7 @@ from torch import nn
 
 from ossicle.data.check import Checked, Longest
 from ossicle.train.objectives import Objective
-from ossicle.train.recipe import Data, Stage
+from ossicle.train.recipe_stages import Data, Stage
 from ossicle.train.sources import Source
 
 

@@ -15,7 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ossicle.errors import ConfigError
 from ossicle.models.audio_lm import AudioLM
-from ossicle.train.recipe import Stage
+from ossicle.train.recipe_stages import Stage
 
 
 def towers(stage: Stage, model: AudioLM) -> list[PreTrainedModel]:

@@ -29,7 +29,8 @@ from ossicle.train.kept import Kept
 from ossicle.train.muon import MuonAdamW
 from ossicle.train.objectives import Objective
 from ossicle.train.parts import base_owns
-from ossicle.train.recipe import Data, Recipe, Stage
+from ossicle.train.recipe import Recipe
+from ossicle.train.recipe_stages import Data, Stage
 from ossicle.train.sources import Manifest, Source, World
 
 CALIBRATION_ITEMS = 16

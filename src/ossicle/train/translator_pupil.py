@@ -23,7 +23,9 @@ from ossicle.train.objectives import Objective
 from ossicle.train.pairs import Pairs
 from ossicle.train.pretrain import Pretrain, check_settings
 from ossicle.train.pretraining import PretrainSettings
-from ossicle.train.recipe import SPEAKS, Data, NewSpeaker, Recipe, Stage
+from ossicle.train.recipe import Recipe
+from ossicle.train.recipe_parts import NewSpeaker
+from ossicle.train.recipe_stages import SPEAKS, Data, Stage
 from ossicle.train.recognise import Recognise
 from ossicle.train.sources import Sample, Source
 from ossicle.train.spoken import learn_codebook
