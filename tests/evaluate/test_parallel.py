@@ -9,6 +9,8 @@ from ossicle.errors import RequestError
 from ossicle.evaluate.parallel import engine_of, parallel_items, score_translator
 from ossicle.evaluate.translation import score_translation
 from ossicle.infer.translate import translate
+from ossicle.train.translator_parts import new_unit_decoder
+from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.text import TextTokens
 from ossicle.translate.translator import Translator
 from ossicle.world.parallel import parallel
@@ -57,6 +59,14 @@ def test_languages_are_known_by_the_models_own_names() -> None:
     assert engine.translate(text, "en", "de") == wanted
     with pytest.raises(RequestError, match="the parallel world is in en, fr, de; tiny knows eng, xyz"):
         engine_of(renamed(eng=4, xyz=6))
+
+
+def test_a_voice_that_no_language_calls_its_own_is_missed_before_anything_is_scored() -> None:
+    model = tiny()
+    model.unit_decoder = new_unit_decoder(model)
+    model.vocoder = QuickVocoder(20, ("en", "fr", "de"), {"ann": "en", "cleo": "fr"}, width=8, ffn=8)
+    with pytest.raises(RequestError, match="no speaker of this vocoder speaks 'de'"):
+        engine_of(model)
 
 
 def test_a_translator_is_scored_on_every_pair() -> None:

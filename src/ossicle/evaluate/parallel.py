@@ -5,6 +5,7 @@ every language, so that all pairs of languages are asked the same.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def engine_of(model: Translator) -> Engine:
     """A translator, greedy; of its languages those of the parallel world, by the world's codes.
 
     Raises:
-        RequestError: it knows fewer than two of them.
+        RequestError: it knows fewer than two of them, or has a voice, but none of its own for one of them.
     """
     codes = {language: code for language, several in CODES.items() for code in several if code in model.languages}
     if len(codes) < 2:
@@ -68,7 +69,10 @@ def engine_of(model: Translator) -> Engine:
         return audio
 
     n_parameters = sum(value.numel() for value in model.parameters())
-    voiced = model.unit_decoder is not None and model.vocoder is not None
+    vocoder: Any = model.vocoder
+    voiced = model.unit_decoder is not None and vocoder is not None
+    for code in codes.values() if voiced else ():
+        vocoder.default_speaker(code)  # refused now, and not after minutes
     return Engine(model.name, tuple(codes), n_parameters, text, speech if voiced else None)
 
 
