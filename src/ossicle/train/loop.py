@@ -177,6 +177,7 @@ class Run:
         objective = self.pupil.prepared(
             index, source, begun=self.place.started_stage, folder=self.out, precision=self.precision
         )
+        self.clock = time.monotonic()  # what was prepared is no time of the stage's steps
         self.place.started_stage = True
         if self.pupil.lasting is None or objective.heads is not self.pupil.lasting:
             if self.place.stage_steps and self.restored is not None:

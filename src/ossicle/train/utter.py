@@ -44,7 +44,7 @@ class Utter(nn.Module):
         letters: Mapping[str, int],
         *,
         duration_weight: float = 1.0,
-        hear_share: float = 0.5,
+        hear_share: float = 0.25,
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()

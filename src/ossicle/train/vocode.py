@@ -102,7 +102,8 @@ class Vocode:
         if n_units < 1:
             return None
         crops = min(self.how.crops, max(1, n_units // n))
-        firsts = tuple(int(one) for one in rng.integers(0, max(1, n_units - n + 1), crops))
+        drawn = rng.integers(-(n // 2), max(0, n_units - n) + n // 2 + 1, crops)  # else the ends would hardly be heard
+        firsts = tuple(int(one) for one in drawn.clip(0, max(0, n_units - n)))
         whole = fitted(sample.samples, n_units * UNIT_SAMPLES)
         waves = tuple(fitted(whole[one * UNIT_SAMPLES :], n * UNIT_SAMPLES) for one in firsts)
         seconds = len(sample.samples) / SAMPLE_RATE

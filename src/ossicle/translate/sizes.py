@@ -85,6 +85,7 @@ class TranslatorSizes:
         """
         speech, text, units = self.speech, self.text, self.units
         never = ("dropout", "attention_dropout", "activation_dropout", "speech_encoder_dropout", "adaptor_dropout")
+        late = ("t2u_variance_pred_dropout", "var_pred_dropout")
         skip = ("encoder_layerdrop", "decoder_layerdrop", "speech_encoder_layerdrop")
         return {
             "vocab_size": vocabulary,
@@ -117,5 +118,5 @@ class TranslatorSizes:
             "t2u_variance_predictor_embed_dim": self.width,
             "t2u_variance_predictor_hidden_dim": units.durations,
             "vocoder_num_langs": len(self.languages),
-            **dict.fromkeys((*never, *skip), 0.0),
+            **dict.fromkeys((*never, *late, *skip), 0.0),
         }
