@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from aligner import is_there
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.io import write_clip
@@ -155,6 +156,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/folder"), help="for files and results, made anew")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if not is_there(given.model):
+        return
     sounds, in_peace, resumed = (given.folder / name for name in ("sounds", "in-peace", "resumed"))
     for one in (sounds, in_peace, resumed):
         shutil.rmtree(one, ignore_errors=True)

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from aligner import is_there
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip, seconds_to_samples
 from ossicle.audio.io import read_clip, write_clip
@@ -232,6 +233,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/talk"))
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if not is_there(given.model):
+        return
     duration_s = 60 * given.minutes
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", physical_cores())))
     model = load_translator(given.model, device="cpu", dtype="float32")

@@ -17,7 +17,9 @@ def loaded(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{name}_benchmark", BENCHMARKS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as path:
+        path.syspath_prepend(str(BENCHMARKS))  # they import each other
+        spec.loader.exec_module(module)
     return module
 
 

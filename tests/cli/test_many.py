@@ -124,6 +124,19 @@ def test_a_changed_input_is_done_again_and_a_broken_one_loses_its_result(tmp_pat
     assert files(out) == [".lock", "errors.jsonl", "run.json"]
 
 
+def test_an_input_out_of_reach_takes_no_result_away(tmp_path):
+    sound, out = tmp_path / "a.wav", tmp_path / "out"
+    soundfile.write(sound, noise(0.2).samples, 16_000)
+    inputs = [Input("a.wav", "a", str(sound))]
+    assert go(inputs, out, Counting()) == 0
+    sound.rename(tmp_path / "elsewhere.wav")
+    assert go(inputs, out, Counting()) == 3
+    assert files(out) == [".lock", "a.srt", "a.txt", "errors.jsonl", "run.json"]
+    (tmp_path / "elsewhere.wav").rename(sound)
+    again = Counting()
+    assert go(inputs, out, again) == 0 and not again.asked
+
+
 def test_two_inputs_of_one_name_and_names_of_ours_are_refused(tmp_path):
     with pytest.raises(RequestError, match=r"a\.srt would be written for y/a and for x/a: use a folder for each"):
         go([Input("x/a", "a"), Input("y/a", "a")], tmp_path / "out", Counting())

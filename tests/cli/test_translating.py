@@ -100,6 +100,15 @@ def test_speech_and_subtitles_of_one_source(ossicle, speaker, wav, tmp_path):
     assert found["text"] == json.loads(ossicle(*asked, "--json")[1])["text"]
 
 
+def test_speech_is_not_written_over_what_is_heard(ossicle, speaker, wav, monkeypatch):
+    before = wav.read_bytes()
+    monkeypatch.chdir(wav.parent)
+    asked = ("translate", wav, "--to", "fr", "--model", speaker, "--max-tokens", 6, "--speak", wav.name)
+    message = f"--speak {wav.name} would be written over what is read: name another file"
+    assert message in failed(ossicle(*asked), 5, "not_writable")
+    assert wav.read_bytes() == before
+
+
 def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
     out, script = tmp_path / "out.wav", tmp_path / "script.txt"
     asked = ("--language", "en", "--model", speaker)

@@ -323,3 +323,10 @@ def test_the_stages_of_the_shipped_model_keep_their_identity() -> None:
 def test_an_option_of_a_stage_that_is_used_is_part_of_its_identity(override: str) -> None:
     hashes = [read_recipe(TINY, change).stage_hash(3) for change in ((), (override,))]
     assert hashes[0] == "7c5e20a1f64c" != hashes[1]
+
+
+def test_a_frame_of_a_translator_holds_an_even_number_of_filter_banks() -> None:
+    path = Path(__file__).parents[2] / "recipes" / "mini-translate.yaml"
+    assert read_recipe(path).parts.translator is not None
+    with pytest.raises(ConfigError, match=r"speech\.stack must be even, .* \(got 3\)"):
+        read_recipe(path, ("parts.translator.speech.stack=3",))

@@ -49,6 +49,14 @@ def test_a_row_of_a_batch_is_what_it_is_alone_and_has_320_samples_a_unit(lengths
         assert not together[i, 320 * n :].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_say_about_the_same(dtype: torch.dtype) -> None:
+    units = drawn(1, 40)
+    whole, half = said(small(), units, [40]), said(small().to(dtype), units, [40])
+    assert half.dtype == torch.float32
+    assert (half - whole).square().mean() < 0.01 * whole.square().mean()
+
+
 @pytest.mark.parametrize("changed", [{}, {"unit_blocks": 2, "frame_blocks": 1}, {"kernel": 3, "frame_blocks": 3}])
 def test_units_are_heard_as_far_as_the_reach_and_no_further(changed: dict[str, int]) -> None:
     vocoder = small(**changed)

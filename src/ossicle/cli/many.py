@@ -91,7 +91,7 @@ def _go_through(
             failed.append(error)
             progress.tell(line(error.code, f"{given}: {error}"))
             _append(errors, {"file": str(given), "code": error.code, "message": str(error)})
-            for path in paths:  # what stands there is of another sound
+            for path in paths if _is_newer(given, paths) else ():  # what stands there is of another sound
                 path.unlink(missing_ok=True)
             progress.step(0.0, failed=True)
             continue
@@ -172,6 +172,15 @@ def _is_done(given: Input, paths: Sequence[Path]) -> bool:
     try:
         begun = os.stat(given.path).st_mtime_ns if given.path is not None else 0
         return all(path.stat().st_mtime_ns >= begun for path in paths)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_newer(given: Input, paths: Sequence[Path]) -> bool:
+    """Whether an input's file is there, and younger than one of its results; one out of reach takes nothing away."""
+    try:
+        begun = 0 if given.path is None else os.stat(given.path).st_mtime_ns
+        return any(path.stat().st_mtime_ns < begun for path in paths if path.exists())
     except (OSError, ValueError):
         return False
 

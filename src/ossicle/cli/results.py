@@ -93,7 +93,7 @@ def write_each(
     if wrong:
         raise RequestError(f"--also knows {', '.join(kinds)}, got {wrong[0]!r}")
     files = {suffix: file for suffix, file in named.items() if file is not None}
-    _check_files(files, len(inputs), out)
+    _check_files(files, inputs, out)
     if out is not None:
         _into(out, inputs, make, as_json=as_json, also=also, run=run, model=model)
         return
@@ -141,12 +141,12 @@ def _into(
     into_folder(inputs, out, suffixes, run=depends, one=one)
 
 
-def _check_files(files: Mapping[str, str], n_inputs: int, out: str | None) -> None:
+def _check_files(files: Mapping[str, str], inputs: Sequence[Input], out: str | None) -> None:
     """Refuse names before anything is computed for them."""
     for suffix, file in files.items():
         option = "--speak" if suffix == WAV else f"--{suffix[1:]}"
-        if out is not None or n_inputs > 1:
-            given = "--out is given" if out is not None else f"there are {n_inputs} inputs"
+        if out is not None or len(inputs) > 1:
+            given = "--out is given" if out is not None else f"there are {len(inputs)} inputs"
             raise RequestError(
                 f"{option} names the file of one input, and {given}: use --out FOLDER --also {suffix[1:]}"
             )
@@ -155,6 +155,15 @@ def _check_files(files: Mapping[str, str], n_inputs: int, out: str | None) -> No
         folder = os.path.dirname(os.path.abspath(file))
         if not os.path.isdir(folder):
             raise StorageError(f"the folder of {file!r} is not there: make it first")
+        if any(one.path is not None and _is_same(one.path, file) for one in inputs):
+            raise StorageError(f"{option} {file} would be written over what is read: name another file")
+
+
+def _is_same(path: str | os.PathLike[str], file: str) -> bool:
+    try:
+        return os.path.samefile(path, file)
+    except (OSError, ValueError):
+        return False
 
 
 def _object(made: Made, given: Input) -> dict[str, Any]:

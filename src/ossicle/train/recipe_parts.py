@@ -216,6 +216,12 @@ def part_demands(parts: Parts) -> Iterator[tuple[bool, str]]:
             encoder.width % encoder.heads == 0 and encoder.width % 2 == 0,
             f"parts.encoder: the width is even and heads divide it (got {encoder.width} and {encoder.heads})",
         )
+    if parts.translator is not None:
+        speech = parts.translator.speech
+        yield (
+            speech.stack > 0 and speech.stack % 2 == 0,
+            f"parts.translator.speech.stack must be even, for units come 50 times a second (got {speech.stack})",
+        )
     for one in ("encoder", "llm"):
         yield (
             getattr(parts, one) is None or getattr(parts, f"{one}_from") is None,

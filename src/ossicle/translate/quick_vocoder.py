@@ -107,8 +107,6 @@ class QuickVocoder(nn.Module):
         self.of_frames = nn.ModuleList(blocks[unit_blocks:])
         self.last_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 2 * N_BINS)
-        self.window: torch.Tensor
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
     def _check(self) -> None:
         sizes = {
@@ -215,8 +213,12 @@ class QuickVocoder(nn.Module):
         for block in self.of_frames:
             hidden = block(hidden, here)
         with torch.autocast(hidden.device.type, enabled=False):  # phases need more than 8 bits
-            heard: torch.Tensor = self.head(self.last_norm(hidden.float()))  # (B, 2 U, 2 F)
-            waves = self.waves(heard, here)
+            norm, head = self.last_norm, self.head  # in single precision whatever the weights are held in
+            hidden = functional.layer_norm(
+                hidden.float(), (self.width,), norm.weight.float(), norm.bias.float(), norm.eps
+            )
+            heard = functional.linear(hidden, head.weight.float(), head.bias.float())  # (B, 2 U, 2 F)
+            waves = self.waves(heard, here.float())
         return waves * valid.repeat_interleave(UNIT_SAMPLES, dim=1)
 
     def waves(self, spectra: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
@@ -229,7 +231,8 @@ class QuickVocoder(nn.Module):
         logs, phases = spectra.chunk(2, dim=-1)
         sizes = logs.exp().clamp(max=LOUDEST) * valid
         spectrum = torch.complex(sizes * phases.cos(), sizes * phases.sin())
-        frames = torch.fft.irfft(spectrum, n=N_FFT, dim=-1) * (self.window / 1.5)  # (B, T, 4 * 160)
+        window = torch.hann_window(N_FFT, device=spectra.device)
+        frames = torch.fft.irfft(spectrum, n=N_FFT, dim=-1) * (window / 1.5)  # (B, T, 4 * 160)
         pieces = frames.unflatten(-1, (OVERLAP, HOP)).unbind(dim=2)
         laid = [functional.pad(piece, (0, 0, i, OVERLAP - 1 - i)) for i, piece in enumerate(pieces)]
         added = torch.stack(laid).sum(dim=0).flatten(1)  # (B, T + 3, 160) -> (B, 160 * (T + 3))
