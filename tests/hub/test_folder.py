@@ -217,7 +217,10 @@ def test_a_reference_tells_the_hash_of_shards_and_the_revision_of_a_hub_id(
     assert refer("/no/such/place") == Reference("/no/such/place")
 
 
-def test_a_reference_to_a_repository_that_is_not_here_is_an_error(folder: Path) -> None:
+def test_a_reference_to_a_repository_that_is_not_here_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # no waiting for a network that is not there
     edit(folder, llm__weights={"repo": "nobody/nothing", "revision": "main", "sha256": "00"})
     with pytest.raises(CheckpointError, match="the LLM referred to as 'nobody/nothing' cannot be read"):
         load(folder)
