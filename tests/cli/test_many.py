@@ -110,6 +110,13 @@ def test_results_of_another_run_are_not_taken(tmp_path):
     assert not again.asked
 
 
+def test_a_run_that_left_no_result_does_not_keep_the_folder(tmp_path):
+    with pytest.raises(RequestError, match="a is broken"):
+        go(named("a"), tmp_path, Counting(bad=["a"], error=RequestError), run={"to": "fx"})
+    assert go(named("a"), tmp_path, Counting(), run={"to": "fr"}) == 0
+    assert json.loads((tmp_path / "run.json").read_text()) == {"to": "fr"}
+
+
 def test_a_changed_input_is_done_again_and_a_broken_one_loses_its_result(tmp_path):
     sound, out = tmp_path / "a.wav", tmp_path / "out"
     soundfile.write(sound, noise(0.2).samples, 16_000)

@@ -137,16 +137,17 @@ def _check_run(folder: Path, run: Mapping[str, Any]) -> None:
     """
     from ossicle.hub.whole import whole_file
 
-    notes = folder / RUN
+    notes, text = folder / RUN, json.dumps(run, indent=2) + "\n"
     try:
         said = json.loads(notes.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        text = json.dumps(run, indent=2) + "\n"
         whole_file(notes, text.encode())
         return
     except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{notes} cannot be read: name another folder") from error
-    if said != run:
+    if said != run and all(one.name in (RUN, ERRORS, LOCK) for one in folder.iterdir()):
+        whole_file(notes, text.encode())  # no result of the other run is there
+    elif said != run:
         said = said if isinstance(said, dict) else {}
         keys = [key for key in {**run, **said} if run.get(key) != said.get(key)]
         differs = ", ".join(f"{key} {_short(said.get(key))}, now {_short(run.get(key))}" for key in keys)
