@@ -18,7 +18,6 @@ import functools
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from aligner import is_there
+from meeting import called
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip, seconds_to_samples
 from ossicle.audio.io import read_clip, write_clip
@@ -52,13 +52,6 @@ PAUSES_S = (0.6, 1.8)
 SNR_DB = 40.0
 AIM = 2.0
 """Points of BLEU and of the word error rate that a talk may cost."""
-CHILD = """
-import resource, sys
-from ossicle.cli import run
-code = run(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(code)
-"""
 
 
 def write_talk(folder: Path, seed: int, language: str, duration_s: float) -> None:
@@ -94,16 +87,6 @@ def write_talk(folder: Path, seed: int, language: str, duration_s: float) -> Non
         "sentences": [{"start_s": one.start_s, "end_s": one.end_s, "texts": texts[one.label]} for one in heard],
     }
     write_page(folder / "talk.json", json.dumps(told, ensure_ascii=False, indent=1) + "\n")
-
-
-def called(*arguments: str) -> tuple[dict[str, Any], float, float]:
-    """What a command prints as JSON, its peak memory in MB, and its seconds."""
-    began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", CHILD, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"ossicle {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
-    printed: dict[str, Any] = json.loads(done.stdout)
-    return printed, int(done.stderr.split()[-1]) / 1024, time.perf_counter() - began
 
 
 def alone(talk: Clip, sentences: Sequence[dict[str, Any]]) -> list[Clip]:

@@ -78,6 +78,8 @@ class Ears:
     def n_frames(self, n_samples: int) -> int:
         return n_samples // PER_UNIT
 
+    n_moments = n_frames
+
     def features(self, clips: Sequence[Clip]) -> Features:
         rows = [np.eye(WIDTH, dtype=np.float32)[clip.samples[::PER_UNIT].astype(int)].T for clip in clips]
         return stacked(rows, [len(clip.samples) for clip in clips], [clip.duration_s for clip in clips])

@@ -53,6 +53,10 @@ class Banks:
         """Frames for ``n_samples`` at 16 kHz."""
         return wave_frames(n_samples, self.field, self.tail, self.hop)
 
+    def n_moments(self, n_samples: int) -> int:
+        """Moments of the published length, 20 ms, in the frames of ``n_samples`` at 16 kHz."""
+        return self.fine * self.n_frames(n_samples)
+
     def features(self, clips: Sequence[Clip]) -> Features:
         """Filter banks of clips of any rate, zero-padded to the longest.
 

@@ -138,7 +138,7 @@ class Recognise(nn.Module):
         assert sample.pair is not None
         read, seconds = self.banks.features([Clip(sample.samples, SAMPLE_RATE)]), len(sample.samples) / SAMPLE_RATE
         n_samples = int(read.n_samples[0])
-        phones = phones_of(sample, self.fine * self.banks.n_frames(n_samples), self.fine * self.banks.rate_hz)
+        phones = phones_of(sample, self.banks.n_moments(n_samples), self.fine * self.banks.rate_hz)
         features = masked(read.values[0].numpy(), self.banks.stack, rng)
         text = sample.pair.source_text
         source = self.text.encode(text, sample.pair.source)

@@ -112,7 +112,7 @@ class Spoken:
         tokens = self.text.tokens(pair.source_text)
         n = int(spelled(self.text, [tokens], self.letters).lengths[0]) + self.n_silences
         n_samples = int(read.n_samples[0])
-        n_units = self.banks.fine * self.banks.n_frames(n_samples)
+        n_units = self.banks.n_moments(n_samples)
         if not self.n_silences < n <= n_units:
             raise DataError(
                 f"{sample.where or sample.task}: {n} characters, {self.n_silences} of them silence, for {n_units} "

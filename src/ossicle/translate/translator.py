@@ -130,7 +130,7 @@ class Translator(nn.Module):
 
     def n_units(self, n_samples: int) -> int:
         """Units, one every 20 ms, that a codebook makes of ``n_samples`` at 16 kHz."""
-        return self.banks.fine * self.n_frames(n_samples)
+        return self.banks.n_moments(n_samples)
 
     def n_encoded(self, n_samples: int) -> int:
         """What the text decoder attends to for ``n_samples`` at 16 kHz."""
