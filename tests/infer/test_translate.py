@@ -40,6 +40,13 @@ class Humming(nn.Module):
     def default_speaker(self, language):
         return self.languages.index(language)
 
+    def speaker_row(self, who, language):
+        if who is None:
+            return self.default_speaker(language)
+        if who not in self.speakers:
+            raise RequestError(f"no speaker {who!r}")
+        return self.speakers[who]
+
     def forward(self, units, lengths, *, languages, speakers):
         wave = torch.sin(torch.arange(320) * (2 * torch.pi * 5 / 320))
         valid = torch.arange(units.shape[1])[None] < lengths[:, None]
@@ -237,6 +244,34 @@ def test_a_text_in_its_own_language_is_itself_and_is_said_exactly():
     assert say(MODEL, text, language="en", speaker="bob", pace=0.5).n_samples > result.audio.n_samples
 
 
+def test_what_has_no_token_is_left_out_and_told():
+    text = "It is 5 o\u2019clock! 7? 88 \u4f60. ab"
+    result = translate(MODEL, text, to="fr", source_language="en", max_tokens=8)
+    assert [(one.source, one.unread) for one in result.segments] == [
+        ("It is 5 o\u2019clock!", "5\u2019"),
+        ("7?", "7"),
+        ("88 \u4f60. ab", "8\u4f60"),
+    ]
+    assert result.segments[1].finish == "unread" and result.segments[1].text == ""
+    for i, plain in ((0, "it is oclock."), (2, ". ab")):
+        alone = translate(MODEL, plain, to="fr", source_language="en", max_tokens=8)
+        assert (alone.text, alone.segments[0].finish) == (result.segments[i].text, result.segments[i].finish)
+    said = translate(MODEL, text, to="en", source_language="en", speak=True)
+    assert said.text == text and [one.unread for one in said.segments] == ["5\u2019", "7", "8\u4f60"]
+    alone = say(MODEL, "it is oclock.", language="en")
+    assert np.array_equal(said.audio.samples[: alone.n_samples], alone.samples)
+
+
+def test_a_sentence_of_which_nothing_can_be_read_is_nothing_among_others():
+    result = translate(MODEL, "ab cd. 55\nef", to="fr", source_language="en", max_tokens=8, speak=True)
+    assert [(one.finish == "unread", one.unread) for one in result.segments] == [(False, ""), (True, "5"), (False, "")]
+    assert (result.segments[1].text, result.segments[1].spoken_s) == ("", None)
+    alone = translate(MODEL, "ef", to="fr", source_language="en", max_tokens=8, speak=True)
+    assert result.segments[2].text == alone.text
+    begin, end = (round(one * RATE) for one in result.segments[2].spoken_s)
+    assert np.array_equal(result.audio.samples[begin:end], alone.audio.samples)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -252,6 +287,8 @@ def test_a_text_in_its_own_language_is_itself_and_is_said_exactly():
         ({"speak": True, "to": "de"}, "unsupported_language", "tiny does not speak 'de': it speaks en, fr"),
         ({"speak": True, "pace": 0.0}, "invalid_value", "the pace is 0: it is a positive number"),
         ({"speak": True, "pace": float("nan")}, "invalid_value", "the pace is nan: it is a positive number"),
+        ({"speak": True, "speaker": "eve"}, "invalid_value", "no speaker 'eve'"),
+        ({"source": "5 & 7", "source_language": "en"}, "invalid_value", "nothing of the text .* no token for 5 & 7$"),
         ({"model": MUTE, "speak": True}, "invalid_value", "tiny writes, but does not speak"),
         ({"source": np.zeros(9, np.float32)}, "missing_parameter", "an array says nothing of its sample rate"),
         ({"beams": 0}, "invalid_value", "beams is 0"),

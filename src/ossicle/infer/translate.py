@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -43,8 +43,9 @@ class Translated:
         text: empty where nothing is said.
         start_s, end_s: seconds of the source; of a text, those of ``spoken_s``, 0 where it was not spoken.
         finish: "end", "length" for a text that was cut off, "quiet" for a piece in which no moment is over the floor of
-            the recording.
+            the recording, "unread" for a sentence of which no letter can be read.
         source: the sentence that was translated; empty of speech.
+        unread: characters of ``source`` that the model has no token for, each once; they were left out.
         spoken_s: where it begins and ends in the speech that was made; None where there is none.
     """
 
@@ -53,6 +54,7 @@ class Translated:
     text: str
     finish: str = "end"
     source: str = ""
+    unread: str = ""
     spoken_s: tuple[float, float] | None = None
 
 
@@ -155,7 +157,8 @@ def translate(
         pace: of speech, how many times as fast as the model would speak.
 
     Raises:
-        RequestError: an argument is out of range, ``unsupported_language``, or the model does not hear, read or speak.
+        RequestError: an argument is out of range, ``unsupported_language``, the model does not hear, read or speak, or
+            a text of which nothing can be read.
         AudioInputError: the source cannot be read.
     """
     _check_model(model)
@@ -163,7 +166,7 @@ def translate(
         if language is not None:
             model.text.language_id(language)  # raises for one that is not known
     if speak:
-        check_voice(model, to, pace)
+        check_voice(model, to, pace, speaker)
     task = Task(to, beams, max_tokens, speaker, pace, speak)
     if not isinstance(source, str):
         return _of_speech(model, source, task)
@@ -186,7 +189,8 @@ def say(model: Translator, text: str, *, language: str, speaker: str | int | Non
         pace: how many times as fast as the model would speak.
 
     Raises:
-        RequestError: an argument is out of range, ``unsupported_language``, an empty text, or the model does not speak.
+        RequestError: an argument is out of range, ``unsupported_language``, an empty text or one of which nothing can
+            be read, or the model does not speak.
     """
     audio = translate(model, text, to=language, source_language=language, speak=True, speaker=speaker, pace=pace).audio
     assert audio is not None
@@ -202,11 +206,11 @@ def _check_model(model: object) -> None:
         )
 
 
-def check_voice(model: Translator, language: str, pace: float = 1.0) -> None:
+def check_voice(model: Translator, language: str, pace: float = 1.0, speaker: str | int | None = None) -> None:
     """Whether a model speaks a language, before anything is computed.
 
     Raises:
-        RequestError: it has no voice, or none in this language; a pace that is not positive.
+        RequestError: it has no voice, or not this one, or none in this language; a pace that is not positive.
     """
     if model.unit_decoder is None or model.vocoder is None:
         raise RequestError(f"{model.name} writes, but does not speak: it was made without unit decoder and vocoder")
@@ -218,6 +222,7 @@ def check_voice(model: Translator, language: str, pace: float = 1.0) -> None:
         )
     if not (math.isfinite(pace) and pace > 0):
         raise RequestError(f"the pace is {pace:g}: it is a positive number, 1 as the model would speak")
+    vocoder.speaker_row(speaker, language)  # raises for one that is not known
 
 
 def _of_speech(model: Translator, source: Sound, task: Task) -> Translation:
@@ -310,14 +315,17 @@ def _of_text(model: Translator, text: str, language: str, task: Task) -> Transla
     voice, first_s = Voice(model.sample_rate), 0.0
     found: list[tuple[Translated, Ledger]] = []
     for first in range(0, len(sentences), GROUP):
-        group = sentences[first : first + GROUP]
-        made, spoken = _of_sentences(model, group, language, task)
+        made, spoken = _of_sentences(model, sentences[first : first + GROUP], language, task)
         first_s = first_s or time.perf_counter() - began
-        for i, (sentence, (said, finish, n_tokens)) in enumerate(zip(group, made, strict=True)):
+        for i, (segment, n_tokens) in enumerate(made):
             place = voice.say(spoken[i], SENTENCE_PAUSE_S) if i in spoken else None
-            segment = Translated(*(place or (0.0, 0.0)), said, finish, sentence, place)
+            start_s, end_s = place or (0.0, 0.0)
+            segment = replace(segment, start_s=start_s, end_s=end_s, spoken_s=place)
             found.append((segment, Ledger(0.0, 0.0, 0.0, 0, 0, n_tokens, 0.0, 0.0)))
     segments = tuple(segment for segment, _ in found)
+    if all(segment.finish == "unread" for segment in segments):
+        chars = dict.fromkeys("".join(segment.unread for segment in segments))
+        raise RequestError(f"nothing of the text can be read: {model.name} has no token for {' '.join(chars)}")
     left = iter(segment.text for segment in segments)
     joined = "\n".join(" ".join(filter(None, [next(left) for _ in line])) for line in lines)
     return Translation(joined, voice.clip() if task.speak else None, segments, _summed(found, began, first_s))
@@ -325,21 +333,37 @@ def _of_text(model: Translator, text: str, language: str, task: Task) -> Transla
 
 def _of_sentences(
     model: Translator, group: Sequence[str], language: str, task: Task
-) -> tuple[list[tuple[str, str, int]], dict[int, np.ndarray]]:
-    """Of each sentence text, finish and how many tokens were written; and the samples (S,) of those that are spoken."""
+) -> tuple[list[tuple[Translated, int]], dict[int, np.ndarray]]:
+    """Of each sentence what it became, without times, and how many tokens were written; and the samples (S,) of those
+    that are spoken."""
     same = language == task.to
     if same and not task.speak:
-        return [(sentence, "end", 0) for sentence in group], {}
-    with torch.inference_mode():
-        encoded = model.read([model.text.encode(sentence, language) for sentence in group])
-        if same:  # what is said is the text itself
-            written = [Hypothesis(model.text.tokens(sentence), 0.0, whole=True) for sentence in group]
+        return [(Translated(0.0, 0.0, sentence, source=sentence), 0) for sentence in group], {}
+    legible = [model.text.legible(sentence) for sentence in group]
+    rows = [i for i, (read, unread) in enumerate(legible) if not unread or any(char.isalnum() for char in read)]
+    written: dict[int, Hypothesis] = {}
+    spoken: dict[int, np.ndarray] = {}
+    if rows:
+        with torch.inference_mode():
+            encoded = model.read([model.text.encode(legible[i][0], language) for i in rows])
+            if same:  # what is said is the text itself
+                several = [Hypothesis(model.text.tokens(legible[i][0]), 0.0, whole=True) for i in rows]
+            else:
+                several = _written(model, encoded, task)
+            said = _spoken(model, encoded, dict(enumerate(several)), task)
+        written = dict(zip(rows, several, strict=True))
+        spoken = {rows[i]: samples for i, samples in said.items()}
+    made: list[tuple[Translated, int]] = []
+    for i, (sentence, (_, unread)) in enumerate(zip(group, legible, strict=True)):
+        one = written.get(i)
+        if one is None:
+            made.append((Translated(0.0, 0.0, sentence if same else "", "unread", sentence, unread), 0))
+        elif same:
+            made.append((Translated(0.0, 0.0, sentence, "end", sentence, unread), 0))
         else:
-            written = _written(model, encoded, task)
-        spoken = _spoken(model, encoded, dict(enumerate(written)), task)
-    if same:
-        return [(sentence, "end", 0) for sentence in group], spoken
-    return [(model.text.decode(one.ids).strip(), _finish(one), _n_tokens(one)) for one in written], spoken
+            text = model.text.decode(one.ids).strip()
+            made.append((Translated(0.0, 0.0, text, _finish(one), sentence, unread), _n_tokens(one)))
+    return made, spoken
 
 
 def _fits(model: Translator, sentence: str) -> bool:

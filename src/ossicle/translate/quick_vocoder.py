@@ -160,6 +160,21 @@ class QuickVocoder(nn.Module):
             )
         return self.speakers[found]
 
+    def speaker_row(self, who: str | int | None, language: str) -> int:
+        """The number of a speaker; None is the language's own first one.
+
+        Raises:
+            RequestError: there is no such speaker, or nobody speaks the language.
+        """
+        if who is None:
+            return self.default_speaker(language)
+        row = self.speakers.get(who) if isinstance(who, str) else who
+        if row is None or not 0 <= row < len(self.speakers):
+            raise RequestError(
+                f"this vocoder has no speaker {who!r}, its {len(self.speakers)} are {', '.join(self.speakers)}"
+            )
+        return row
+
     def with_speaker(self, name: str, language: str) -> "QuickVocoder":
         """This vocoder with one more speaker, who begins as the mean of the others; all else is a copy.
 
@@ -262,18 +277,8 @@ class QuickVocoder(nn.Module):
                 f"{n} rows of units have {len(languages)} languages and {len(speakers)} speakers: every row needs one "
                 "of each"
             )
-        rows = [
-            self._row(self.default_speaker(a) if b is None else b) for a, b in zip(languages, speakers, strict=True)
-        ]
+        rows = [self.speaker_row(who, language) for who, language in zip(speakers, languages, strict=True)]
         device = self.unit.weight.device
         spoken = torch.tensor([self._language(one) for one in languages], device=device)
         who: torch.Tensor = self.language(spoken) + self.speaker(torch.tensor(rows, device=device))
         return who
-
-    def _row(self, speaker: str | int) -> int:
-        row = self.speakers.get(speaker) if isinstance(speaker, str) else speaker
-        if row is None or not 0 <= row < len(self.speakers):
-            raise RequestError(
-                f"this vocoder has no speaker {speaker!r}, its {len(self.speakers)} are {', '.join(self.speakers)}"
-            )
-        return row

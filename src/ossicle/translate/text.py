@@ -12,6 +12,14 @@ from ossicle.errors import RequestError
 
 BLANK = "\u2581"
 """Stands for the blank before a word, as SentencePiece writes it."""
+PLAIN = {
+    **dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+    **dict.fromkeys("\u2010\u2011\u2212", "-"),
+    **dict.fromkeys(";:", ","),
+    **dict.fromkeys("\u2026!", "."),
+}
+"""What is read in place of a mark that has no token of its own."""
 
 
 class TextTokens:
@@ -37,6 +45,7 @@ class TextTokens:
         names: Mapping[int, str] | None = None,
     ) -> None:
         self.tokenizer, self.ids = tokenizer, dict(languages)
+        self.tokenizer.encode_special_tokens = True  # a text that names one says its letters
         self.pad, self.unk, self.bos, self.eos = pad, unk, bos, eos
         self.names = None if names is None else dict(names)
         self._silent = {pad, bos, eos, *self.ids.values()}
@@ -67,6 +76,30 @@ class TextTokens:
         """Where in the text the first letter of each token stands, blanks passed over."""
         spans = self.tokenizer.encode(text, add_special_tokens=False).offsets
         return [begin + (end > begin and text[begin].isspace()) for begin, end in spans]
+
+    def legible(self, text: str) -> tuple[str, str]:
+        """A text as it can be read, and what of it cannot.
+
+        A character without a token is read as a plainer mark (`PLAIN`) or as the letter in its other case, where that
+        one has a token; else it is left out.
+
+        Returns:
+            the text, and the characters that were left out, each once, in their order.
+        """
+        if self.unk not in (tokens := self.tokenizer.encode(text, add_special_tokens=False)).ids:
+            return text, ""
+        kept, left_out = list(text), []
+        lost = [
+            at for one, (a, b) in zip(tokens.ids, tokens.offsets, strict=True) if one == self.unk for at in range(a, b)
+        ]
+        for at in lost:
+            char = text[at]
+            kept[at] = next((one for one in (PLAIN.get(char, ""), char.swapcase()) if self._knows(one)), "")
+            left_out += [] if kept[at] or char.isspace() else [char]
+        return " ".join("".join(kept).split()), "".join(dict.fromkeys(left_out))
+
+    def _knows(self, one: str) -> bool:
+        return one != "" and self.unk not in self.tokens(one)
 
     def encode(self, text: str, language: str) -> list[int]:
         """A source: ``[language, t1, .., tn, eos]``.

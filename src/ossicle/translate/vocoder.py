@@ -51,6 +51,10 @@ class UnitVocoder(Protocol):
         """The first speaker of a language."""
         ...
 
+    def speaker_row(self, who: str | int | None, language: str) -> int:
+        """The number of a speaker; None is the language's own first one. Raises RequestError for none that is there."""
+        ...
+
 
 class HifiGan(nn.Module):
     """The published vocoder.
@@ -137,7 +141,7 @@ class HifiGan(nn.Module):
                 "were given"
             )
         spoken = [self._language(language) for language in languages]
-        voices = [self._speaker(who, language) for who, language in zip(speakers, languages, strict=True)]
+        voices = [self.speaker_row(who, language) for who, language in zip(speakers, languages, strict=True)]
         if not units.shape[1]:
             return torch.zeros(len(units), 0, device=units.device)
         hidden = torch.cat(
@@ -217,7 +221,12 @@ class HifiGan(nn.Module):
             )
         return self.language_rows[language]
 
-    def _speaker(self, who: str | int | None, language: str) -> int:
+    def speaker_row(self, who: str | int | None, language: str) -> int:
+        """The number of a speaker; None is the language's own first one.
+
+        Raises:
+            RequestError: there is no such speaker.
+        """
         if who is None:
             return self.default_speaker(language)
         if isinstance(who, str) and who in self.speakers:
