@@ -198,6 +198,13 @@ def test_every_piece_is_written_in_the_language_that_was_asked_for():
     assert model.text.noted == ["fr"] * 4  # written, then read once more to be spoken
 
 
+def test_the_first_token_is_there_before_the_last_and_before_speech(monkeypatch):
+    now = iter(range(1, 10_000))
+    monkeypatch.setattr("ossicle.infer.translate.time.perf_counter", lambda: float(next(now)))
+    result = translate(MODEL, talk(2.0, 0.5, 3.0), to="fr", max_tokens=8, speak=True)
+    assert result.ledger.time_to_first_token_s == 1.0  # the clock is asked once between the begin and the first token
+
+
 def test_beams_are_those_of_the_search():
     clip = talk(2.0)
     heard = MODEL.hear(MODEL.features([clip]))

@@ -117,6 +117,27 @@ class Voice:
         self.n_samples += len(samples)
 
 
+@dataclass(eq=False)
+class Watch:
+    """Seconds of one call.
+
+    Args:
+        began: on the performance counter.
+        first_s: from there to the first token; 0 until there is one.
+    """
+
+    began: float = field(default_factory=lambda: time.perf_counter())
+    first_s: float = 0.0
+
+    def on_first(self) -> None:
+        """The first token of a batch is there."""
+        self.first_s = self.first_s or self.passed_s()
+
+    def passed_s(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self.began
+
+
 @dataclass(frozen=True)
 class Task:
     """What is to be made of every piece."""
@@ -127,6 +148,7 @@ class Task:
     speaker: str | int | None
     pace: float
     speak: bool
+    watch: Watch = field(default_factory=Watch)
 
 
 def translate(
@@ -226,8 +248,7 @@ def check_voice(model: Translator, language: str, pace: float = 1.0, speaker: st
 
 
 def _of_speech(model: Translator, source: Sound, task: Task) -> Translation:
-    began = time.perf_counter()
-    voice, pause_s, first_s = Voice(model.sample_rate), 0.0, 0.0
+    voice, pause_s = Voice(model.sample_rate), 0.0
     found: list[tuple[Translated, Ledger]] = []
     for group in groups(source, rate=model.sample_rate, window_s=min(WINDOW_S, model.max_s)):
         with torch.inference_mode():
@@ -235,7 +256,6 @@ def _of_speech(model: Translator, source: Sound, task: Task) -> Translation:
             loud = [i for i, piece in enumerate(group) if not piece.quiet]
             written = dict(zip(loud, _written(model, heard.rows(loud), task) if loud else [], strict=True))
             spoken = _spoken(model, heard, written, task)
-        first_s = first_s or (time.perf_counter() - began if written else 0.0)
         for i, piece in enumerate(group):
             one = written.get(i)
             lead_s, tail_s = edges_s(piece.clip)
@@ -244,11 +264,14 @@ def _of_speech(model: Translator, source: Sound, task: Task) -> Translation:
             found.append((_segment(model, piece, one, place), _ledger(model, piece.clip, heard, i, one)))
     segments = tuple(segment for segment, _ in found)
     text = " ".join(segment.text for segment in segments if segment.text)
-    return Translation(text, voice.clip() if task.speak else None, segments, _summed(found, began, first_s))
+    return Translation(text, voice.clip() if task.speak else None, segments, _summed(found, task.watch))
 
 
 def _written(model: Translator, encoded: Encoded, task: Task) -> list[Hypothesis]:
-    several = search(model, encoded, [task.to] * len(encoded.values), beams=task.beams, max_tokens=task.max_tokens)
+    languages = [task.to] * len(encoded.values)
+    several = search(
+        model, encoded, languages, beams=task.beams, max_tokens=task.max_tokens, on_first=task.watch.on_first
+    )
     return [hypotheses[0] for hypotheses in several]
 
 
@@ -297,14 +320,13 @@ def _n_tokens(one: Hypothesis) -> int:
     return len(one.ids) + one.whole
 
 
-def _summed(found: Sequence[tuple[Translated, Ledger]], began: float, first_s: float) -> Ledger:
+def _summed(found: Sequence[tuple[Translated, Ledger]], watch: Watch) -> Ledger:
     ledgers = [ledger for _, ledger in found]
     n_written = sum(ledger.text_tokens for ledger in ledgers)
-    return summed(ledgers, time_to_first_token_s=first_s, tokens_per_s=n_written / (time.perf_counter() - began))
+    return summed(ledgers, time_to_first_token_s=watch.first_s, tokens_per_s=n_written / watch.passed_s())
 
 
 def _of_text(model: Translator, text: str, language: str, task: Task) -> Translation:
-    began = time.perf_counter()
     lines = [
         [part for sentence in line for part in fitted(sentence, lambda one: _fits(model, one))]
         for line in paragraphs(text)
@@ -312,11 +334,10 @@ def _of_text(model: Translator, text: str, language: str, task: Task) -> Transla
     sentences = [sentence for line in lines for sentence in line]
     if not sentences:
         raise RequestError("there is no text: it is empty or blank")
-    voice, first_s = Voice(model.sample_rate), 0.0
+    voice = Voice(model.sample_rate)
     found: list[tuple[Translated, Ledger]] = []
     for first in range(0, len(sentences), GROUP):
         made, spoken = _of_sentences(model, sentences[first : first + GROUP], language, task)
-        first_s = first_s or time.perf_counter() - began
         for i, (segment, n_tokens) in enumerate(made):
             place = voice.say(spoken[i], SENTENCE_PAUSE_S) if i in spoken else None
             start_s, end_s = place or (0.0, 0.0)
@@ -328,7 +349,7 @@ def _of_text(model: Translator, text: str, language: str, task: Task) -> Transla
         raise RequestError(f"nothing of the text can be read: {model.name} has no token for {' '.join(chars)}")
     left = iter(segment.text for segment in segments)
     joined = "\n".join(" ".join(filter(None, [next(left) for _ in line])) for line in lines)
-    return Translation(joined, voice.clip() if task.speak else None, segments, _summed(found, began, first_s))
+    return Translation(joined, voice.clip() if task.speak else None, segments, _summed(found, task.watch))
 
 
 def _of_sentences(

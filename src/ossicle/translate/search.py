@@ -5,7 +5,7 @@ attended to is encoded once, its keys and values are computed once; a row that i
 answer never depends on its neighbours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +85,7 @@ def search(
     *,
     beams: int = 1,
     max_tokens: int | None = None,
+    on_first: Callable[[], None] = lambda: None,
 ) -> list[list[Hypothesis]]:
     """Translations of a batch, the best first.
 
@@ -95,6 +96,7 @@ def search(
         beams: 1 takes the likeliest token each time; n > 1 keeps n beginnings and gives n hypotheses.
         max_tokens: the most tokens of a hypothesis, its end among them; None is 256, or what the model has positions
             for.
+        on_first: called when the scores of the first token are known.
 
     Returns:
         for each item 1 or ``beams`` hypotheses.
@@ -114,6 +116,7 @@ def search(
         raise RequestError(f"beams is {beams}: allowed is 1 to {vocabulary // 2}, half of the vocabulary")
     decoding = Decoding(model, encoded)
     first = decoding.step(torch.tensor(prefixes, device=model.device))
+    on_first()
     if beams == 1:
         return [[one] for one in _greedy(decoding, first, most)]
     return _beams(decoding, first, beams, most)
