@@ -19,7 +19,8 @@ def without_white_space(text):
 def test_no_character_is_lost(text):
     found = paragraphs(text)
     assert without_white_space("".join("".join(line) for line in found)) == without_white_space(text)
-    assert all(line and all(one == one.strip() != "" for one in line) for line in found)
+    assert all(one == one.strip() != "" for line in found for one in line)
+    assert not found or (found[0] and found[-1])
 
 
 @given(texts, st.integers(1, 30))
@@ -33,7 +34,8 @@ def test_parts_fit_and_lose_nothing(text, most):
     ("text", "found"),
     [
         ("One. Two! Three?", [["One.", "Two!", "Three?"]]),
-        ("One.\n\n Two.\r\nThree", [["One."], ["Two."], ["Three"]]),
+        ("One.\n\n Two.\r\nThree", [["One."], [], ["Two."], ["Three"]]),
+        ("\n \nOne.\n\n\nTwo.\n", [["One."], [], [], ["Two."]]),
         ("Dr. Smith met J. Doe. They spoke.", [["Dr. Smith met J. Doe.", "They spoke."]]),
         ("Das ist z.B. Brot. Am 3. Mai kam er.", [["Das ist z.B. Brot.", "Am 3. Mai kam er."]]),
         ('He said "Stop!" She ran.', [['He said "Stop!"', "She ran."]]),

@@ -221,8 +221,8 @@ def test_a_text_is_translated_sentence_by_sentence():
         assert (alone.text, alone.segments[0].finish) == (segment.text, segment.finish)
         encoded = MODEL.read([MODEL.text.encode(segment.source, "en")])
         assert segment.text == MODEL.text.decode(search(MODEL, encoded, ["fr"], max_tokens=8)[0][0].ids).strip()
-    first, second = result.text.split("\n")
-    assert first == " ".join(filter(None, [one.text for one in result.segments[:2]])) and second
+    first, blank, second = result.text.split("\n")
+    assert blank == "" and first == " ".join(filter(None, [one.text for one in result.segments[:2]])) and second
     assert {key: getattr(result.ledger, key) for key in LEDGER_OF_NO_SOUND} == LEDGER_OF_NO_SOUND
     assert 0 < result.ledger.text_tokens <= 8 * len(result.segments)
     assert all((one.start_s, one.end_s, one.spoken_s) == (0, 0, None) for one in result.segments)

@@ -20,8 +20,10 @@ SHORT = frozenset(
 
 
 def paragraphs(text: str) -> list[list[str]]:
-    """The sentences of each line of a text; lines of white space are none."""
-    return [found for line in text.splitlines() if (found := _sentences(line))]
+    """The sentences of each line of a text, from the first line with any to the last; a blank line between has none."""
+    lines = [_sentences(line) for line in text.splitlines()]
+    full = [i for i, line in enumerate(lines) if line]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _sentences(line: str) -> list[str]:

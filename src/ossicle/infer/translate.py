@@ -63,7 +63,7 @@ class Translation:
     """What a source became.
 
     Args:
-        text: of all segments, joined; the lines of a text stay lines.
+        text: of all segments, joined; the lines of a text stay lines, blank ones too.
         audio: speech that says it, of no samples where there is nothing to say; None where none was asked for.
         segments: pieces without a hole from the first sample to the last, or sentences.
         ledger: counts and seconds over all segments. Of speech, ``audio_tokens`` are the vectors that the text decoder
