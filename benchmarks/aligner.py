@@ -32,7 +32,7 @@ from ossicle.translate.aligner import starts
 from ossicle.translate.spelling import spelled
 from ossicle.translate.text import BLANK
 from ossicle.translate.translator import Translator
-from ossicle.world.parallel import parallel
+from ossicle.world.parallel import LANGUAGES, parallel
 from ossicle.world.parts import Voice
 from ossicle.world.speech import TARGET_VOICES, engines, speak, speak_afresh
 
@@ -51,6 +51,16 @@ def is_there(model: str) -> bool:
         return True
     print(f"{MODEL} does not come with this package: ossicle train recipes/{MODEL}.yaml, and name the model's folder")
     return False
+
+
+def between(about: str | None) -> argparse.ArgumentParser:
+    """What every benchmark from one language to another is asked with."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--from", dest="source", choices=LANGUAGES, default="en")
+    parser.add_argument("--to", choices=LANGUAGES, default="fr")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ model's own encoder and from the shares of its units: of the source, and of the 
 through text comes out with one voice: there chance is what is left.
 """
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from aligner import MODEL, is_there
+from aligner import between, is_there
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.evaluate.linear import Rows, fitted
@@ -37,11 +36,13 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results" / "through_text.md"
 ACCENTS = {"en": "en-us", "fr": "fr-fr", "de": "de"}
 PITCHES = {"low": 20, "usual": 50, "high": 80}
 N_SPEAKERS, FIT_TIMES, HELD_OUT = 8, 2, 5
+SHORTEST = SAMPLE_RATE // 10
 VIEWS = ("source, frames", "source, units", "translation, frames", "translation, units")
 
 
 def said(language: str, split: Split, n: int, seed: int) -> list[tuple[Clip, int, int]]:
-    """Clips with the numbers of their speaker and pitch; every speaker as often at every pitch."""
+    """Clips with the numbers of their speaker and pitch; of a multiple of 24 every speaker as often at every
+    pitch."""
     found = []
     for number in range(n):
         text = parallel(np.random.default_rng([seed, number, split == "test"]), split).texts[language]
@@ -56,9 +57,9 @@ def said(language: str, split: Split, n: int, seed: int) -> list[tuple[Clip, int
 def views(model: Translator, clip: Clip) -> list[torch.Tensor]:
     """The mean frame (D,) of a clip, and where there is a codebook the shares of its units (K,); of as much of it as is
     heard at once."""
-    if not len(clip.samples):
-        clip = Clip(np.zeros(SAMPLE_RATE // 10, np.float32), SAMPLE_RATE)  # nothing was said
-    clip = Clip(clip.samples[: int(model.max_s * SAMPLE_RATE)], SAMPLE_RATE)
+    samples = clip.samples[: int(model.max_s * SAMPLE_RATE)]
+    samples = np.pad(samples, (0, max(SHORTEST - len(samples), 0)))  # nothing was said, or too little for a frame
+    clip = Clip(samples, SAMPLE_RATE)
     features = model.features([clip])
     found = [model.frames(features).values[0].mean(0).float().cpu()]
     if model.codebook is not None:
@@ -81,12 +82,8 @@ def told(values: Sequence[torch.Tensor], labels: Sequence[int], n_fit: int, n_cl
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--from", dest="source", default="en", choices=ACCENTS)
-    parser.add_argument("--to", default="fr", choices=ACCENTS)
-    parser.add_argument("--items", type=int, default=96, help="scored on; fitted on twice as many")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = between(__doc__)
+    parser.add_argument("--items", type=int, default=96, help="scored on, a multiple of 24; fitted on twice as many")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = parser.parse_args(arguments)
@@ -121,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
         f"{given.model}, {given.source} to {given.to}, {given.items} test sentences by {N_SPEAKERS} speakers (fitted",
         f"on {n_fit} other sentences by the same); 95 % intervals over clips. Linear probes of the mean frame of the",
-        "encoder, and of the shares of its units.",
+        f"encoder{', and of the shares of its units' if names is VIEWS else ''}.",
         "",
     ]
     write_page(given.out, "\n".join(lines))
