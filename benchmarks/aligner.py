@@ -39,7 +39,7 @@ from ossicle.world.speech import TARGET_VOICES, engines, speak, speak_afresh
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "aligner.md"
 MODEL = "mini-translate"
 AIM_MS, RESAMPLES = 40, 1000
-HEAD = ("language", "what begins", "how many", "sentences", "median", "90 %", "within 40 ms", "late by", "spread evenly")
+HEAD = ("language", "what begins", "how many", "sentences", "median", "90 %", "within 40 ms", "late by", "even spread")
 PAUSE_LETTERS = ("pau", "")
 Sentences = list[np.ndarray]
 """Of each sentence, (things, 2): seconds by which what the aligner finds is late, and by which an even spread is."""
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Milliseconds between where the aligner lets something begin and where it does, in the voice that the model",
         f"speaks with, {given.items} sentences of the test split in each language; aimed at: a median of {AIM_MS}. The",
         "median over all things with its 95 % interval, for which whole sentences are drawn anew, of those with such a",
-        "thing; nine in ten are nearer than the next column; late by: the median with its sign; spread evenly: the",
+        "thing; nine in ten are nearer than the next column; late by: the median with its sign; even spread: the",
         "median if every character lasted as long as any other. Sentences left out for want of a truth:",
         f"{', '.join(told) or 'none'}.",
         *silent,

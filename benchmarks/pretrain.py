@@ -373,9 +373,9 @@ def page(
             guesses,
         ),
         "",
-        f"On the first {min(GUESSED, len(test))} test clips, masks drawn once. Chance of a guess is the share of the most frequent",
-        "code, that of the contrast one over the places to choose from. Codes of different rows are different codes:",
-        "their rates do not compare.",
+        f"On the first {min(GUESSED, len(test))} test clips, masks drawn once. Chance of a guess is the share of the",
+        "most frequent code, that of the contrast one over the places to choose from. Codes of different rows are",
+        "different codes: their rates do not compare.",
         "",
     ]
     return "\n".join(lines)
