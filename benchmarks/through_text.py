@@ -36,7 +36,6 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results" / "through_text.md"
 ACCENTS = {"en": "en-us", "fr": "fr-fr", "de": "de"}
 PITCHES = {"low": 20, "usual": 50, "high": 80}
 N_SPEAKERS, FIT_TIMES, HELD_OUT = 8, 2, 5
-SHORTEST = SAMPLE_RATE // 10
 VIEWS = ("source, frames", "source, units", "translation, frames", "translation, units")
 
 
@@ -57,9 +56,9 @@ def said(language: str, split: Split, n: int, seed: int) -> list[tuple[Clip, int
 def views(model: Translator, clip: Clip) -> list[torch.Tensor]:
     """The mean frame (D,) of a clip, and where there is a codebook the shares of its units (K,); of as much of it as is
     heard at once."""
-    samples = clip.samples[: int(model.max_s * SAMPLE_RATE)]
-    samples = np.pad(samples, (0, max(SHORTEST - len(samples), 0)))  # nothing was said, or too little for a frame
-    clip = Clip(samples, SAMPLE_RATE)
+    if not len(clip.samples):
+        clip = Clip(np.zeros(SAMPLE_RATE // 10, np.float32), SAMPLE_RATE)  # nothing was said
+    clip = Clip(clip.samples[: int(model.max_s * SAMPLE_RATE)], SAMPLE_RATE)
     features = model.features([clip])
     found = [model.frames(features).values[0].mean(0).float().cpu()]
     if model.codebook is not None:
