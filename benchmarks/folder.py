@@ -11,27 +11,29 @@ do. What was there keeps its time and its bytes, to the nanosecond and the hash:
 is not met the benchmark ends with 1.
 """
 
-import argparse
 import hashlib
 import json
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from aligner import is_there
+from aligner import MODEL, between, is_there
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.audio.io import write_clip
 from ossicle.evaluate.report import table, write_page
 from ossicle.train.origin import segment
-from ossicle.world.parallel import LANGUAGES, parallel
+from ossicle.world.parallel import parallel
 from ossicle.world.parallel_speech import said
 from ossicle.world.scenes import render
 from ossicle.world.speech import speak_afresh
@@ -109,7 +111,9 @@ def run(arguments: list[str], out: Path, *, kill_after: int | None = None) -> Ru
 
 
 def errors_of(out: Path) -> dict[str, str]:
-    """Names and codes in ``errors.jsonl``."""
+    """Names and codes in ``errors.jsonl``; none where a command ended before it wrote that."""
+    if not (out / "errors.jsonl").is_file():
+        return {}
     lines = (out / "errors.jsonl").read_text(encoding="utf-8").splitlines()
     return {Path(one["file"]).name: one["code"] for one in map(json.loads, lines)}
 
@@ -121,7 +125,7 @@ def demands(
     n_good, n_killed = n - len(broken), len(killed.results)
     in_peace, killed_texts = texts(whole.results), texts(killed.results)
     kept = all(again.results.get(name) == one for name, one in killed.results.items())
-    ended = max(at for at, _ in killed.results.values())
+    ended = max((at for at, _ in killed.results.values()), default=0)
     new = [at for name, (at, _) in again.results.items() if name not in killed.results]
     return [
         (f"in peace: {len(whole.results)} results, exit {whole.code}", _ended(whole, n_good)),
@@ -133,7 +137,7 @@ def demands(
         (f"anew: the {n_killed} results from before the kill have their times and bytes", kept),
         (
             f"anew: the other {len(new)} are younger, and it says that {n_killed} were there",
-            min(new) > ended and f"{n_killed} of {n} are there from an earlier run" in again.told,
+            bool(new) and min(new) > ended and f"{n_killed} of {n} are there from an earlier run" in again.told,
         ),
         ("anew: every result has the bytes of the run in peace", texts(again.results) == in_peace),
         (f"once more: nothing is written, exit {once_more.code}", once_more.results == again.results),
@@ -145,17 +149,16 @@ def _ended(one: Run, n_good: int) -> bool:
     return one.code == DONE_IN_PART and len(one.results) == n_good
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini-translate")
-    parser.add_argument("--from", dest="source", choices=LANGUAGES, default="en")
-    parser.add_argument("--to", choices=LANGUAGES, default="fr")
-    parser.add_argument("--seed", type=int, default=1)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = between(__doc__)
     parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--after", type=int, default=30, help="results that are there when the command is killed")
     parser.add_argument("--folder", type=Path, default=Path("runs/folder"), help="for files and results, made anew")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    given = parser.parse_args(arguments)
+    if not 0 < given.after < given.files - len(BROKEN):
+        parser.error(f"--after lies between 0 and the {given.files - len(BROKEN)} files that are not broken")
     if not is_there(given.model):
         return
     sounds, in_peace, resumed = (given.folder / name for name in ("sounds", "in-peace", "resumed"))
@@ -163,18 +166,18 @@ def main() -> None:
         shutil.rmtree(one, ignore_errors=True)
     broken = write_files(sounds, given.files, given.seed, given.source)
 
-    def arguments(out: Path) -> list[str]:
-        more = [] if given.model == parser.get_default("model") else ["--model", given.model]
+    def command(out: Path) -> list[str]:
+        more = [] if given.model == MODEL else ["--model", given.model]
         return ["translate", str(sounds), "--to", given.to, "--out", str(out), *more]
 
-    whole = run(arguments(in_peace), in_peace)
+    whole = run(command(in_peace), in_peace)
     named = [errors_of(in_peace)]
-    runs = [whole, run(arguments(resumed), resumed, kill_after=given.after)]
+    runs = [whole, run(command(resumed), resumed, kill_after=given.after)]
     for _ in range(2):
-        runs.append(run(arguments(resumed), resumed))
+        runs.append(run(command(resumed), resumed))
         named.append(errors_of(resumed))
     found = demands(given.files, broken, *runs, named)
-    page = report(given, f"ossicle {' '.join(arguments(in_peace))}", broken, runs, found)
+    page = report(given, arguments, shlex.join(["ossicle", *command(in_peace)]), broken, runs, found)
     print(page)
     write_page(given.out, page)
     print(given.out)
@@ -183,7 +186,12 @@ def main() -> None:
 
 
 def report(
-    given: argparse.Namespace, command: str, broken: dict[str, str], runs: list[Run], found: list[tuple[str, bool]]
+    given: Namespace,
+    arguments: list[str],
+    command: str,
+    broken: dict[str, str],
+    runs: list[Run],
+    found: list[tuple[str, bool]],
 ) -> str:
     """The page."""
     about = segment(torch.device("cpu"), "float32", None)
@@ -194,7 +202,7 @@ def report(
     lines = [
         f"# {given.files} files, {len(broken)} of them broken, one command",
         "",
-        f"Made by `python benchmarks/folder.py{'' if sys.argv[1:] == [] else ' ' + ' '.join(sys.argv[1:])}`",
+        f"Made by `{shlex.join(['python', 'benchmarks/folder.py', *arguments])}`",
         f"at commit {about['commit']}, on {platform.machine()}; Python {platform.python_version()}, "
         f"torch {torch.__version__}. Seed {given.seed}: test sentences in the language {given.source}, test voices.",
         "",
@@ -204,7 +212,7 @@ def report(
         "",
         table(("demand", "met"), [(what, "yes" if met else "NO") for what, met in found]),
         "",
-        "What the command said of the broken files, as it went through them in peace:",
+        "What the command said of files that it could not read, as it went through them in peace:",
         "",
         "```",
         *(line for line in runs[0].told if line.startswith("error")),

@@ -60,7 +60,7 @@ def models_of(origin: dict[str, Any], folder: Path) -> tuple[Translator, Transla
         ConfigError: the run taught no new speaker, or more than the vocoder.
     """
     parts = origin["recipe"]["parts"]
-    if parts["speaker"] is None:
+    if parts.get("speaker") is None:
         raise ConfigError(f"{folder} was taught no new speaker: it takes a run of recipes/new-voice.yaml")
     before, after = (load_translator(one, device="cpu", dtype="float32") for one in (parts["base"], folder))
     assert isinstance(before.vocoder, QuickVocoder)

@@ -11,6 +11,7 @@ are those of greedy CTC on test sentences in test voices. Killed and started aga
 import argparse
 import json
 import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -343,7 +344,7 @@ def page(
     lines = [
         "# Pre-training on sound without labels",
         "",
-        f"Made by `python benchmarks/pretrain.py{''.join(' ' + one for one in sys.argv[1:])}`",
+        f"Made by `python benchmarks/pretrain.py{''.join(f' {shlex.quote(one)}' for one in sys.argv[1:])}`",
         f"at commit {about['commit']}, torch {torch.__version__}, 1 thread, {sum(spent) / 60:.0f} CPU-minutes of",
         "training. Figures of a small world.",
         "",
@@ -356,7 +357,7 @@ def page(
         "",
         table(("pre-training", "word error rate (95 % interval)", "each seed", "against none"), rows),
         "",
-        "Intervals over seeds and clips; two seeds tell little of how far seeds differ.",
+        "Intervals over seeds and clips; so few seeds tell little of how far seeds differ.",
         "",
         "## What is guessed behind the masks",
         "",
@@ -372,17 +373,18 @@ def page(
             guesses,
         ),
         "",
-        f"On the first {GUESSED} test clips, masks drawn once. Chance of a guess is the share of the most frequent",
-        "code, that of the contrast one over the places to choose from. Codes of different rows are different codes:",
-        "their rates do not compare.",
+        f"On the first {min(GUESSED, len(test))} test clips, masks drawn once. Chance of a guess is the share of the",
+        "most frequent code, that of the contrast one over the places to choose from. Codes of different rows are",
+        "different codes: their rates do not compare.",
         "",
     ]
     return "\n".join(lines)
 
 
 def difference(none: list[Counts], other: list[Counts]) -> str:
-    """Against no pre-training, with the same seeds."""
-    found = pooled_difference(none[: len(other)], other)
+    """Against no pre-training, with the seeds that both have: all of them, or the first."""
+    n = min(len(none), len(other))
+    found = pooled_difference(none[:n], other[:n])
     assert found is not None
     return f"{points(found.value)} points ({points(found.low)} to {points(found.high)})"
 

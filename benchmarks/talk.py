@@ -13,11 +13,11 @@ the cuts do not matter. For BLEU each segment's text goes to the sentence that i
 to: no text is left out.
 """
 
-import argparse
 import functools
 import json
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -27,11 +27,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from aligner import is_there
+from aligner import between, is_there
 from meeting import called
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip, seconds_to_samples
 from ossicle.audio.io import read_clip, write_clip
+from ossicle.errors import RequestError
 from ossicle.evaluate.likeness import Likeness, likeness
 from ossicle.evaluate.metrics import Counts, count, paired
 from ossicle.evaluate.report import table, write_page
@@ -41,7 +42,7 @@ from ossicle.infer.describe import physical_cores
 from ossicle.infer.translate import translate
 from ossicle.train.origin import segment
 from ossicle.translate.translator import Translator
-from ossicle.world.parallel import LANGUAGES, parallel, spoken_form
+from ossicle.world.parallel import parallel, spoken_form
 from ossicle.world.parts import Part, Pause, Scene, Speech
 from ossicle.world.scenes import render
 from ossicle.world.speech import sample_voice, speak_afresh
@@ -58,6 +59,9 @@ def write_talk(folder: Path, seed: int, language: str, duration_s: float) -> Non
     """A talk of exactly so many seconds: ``talk.wav`` (16 bit), then ``talk.json`` with every sentence and its times.
 
     Sentences are added until the next one would not fit; what is left is the last pause.
+
+    Raises:
+        RequestError: not even the first one fits.
     """
     voice = sample_voice(np.random.default_rng([seed, 0]), "test", language=language)
     rng, speak = np.random.default_rng([seed, 1]), functools.cache(speak_afresh)
@@ -77,6 +81,8 @@ def write_talk(folder: Path, seed: int, language: str, duration_s: float) -> Non
         parts += [pause, Speech(said[language], voice)]
         texts[said[language]] = said
         n_left -= needed
+    if not texts:
+        raise RequestError(f"the first sentence of the talk does not fit into {duration_s:g} s: let it be longer")
     scene = Scene((*parts, Pause(n_left / SAMPLE_RATE)), noise="pink", snr_db=SNR_DB, seed=seed)
     made = render(scene, speak=speak)
     heard = [event for event in made.events if event.kind == "speech"]
@@ -199,34 +205,33 @@ def costs(runs: dict[str, tuple[dict[str, Any], float, float]]) -> list[str]:
         "seconds heard",
         "pieces",
         "peak memory, MB",
-        "of one minute",
+        "of the first",
         "seconds it took",
         "times as fast",
     )
     return [table(head, rows)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mini-translate")
-    parser.add_argument("--from", dest="source", choices=LANGUAGES, default="en")
-    parser.add_argument("--to", choices=LANGUAGES, default="fr")
-    parser.add_argument("--seed", type=int, default=1)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = between(__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--folder", type=Path, default=Path("runs/talk"))
     parser.add_argument("--out", type=Path, default=RESULTS)
-    given = parser.parse_args()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    given = parser.parse_args(arguments)
+    if given.source == given.to:
+        parser.error(f"--to names another language than --from, which is {given.source}")
     if not is_there(given.model):
         return
-    duration_s = 60 * given.minutes
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", physical_cores())))
     model = load_translator(given.model, device="cpu", dtype="float32")
     folder = given.folder / f"seed-{given.seed}-{given.source}-{given.minutes:g}-minutes"
     if not (folder / "talk.json").is_file():
-        write_talk(folder, given.seed, given.source, duration_s)
+        write_talk(folder, given.seed, given.source, 60 * given.minutes)
     told = json.loads((folder / "talk.json").read_text(encoding="utf-8"))
     sentences = told["sentences"]
     talk = read_clip(folder / "talk.wav")
+    duration_s = round(talk.duration_s, 6)  # as a ledger tells seconds
     n_minute = min(60 * SAMPLE_RATE, talk.n_samples)
     write_clip(Clip(talk.samples[:n_minute].copy(), SAMPLE_RATE), folder / "minute.wav")
 
@@ -234,7 +239,7 @@ def main() -> None:
         return called("translate", str(folder / file), "--to", to, "--json", "--model", given.model, "--device", "cpu")
 
     runs = {
-        f"translate --to {given.to}, 1 minute": run("minute.wav", given.to),
+        f"translate --to {given.to}, first {n_minute / SAMPLE_RATE:g} s": run("minute.wav", given.to),
         f"translate --to {given.to}, all": run("talk.wav", given.to),
         f"translate --to {given.source}, all": run("talk.wav", given.source),
     }
@@ -250,7 +255,7 @@ def main() -> None:
     lines = [
         f"# {given.minutes:g} minutes translated whole: a talk of the parallel world",
         "",
-        f"Made by `python benchmarks/talk.py{'' if sys.argv[1:] == [] else ' ' + ' '.join(sys.argv[1:])}`",
+        f"Made by `{shlex.join(['python', 'benchmarks/talk.py', *arguments])}`",
         f"at commit {about['commit']}, on {platform.machine()}, {torch.get_num_threads()} threads; "
         f"Python {platform.python_version()}, torch {torch.__version__}.",
         f"Seed {given.seed}: {len(sentences)} test sentences in the language {given.source}, said by one test voice "

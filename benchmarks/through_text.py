@@ -8,7 +8,6 @@ model's own encoder and from the shares of its units: of the source, and of the 
 through text comes out with one voice: there chance is what is left.
 """
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from aligner import MODEL, is_there
+from aligner import between, is_there
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.evaluate.linear import Rows, fitted
@@ -41,7 +40,8 @@ VIEWS = ("source, frames", "source, units", "translation, frames", "translation,
 
 
 def said(language: str, split: Split, n: int, seed: int) -> list[tuple[Clip, int, int]]:
-    """Clips with the numbers of their speaker and pitch; every speaker as often at every pitch."""
+    """Clips with the numbers of their speaker and pitch; of a multiple of 24 every speaker as often at every
+    pitch."""
     found = []
     for number in range(n):
         text = parallel(np.random.default_rng([seed, number, split == "test"]), split).texts[language]
@@ -81,12 +81,8 @@ def told(values: Sequence[torch.Tensor], labels: Sequence[int], n_fit: int, n_cl
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=MODEL)
-    parser.add_argument("--from", dest="source", default="en", choices=ACCENTS)
-    parser.add_argument("--to", default="fr", choices=ACCENTS)
-    parser.add_argument("--items", type=int, default=96, help="scored on; fitted on twice as many")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = between(__doc__)
+    parser.add_argument("--items", type=int, default=96, help="scored on, a multiple of 24; fitted on twice as many")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     given = parser.parse_args(arguments)
@@ -121,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "",
         f"{given.model}, {given.source} to {given.to}, {given.items} test sentences by {N_SPEAKERS} speakers (fitted",
         f"on {n_fit} other sentences by the same); 95 % intervals over clips. Linear probes of the mean frame of the",
-        "encoder, and of the shares of its units.",
+        f"encoder{', and of the shares of its units' if names is VIEWS else ''}.",
         "",
     ]
     write_page(given.out, "\n".join(lines))

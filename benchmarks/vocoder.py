@@ -170,7 +170,7 @@ def timed(model: Translator, found: dict[str, list[Again]]) -> list[tuple[str, .
     """The table of times: each sentence from units, as it was said above, and from text, as `say` says it."""
     rows = []
     for language, several in found.items():
-        say(model, several[0].text, language=language)  # nothing is timed that runs for the first time
+        say(model, several[0].text, language=language)  # nor here
         took_s, clips = [], []
         for one in several:
             began = time.perf_counter()
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, list[Again]] = {}
     for language in languages:
         check_voice(model, language)
-        sentences(model, language, 1, given.seed)  # nor here
+        sentences(model, language, 1, given.seed)  # nothing is timed that runs for the first time
         found[language] = sentences(model, language, given.items, given.seed)
     times = timed(model, found)
     read = [

@@ -7,8 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import soundfile
+
+from ossicle.errors import RequestError
+from ossicle.evaluate.metrics import Counts
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -23,7 +27,7 @@ def loaded(name: str) -> ModuleType:
     return module
 
 
-talk, folder = loaded("talk"), loaded("folder")
+talk, folder, pretrain = loaded("talk"), loaded("folder"), loaded("pretrain")
 
 
 def test_a_talk_is_as_long_as_was_asked_and_the_same_every_time(tmp_path: Path) -> None:
@@ -36,6 +40,17 @@ def test_a_talk_is_as_long_as_was_asked_and_the_same_every_time(tmp_path: Path) 
     assert len(spans) >= 2 and spans[0][0] >= 0.6 and spans[-1][1] <= 12.5 - 0.6
     assert all(0.599 <= later[0] - earlier[1] <= 1.801 for earlier, later in pairwise(spans))
     assert len({sentence["texts"]["de"] for sentence in told["sentences"]}) == len(spans)
+
+
+def test_a_talk_needs_room_for_a_sentence_and_another_language(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RequestError, match="the first sentence of the talk does not fit into 1 s: let it be longer"):
+        talk.write_talk(tmp_path / "talk", 3, "de", 1.0)
+    assert not (tmp_path / "talk").exists()
+    with pytest.raises(SystemExit):
+        talk.main(["--from", "fr"])
+    assert "--to names another language than --from, which is fr" in capsys.readouterr().err
 
 
 def test_no_text_of_a_talk_is_left_out_wherever_it_lies() -> None:
@@ -69,9 +84,31 @@ def test_a_folder_that_is_translated_as_it_should_be_meets_all_demands_and_no_ot
         {"killed": replace(killed, code=0)},
         {"killed": replace(killed, results={"0.txt": (10, "half")})},
         {"again": replace(again, results=twice), "once_more": replace(again, results=twice)},
+        {"killed": replace(killed, code=1, results={})},  # it ended before it wrote anything
+        {"killed": replace(killed, code=7, results=whole.results)},  # it was done before it was killed
+        {"whole": replace(whole, results={}), "named": [{}] * 3, "again": replace(again, results=early)},
         {"again": replace(again, told=[])},
         {"again": replace(again, results={**early, "2.txt": (30, "c")})},
         {"again": replace(again, results={**early, **late, "2.txt": (30, "other")})},
         {"once_more": replace(again, results=twice)},
     ):
         assert not all(met for _, met in folder.demands(4, broken, **{**right, **wrong})), wrong
+
+
+def test_a_command_that_wrote_no_errors_named_none_and_a_kill_comes_before_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert folder.errors_of(tmp_path) == {}
+    (tmp_path / "errors.jsonl").write_text('{"file": "a/1.wav", "code": "audio_empty"}\n', encoding="utf-8")
+    assert folder.errors_of(tmp_path) == {"1.wav": "audio_empty"}
+    for after in ("0", "7"):
+        with pytest.raises(SystemExit):
+            folder.main(["--files", "10", "--after", after])
+        assert "--after lies between 0 and the 7 files that are not broken" in capsys.readouterr().err
+
+
+def test_pre_training_is_compared_over_the_seeds_that_both_have() -> None:
+    worse, better = (Counts(np.full(4, edits), np.full(4, 4.0)) for edits in (2.0, 1.0))
+    alike = "-25.0 points (-25.0 to -25.0)"
+    assert pretrain.difference([worse], [better]) == pretrain.difference([worse, better], [better]) == alike
+    assert pretrain.difference([worse], [better, worse]) == alike

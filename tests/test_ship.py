@@ -17,6 +17,7 @@ from translate.test_quick_vocoder import small
 
 from ossicle.cli import run
 from ossicle.errors import NotFoundError
+from ossicle.hub.description import fingerprint
 from ossicle.hub.folder import find, save, verify
 from ossicle.hub.translator import load_translator, save_translator, verify_translator
 from ossicle.translate.text import TextTokens
@@ -143,7 +144,8 @@ def test_a_model_that_answers_is_shipped_as_mini(ship: Callable[..., Path], tmp_
     folder = save(tiny_model(), tmp_path / "model", dtype="float16", origin=ORIGIN)
     told = {"metric": "wer", "value": 0.125, "low": 0.1, "high": 0.15, "silence": 1.0, "n": 4}
     slices = {"accents": {"value": 0.5, "n": 2}, "festival": {"value": None, "n": 0}}
-    target = ship(folder, {"tasks": {"transcribe": {**told, "slices": slices}}}, assets=tmp_path)
+    scores = {"model": tiny_model().name, "tasks": {"transcribe": {**told, "slices": slices}}}
+    target = ship(folder, scores, assets=tmp_path)
     assert target == tmp_path / "mini" and verify(target) > 5
     assert (target / "origin.json").read_bytes() == (folder / "origin.json").read_bytes()
     card = (target / "card.md").read_text()
@@ -151,6 +153,10 @@ def test_a_model_that_answers_is_shipped_as_mini(ship: Callable[..., Path], tmp_
         card.startswith("# mini\n") and "| transcribe | word error rate | 12.5% | 10.0% to 15.0% | 100.0% | 4 |" in card
     )
     assert "| accents | 50.0% | 2 |" in card and "| festival | none | 0 |" in card
+    with pytest.raises(SystemExit, match="the scores are of another with "):
+        ship(folder, {**scores, "model": "another"}, assets=tmp_path)
+    with pytest.raises(SystemExit, match="the scores are of a folder with the fingerprint 0123, not of "):
+        ship(folder, {**scores, "fingerprint": "0123"}, assets=tmp_path)
 
 
 def test_what_is_too_large_or_scored_as_another_is_not_shipped(
@@ -167,3 +173,43 @@ def test_what_is_too_large_or_scored_as_another_is_not_shipped(
     with pytest.raises(SystemExit, match=rf"makes {size:,} bytes, at most {size - 1:,} may be shipped"):
         ship(scored.folder, scores, assets=tmp_path)
     assert verify_translator(target) > 5  # what was shipped before stays
+
+
+def test_scores_are_of_the_very_folder_where_they_tell_its_fingerprint(
+    scored: Scored, ship: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = speaking()
+    with torch.no_grad():
+        other.shared.weight[0, 0] += 1.0
+    save_translator(other, tmp_path / "other", dtype="float16", origin=ORIGIN)  # as large, and of the same name
+    theirs, ours = fingerprint(tmp_path / "other"), fingerprint(scored.folder)
+    with pytest.raises(SystemExit, match=rf"with the fingerprint {theirs}, not of {scored.folder} with {ours}"):
+        ship(scored.folder, {**scored.scores, "fingerprint": theirs}, assets=tmp_path / "assets")
+    assert ship(scored.folder, {**scored.scores, "fingerprint": ours}, assets=tmp_path / "assets").is_dir()
+
+
+def test_until_the_new_folder_is_whole_the_old_one_stays(
+    scored: Scored, ship: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def contents() -> dict[str, bytes]:
+        paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths}
+
+    target = ship(scored.folder, scored.scores, assets=tmp_path)
+    before = contents()
+    assert {Path(name).parent.as_posix() for name in before} == {target.name}
+
+    def stopped(folder: Path) -> None:
+        assert folder.stat().st_dev == target.stat().st_dev and folder.is_relative_to(tmp_path)
+        assert contents().items() > before.items()  # the new one is there, and not in its place
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setitem(ship.__globals__, "verify_translator", stopped)
+        ship(scored.folder, {**scored.scores, "seed": 58}, assets=tmp_path)
+    assert contents() == before
+    for stray in (".mini-translate.draft-killed", ".mini-translate.old-killed"):
+        (tmp_path / stray).mkdir()
+        (tmp_path / stray / "card.md").write_text("half")
+    ship(scored.folder, {**scored.scores, "seed": 58}, assets=tmp_path)
+    assert b"(seed 58)" in (target / "card.md").read_bytes() and {*contents()} == {*before}

@@ -7,20 +7,23 @@
     python tools/ship.py runs/mini-translate/model scores.json
 
 A folder that holds a translator becomes `mini-translate`, any other `mini`. Refuses a folder that is too large, and
-scores of another translator; what was shipped before then stays. Everything on the card comes from the two arguments.
+scores of another model: the folder's fingerprint stands in the scores; where it does not, name and number of parameters
+must agree. The new folder is written and verified beside the old one, then renamed: killed at any time, a model that
+was shipped before is whole, and what was left beside it goes with the next one that is shipped. Everything on the card
+comes from the two arguments.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ossicle.evaluate.report import table
 from ossicle.evaluate.score import percent
+from ossicle.hub.description import fingerprint
 from ossicle.hub.folder import ASSETS, load, save, verify
 from ossicle.hub.translator import holds_translator, load_translator, save_translator, verify_translator
+from ossicle.hub.whole import whole_folder
 
 MAX_BYTES = {"mini": 15_000_000, "mini-translate": 12_000_000}
 
@@ -131,8 +134,10 @@ def ship(folder: Path, scores: dict[str, Any], *, assets: Path = ASSETS) -> Path
         assets: where shipped models lie.
 
     Raises:
-        SystemExit: the folder is larger than the package may hold, or the scores are another translator's.
+        SystemExit: the folder is larger than the package may hold, or the scores are another model's.
+        StorageError: the target cannot be written.
     """
+    _check_folder(folder, scores)
     origin = json.loads((folder / "origin.json").read_text())
     told = {
         "summary": origin["recipe"]["summary"],
@@ -141,21 +146,39 @@ def ship(folder: Path, scores: dict[str, Any], *, assets: Path = ASSETS) -> Path
     }
     translates = holds_translator(folder)
     target = assets / ("mini-translate" if translates else "mini")
-    with TemporaryDirectory() as place:
-        draft = Path(place) / target.name
-        (_write_translator if translates else _write)(folder, draft, scores, origin, told)
-        size = sum(path.stat().st_size for path in draft.rglob("*"))
+    with whole_folder(target, replaces=lambda _: True) as draft:
+        made = draft / target.name
+        (_write_translator if translates else _write)(folder, made, scores, origin, told)
+        size = sum(path.stat().st_size for path in made.rglob("*"))
         if size > MAX_BYTES[target.name]:
             raise SystemExit(f"{folder} makes {size:,} bytes, at most {MAX_BYTES[target.name]:,} may be shipped")
-        if target.exists():
-            shutil.rmtree(target)
-        shutil.copytree(draft, target)
-    (verify_translator if translates else verify)(target)
+        (verify_translator if translates else verify)(made)
+        for path in made.iterdir():
+            path.replace(draft / path.name)
+        made.rmdir()
     return target
+
+
+def _check_folder(folder: Path, scores: dict[str, Any]) -> None:
+    """Refuse scores that say that they are of another folder."""
+    ours, theirs = fingerprint(folder), scores.get("fingerprint")
+    if theirs not in (None, ours):
+        raise SystemExit(f"the scores are of a folder with the fingerprint {theirs}, not of {folder} with {ours}")
+
+
+def _check_model(model: Any, scores: dict[str, Any]) -> None:
+    """Refuse scores of a model with another name, or with more or fewer parameters where they tell those."""
+    ours = (model.name, _parameters(model))
+    theirs = (scores["model"], scores.get("parameters", ours[1]))
+    if ours != theirs:
+        raise SystemExit(
+            f"the scores are of {theirs[0]} with {theirs[1]:,} parameters, not of {ours[0]} with {ours[1]:,}"
+        )
 
 
 def _write(folder: Path, draft: Path, scores: dict[str, Any], origin: dict[str, Any], told: dict[str, Any]) -> None:
     model = load(folder, device="cpu")
+    _check_model(model, scores)
     card = ABOUT.format(parameters=_parameters(model), pattern=model.pattern, figures=figures(scores), **told)
     save(model, draft, card=card, origin=origin, dtype="float16")
 
@@ -164,13 +187,9 @@ def _write_translator(
     folder: Path, draft: Path, scores: dict[str, Any], origin: dict[str, Any], told: dict[str, Any]
 ) -> None:
     model = load_translator(folder, device="cpu")
-    ours, theirs = (model.name, _parameters(model)), (scores["model"], scores["parameters"])
-    if ours != theirs:
-        raise SystemExit(
-            f"the scores are of {theirs[0]} with {theirs[1]:,} parameters, not of {ours[0]} with {ours[1]:,}"
-        )
+    _check_model(model, scores)
     card = ABOUT_TRANSLATOR.format(
-        parameters=ours[1],
+        parameters=_parameters(model),
         recipe=origin["recipe"]["name"],
         languages=" and ".join(", ".join(LANGUAGES[one] for one in model.languages).rsplit(", ", 1)),
         n=scores["translation"][0]["bleu"]["n"],

@@ -122,6 +122,26 @@ def test_the_truth_is_of_words_behind_blanks_of_words_behind_marks_and_of_letter
     assert truth.letters == [(1, 0.1)]  # "chat" and "dort" have fewer phones than letters
 
 
+def test_the_interval_of_an_aligner_is_over_sentences_not_over_their_letters(benchmarks: Any) -> None:
+    aligner = benchmarks("aligner")
+    late = {"a word": [np.full((900, 2), one) for one in (0.01, -0.02, 0.03)], "a letter": [np.zeros((0, 2))] * 3}
+    late["a letter"][1] = np.full((1, 2), 0.05)
+    line = aligner.line_of("fr", "a word", late["a word"])
+    assert line[2:] == ("2700", "3", "20 (10 to 30)", "30", "100 %", "+10", "20")
+    assert aligner.line_of("fr", "a letter", late["a letter"])[2:5] == ("1", "1", "50 (50 to 50)")
+    assert [len(rows) for rows in aligner.together(late)] == [900, 901, 900]
+    nothing = aligner.line_of("fr", "a mark", [np.zeros((0, 2))])
+    assert nothing[2:5] == ("0", "0", "") and len(nothing) == len(line) == len(aligner.HEAD)
+
+
+@pytest.mark.parametrize("stack", [2, 4])
+def test_speech_of_a_single_unit_and_none_at_all_has_a_view(benchmarks: Any, stack: int) -> None:
+    model = speaking(stack=stack)
+    for seconds in (0.0, 0.02, 0.04, 0.2):
+        frame, shares = benchmarks("through_text").views(model, quiet(seconds))
+        assert frame.isfinite().all() and shares.sum() == pytest.approx(1)
+
+
 def test_mel_distances_are_over_what_both_clips_have(benchmarks: Any) -> None:
     loud, other = noise(8000, 8000)
     longer = Clip(np.concatenate([loud.samples, other.samples]), SAMPLE_RATE)
@@ -149,6 +169,8 @@ def test_vocoders_are_compared_before_and_after_and_nothing_else(benchmarks: Any
     torch.testing.assert_close(rows[1][-1], rows[0][-1] + 1.0, atol=2e-3, rtol=0)
     with pytest.raises(ConfigError, match=r"was taught no new speaker: it takes a run of recipes/new-voice\.yaml"):
         new_voice.models_of(origin_of(tmp_path / "base", None), tmp_path / "grown")
+    with pytest.raises(ConfigError, match="was taught no new speaker"):  # nor does its recipe know any
+        new_voice.models_of({"recipe": {"parts": {"base": "mini"}}}, tmp_path / "grown")
     save_translator(speaking(1), tmp_path / "other", origin={})
     with pytest.raises(ConfigError, match=r"grown differs from .*other in shared\.weight: only vocoders are compared"):
         new_voice.models_of(origin_of(tmp_path / "other", speaker), tmp_path / "grown")
@@ -171,6 +193,15 @@ def test_the_vocoder_goes_through(benchmarks: Any, trained: Path, tmp_path: Path
 def test_the_aligner_goes_through(benchmarks: Any, trained: Path, tmp_path: Path) -> None:
     benchmarks("aligner").main([str(trained), "--items", "2", "--out", str(tmp_path / "page.md")])
     assert cells(tmp_path / "page.md")["fr"][0][0] == "all that begins"
+    assert "whole sentences are drawn anew" in (tmp_path / "page.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_talk_goes_through(benchmarks: Any, trained: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "page.md", ["--from", "fr", "--to", "de", "--minutes", "0.2", "--folder", str(tmp_path)]
+    benchmarks("talk").main(["--model", str(trained), *more, "--out", str(out)])
+    told = cells(out)
+    assert told["translate --to de, first 12 s"][0][0] == "12.0 of 12.0" and len(told["the talk"]) == 2
 
 
 @pytest.mark.slow
