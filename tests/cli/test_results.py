@@ -49,7 +49,7 @@ def test_a_folder_of_a_hundred_with_three_broken_ones(ossicle, model, tmp_path):
     assert (code, shown) == (7, "")
     good = [f"{number:03d}" for number in range(100) if number not in (0, 31, 64)]
     files = [name + suffix for name in good for suffix in (".json", ".srt")]
-    assert names(out) == [".lock", *sorted([*files, "errors.jsonl", "run.json"])]
+    assert names(out) == [".lock", *sorted([*files, "done.jsonl", "errors.jsonl", "run.json"])]
     failed = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert [one["file"] for one in failed] == [str(talks / f"{number:03d}.wav") for number in (0, 31, 64)]
     assert err.count("error: ") == 3 and "97 of 100  3 failed  " in err
@@ -71,7 +71,13 @@ def test_another_model_of_that_name_is_another_run(ossicle, tmp_path):
     made = tiny_model()
     save(made, model)
     asked = ("transcribe", talks, "--model", model, "--max-tokens", 1, "--out", tmp_path / "out")
-    assert ossicle(*asked)[0] == 0 and names(tmp_path / "out") == [".lock", "000.txt", "001.txt", "run.json"]
+    assert ossicle(*asked)[0] == 0 and names(tmp_path / "out") == [
+        ".lock",
+        "000.txt",
+        "001.txt",
+        "done.jsonl",
+        "run.json",
+    ]
     with torch.no_grad():
         next(made.bridge.parameters()).add_(1.0)
     save(made, model, overwrite=True)
