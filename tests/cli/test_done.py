@@ -18,7 +18,7 @@ from ossicle.errors import StorageError
 
 @pytest.fixture
 def sound(tmp_path):
-    return Input("a.wav", "a", written(tmp_path / "a.wav"), full_name="a.wav")
+    return Input("a.wav", "a", written(tmp_path / "a.wav"))
 
 
 def written(path, *, seconds=0.1):
@@ -105,7 +105,7 @@ def test_a_result_that_was_being_replaced_at_a_kill_is_neither_the_old_nor_the_n
 
 
 def test_a_torn_line_counts_for_nothing_and_spoils_no_other(tmp_path, sound):
-    out, part, other = tmp_path / "out", replace(sound, end_s=0.5), replace(sound, name="b", full_name=None)
+    out, part, other = tmp_path / "out", replace(sound, end_s=0.5), replace(sound, name="b")
     assert asked([sound, other], out) == ["a", "b"]
     whole = (out / "done.jsonl").read_bytes()
     for torn in (b"{", b'{"name": "a", "pa', b"\xff\n\n[1]\n{}"):  # begun for another part: its files are not there
@@ -119,7 +119,7 @@ def test_a_torn_line_counts_for_nothing_and_spoils_no_other(tmp_path, sound):
 def test_results_of_which_nothing_is_known_count_where_they_are_no_older(tmp_path, sound):
     out, part = tmp_path / "out", replace(sound, end_s=0.5)
     later = written(tmp_path / "b.wav")
-    inputs = [sound, replace(sound, name="b", full_name="b.wav", path=later)]
+    inputs = [sound, replace(sound, name="b", path=later)]
     assert asked(inputs, out) == ["a", "b"]
     (out / "done.jsonl").unlink()  # as an earlier version left it
     os.utime(later, (time.time() + 60, time.time() + 60))

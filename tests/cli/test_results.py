@@ -85,6 +85,21 @@ def test_another_model_of_that_name_is_another_run(ossicle, tmp_path):
     assert code == 2 and 'holds results of another run (model "' in err
 
 
+def test_results_beside_sounds_of_one_name_that_grow_in_number(ossicle, model, tmp_path):
+    talks = sounds(tmp_path / "talks", 1)
+    out = talks / ".." / "talks" / "out"
+    asked = ("transcribe", talks, "--model", model, "--max-tokens", 1, "--out", out, "--also", "srt")
+    assert ossicle(*asked)[0] == 0
+    for suffix in ("flac", "ogg"):
+        soundfile.write(talks / f"000.{suffix}", noise(0.1).samples, 16_000)
+    (out / "000.ogg").write_bytes(b"no input, as it stands among the results")
+    code, _, err = ossicle(*asked)
+    assert code == 0 and err.startswith("1 of 3 are there from an earlier run\n")
+    texts = ["000.ogg.srt", "000.ogg.txt", "000.srt", "000.txt"]
+    assert names(out) == [".lock", "000.flac.srt", "000.flac.txt", "000.ogg", *texts, "done.jsonl", "run.json"]
+    assert ossicle(*asked)[2].startswith("3 of 3 are there from an earlier run\n3 of 3  ")
+
+
 def test_subtitles_of_one_sound(ossicle, model, tmp_path):
     talk = sounds(tmp_path / "talks", 1, seconds=1.5) / "000.wav"
     srt, vtt = tmp_path / "talk.srt", tmp_path / "talk.VTT"
