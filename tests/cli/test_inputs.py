@@ -27,7 +27,22 @@ def test_a_folder_stands_for_its_sound_files_by_their_names(tmp_path):
     found = expand([str(tmp_path)], without=str(tmp_path / "results"))
     assert [one.name for one in found] == ["a", "b", "deep/c.d"]
     assert [one.path for one in found] == [str(tmp_path / name) for name in ("a.FLAC", "b.wav", "deep/c.d.mp3")]
+    assert [one.full_name for one in found] == ["a.FLAC", "b.wav", "deep/c.d.mp3"]
     assert len(expand([str(tmp_path)])) == 4
+
+
+@pytest.mark.parametrize("results", ["talks/out", "talks/../talks/out", "link", "linked/out", "away/out"])
+def test_results_inside_of_the_folder_are_not_read_by_whatever_name(tmp_path, monkeypatch, results):
+    monkeypatch.chdir(tmp_path)
+    touched(tmp_path, "talks/a.wav", "talks/out/a.wav", "talks/outer.wav", "elsewhere/b.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "talks" / "out")
+    (tmp_path / "linked").symlink_to(tmp_path / "talks")
+    (tmp_path / "away").symlink_to("linked")
+    (tmp_path / "talks" / "out" / "b.wav").symlink_to(tmp_path / "elsewhere" / "b.wav")
+    (tmp_path / "talks" / "c.wav").symlink_to(tmp_path / "talks" / "out" / "a.wav")
+    for folder in ("talks", "elsewhere/../talks", "linked"):
+        found = expand([folder], without=results)
+        assert [one.name for one in found] == ["a", "c", "outer"]
 
 
 def test_a_folder_without_sound_is_told(tmp_path):
@@ -60,6 +75,8 @@ def test_a_manifest_stands_for_the_sound_of_each_line(tmp_path):
     )
     found = expand([manifest])
     assert [one.name for one in found] == ["deep/a", "one_two_3", "line-3", "line-4", "a-0.5-end", "a-0.25-0.5"]
+    full = ["deep/a.wav", None, None, None, "a.wav-0.5-end", "a.wav-0.25-0.5"]
+    assert [one.full_name for one in found] == full
     assert str(found[1]) == f"{manifest}, line 2" and (found[1].start_s, found[1].end_s) == (0.25, 0.5)
     for one, message in ((found[2], "line 3: not JSON"), (found[3], "line 4: one sound a line is needed, got 2")):
         with pytest.raises(DataError, match=message):

@@ -29,14 +29,15 @@ def write(text, path):
 class Counting:
     """Makes the name of an input of it; keeps what it was asked for."""
 
-    def __init__(self, *, bad=(), error=AudioInputError):
-        self.bad, self.error, self.asked = bad, error, []
+    def __init__(self, *, bad=(), error=AudioInputError, cut=()):
+        self.bad, self.error, self.cut, self.asked = bad, error, cut, []
 
     def __call__(self, given):
         self.asked.append(given.name)
         if given.name in self.bad:
             raise self.error(f"{given.name} is broken")
-        return Result({".srt": partial(write, "1"), ".txt": partial(write, given.name)}, 36.0)
+        files = {".srt": partial(write, "1"), ".txt": partial(write, given.name)}
+        return Result(files, 36.0, given.name in self.cut)
 
 
 def named(*names):
@@ -59,7 +60,7 @@ def files(folder):
 def test_each_input_has_its_files_and_nothing_is_done_twice(tmp_path, capsys):
     inputs, first, again = named("a", "deep/b"), Counting(), Counting()
     assert go(inputs, tmp_path / "out", first) == 0
-    assert files(tmp_path / "out") == [".lock", "a.srt", "a.txt", "deep/b.srt", "deep/b.txt", "run.json"]
+    assert files(tmp_path / "out") == [".lock", "a.srt", "a.txt", "deep/b.srt", "deep/b.txt", "done.jsonl", "run.json"]
     assert (tmp_path / "out" / "deep" / "b.txt").read_text() == "deep/b"
     assert json.loads((tmp_path / "out" / "run.json").read_text()) == RUN
     assert capsys.readouterr().err.startswith("2 of 2  0.02 audio-h  ")
@@ -84,6 +85,16 @@ def test_failures_are_told_listed_and_tried_again(tmp_path, capsys):
     healed = Counting()
     assert go(inputs, out, healed) == 0 and healed.asked == ["a", "c"]
     assert "errors.jsonl" not in files(out)
+
+
+def test_texts_that_were_cut_off_are_told_and_counted(tmp_path, capsys):
+    assert go(named("a", "b", "c"), tmp_path / "out", Counting(cut=("a", "c"))) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[:2] == ["in/a: cut off at --max-tokens", "in/c: cut off at --max-tokens"]
+    assert told[2].startswith("3 of 3  2 cut off  0.03 audio-h  ") and len(told) == 3
+    assert go(named("a", "b", "d", "e"), tmp_path / "out", Counting(bad=("d",), cut=("e",))) == 7
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("3 of 4  1 failed  2 cut off  ") and "in/a" not in "".join(told)
 
 
 def test_where_all_fail_the_first_one_says_how(tmp_path):
@@ -128,7 +139,7 @@ def test_a_changed_input_is_done_again_and_a_broken_one_loses_its_result(tmp_pat
     assert go(inputs, out, again) == 0 and again.asked == ["a"]
     sound.write_bytes(b"no sound")
     assert go(inputs, out, again) == 3 and again.asked == ["a"]
-    assert files(out) == [".lock", "errors.jsonl", "run.json"]
+    assert files(out) == [".lock", "done.jsonl", "errors.jsonl", "run.json"]
 
 
 def test_an_input_out_of_reach_takes_no_result_away(tmp_path):
@@ -138,13 +149,47 @@ def test_an_input_out_of_reach_takes_no_result_away(tmp_path):
     assert go(inputs, out, Counting()) == 0
     sound.rename(tmp_path / "elsewhere.wav")
     assert go(inputs, out, Counting()) == 3
-    assert files(out) == [".lock", "a.srt", "a.txt", "errors.jsonl", "run.json"]
+    assert files(out) == [".lock", "a.srt", "a.txt", "done.jsonl", "errors.jsonl", "run.json"]
     (tmp_path / "elsewhere.wav").rename(sound)
     again = Counting()
     assert go(inputs, out, again) == 0 and not again.asked
 
 
-def test_two_inputs_of_one_name_and_names_of_ours_are_refused(tmp_path):
+def test_of_one_name_the_suffix_tells_inputs_apart(tmp_path):
+    out, again = tmp_path / "out", Counting()
+    flac, wav = (Input(f"x/a.{end}", "a", full_name=f"a.{end}") for end in ("flac", "wav"))
+    odd, run = Input("x/a.wav.mp3", "a.wav", full_name="a.wav.mp3"), Input("run.wav", "run", full_name="run.wav")
+    first = Counting()
+    assert go([flac, wav, odd, run], out, first) == 0
+    assert first.asked == ["a.flac", "a.wav", "a.wav.mp3", "run"]
+    into_folder([run], str(tmp_path / "json"), [".json"], run=RUN, one=lambda _: Result({".json": write_a}, 0.0))
+    assert files(tmp_path / "json") == [".lock", "done.jsonl", "run.json", "run.wav.json"]
+    with pytest.raises(RequestError, match=r"a\.wav\.srt would be written for y/a\.wav and for x/a\.wav"):
+        go([wav, Input("y/a.wav", "a", full_name="a.wav")], out, again)
+
+
+def write_a(path):
+    write("a", path)
+
+
+def test_a_name_stays_when_others_of_that_name_join_and_leave(tmp_path):
+    out = tmp_path / "out"
+    for end in ("flac", "wav", "ogg"):
+        soundfile.write(tmp_path / f"a.{end}", noise(0.1).samples, 16_000)
+    flac, wav, ogg = (
+        Input(f"a.{end}", "a", str(tmp_path / f"a.{end}"), full_name=f"a.{end}") for end in ("flac", "wav", "ogg")
+    )
+    for given, made in (([wav], ["a"]), ([wav, flac], ["a.flac"]), ([ogg, wav, flac], ["a.ogg"]), ([flac], [])):
+        one = Counting()
+        assert go(given, out, one) == 0 and one.asked == made
+    assert {path.name: path.read_text() for path in out.glob("*.txt")} == {
+        "a.txt": "a",
+        "a.flac.txt": "a.flac",
+        "a.ogg.txt": "a.ogg",
+    }
+
+
+def test_two_inputs_that_no_name_tells_apart_and_names_of_ours_are_refused(tmp_path):
     with pytest.raises(RequestError, match=r"a\.srt would be written for y/a and for x/a: use a folder for each"):
         go([Input("x/a", "a"), Input("y/a", "a")], tmp_path / "out", Counting())
     with pytest.raises(RequestError, match=r"run\.json would be written for in/run and for the folder's own notes"):
@@ -219,7 +264,7 @@ def test_a_run_that_is_killed_goes_on_and_does_nothing_twice(tmp_path):
         assert all(path.read_text() == path.stem * 1000 for path in out.glob("[0-9]*.*"))
         done_before = whole
     assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 7
-    assert len(files(out)) == 2 * 97 + 3  # and the notes, the errors, the lock: no drafts are left
+    assert len(files(out)) == 2 * 97 + 4  # and both notes, the errors, the lock: no drafts are left
     begun = log.read_text().split()
     again = [name for name in set(begun) if begun.count(name) > 1]
     assert len(set(again) - {"7", "50", "93"}) <= 2  # what was under way at each kill

@@ -49,7 +49,7 @@ def test_a_folder_of_a_hundred_with_three_broken_ones(ossicle, model, tmp_path):
     assert (code, shown) == (7, "")
     good = [f"{number:03d}" for number in range(100) if number not in (0, 31, 64)]
     files = [name + suffix for name in good for suffix in (".json", ".srt")]
-    assert names(out) == [".lock", *sorted([*files, "errors.jsonl", "run.json"])]
+    assert names(out) == [".lock", *sorted([*files, "done.jsonl", "errors.jsonl", "run.json"])]
     failed = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert [one["file"] for one in failed] == [str(talks / f"{number:03d}.wav") for number in (0, 31, 64)]
     assert err.count("error: ") == 3 and "97 of 100  3 failed  " in err
@@ -71,12 +71,33 @@ def test_another_model_of_that_name_is_another_run(ossicle, tmp_path):
     made = tiny_model()
     save(made, model)
     asked = ("transcribe", talks, "--model", model, "--max-tokens", 1, "--out", tmp_path / "out")
-    assert ossicle(*asked)[0] == 0 and names(tmp_path / "out") == [".lock", "000.txt", "001.txt", "run.json"]
+    assert ossicle(*asked)[0] == 0 and names(tmp_path / "out") == [
+        ".lock",
+        "000.txt",
+        "001.txt",
+        "done.jsonl",
+        "run.json",
+    ]
     with torch.no_grad():
         next(made.bridge.parameters()).add_(1.0)
     save(made, model, overwrite=True)
     code, _, err = ossicle(*asked)
     assert code == 2 and 'holds results of another run (model "' in err
+
+
+def test_results_beside_sounds_of_one_name_that_grow_in_number(ossicle, model, tmp_path):
+    talks = sounds(tmp_path / "talks", 1)
+    out = talks / ".." / "talks" / "out"
+    asked = ("transcribe", talks, "--model", model, "--max-tokens", 1, "--out", out, "--also", "srt")
+    assert ossicle(*asked)[0] == 0
+    for suffix in ("flac", "ogg"):
+        soundfile.write(talks / f"000.{suffix}", noise(0.1).samples, 16_000)
+    (out / "000.ogg").write_bytes(b"no input, as it stands among the results")
+    code, _, err = ossicle(*asked)
+    assert code == 0 and err.startswith("1 of 3 are there from an earlier run\n")
+    texts = ["000.ogg.srt", "000.ogg.txt", "000.srt", "000.txt"]
+    assert names(out) == [".lock", "000.flac.srt", "000.flac.txt", "000.ogg", *texts, "done.jsonl", "run.json"]
+    assert ossicle(*asked)[2].startswith("3 of 3 are there from an earlier run\n3 of 3  ")
 
 
 def test_subtitles_of_one_sound(ossicle, model, tmp_path):

@@ -127,6 +127,8 @@ def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
         assert np.array_equal(soundfile.read(out)[0], samples)
     ossicle("speak", "ab c.", out, *asked, "--pace", 0.25)
     assert len(soundfile.read(out)[0]) > len(samples)
+    missing = failed(ossicle("speak", tmp_path / "none.TXT", out, *asked), 3, "file_not_found")
+    assert f"there is no file '{tmp_path / 'none.TXT'}'" in missing
     script.write_text("")
     assert "it holds no text" in failed(ossicle("speak", script, out, *asked), 7, "bad_item")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
@@ -147,9 +149,14 @@ def test_a_folder_of_sounds_and_a_text_file_become_a_folder(ossicle, speaker, tm
     asked = ("translate", talks, script, empty, "--to", "fr", "--from", "en", "--model", speaker, "--max-tokens", 4)
     asked = (*asked, "--out", out, "--also", "wav", "--also", "srt", "--json")
     code, shown, err = ossicle(*asked)
-    assert (code, shown) == (7, "") and "3 of 5  2 failed" in err
+    assert (code, shown) == (7, "") and "3 of 5  2 failed  " in err
+    cut = [name for name in ("0", "2", "script") if "length" in (out / f"{name}.json").read_text()]
+    told = [line for line in err.splitlines() if line.endswith(": cut off at --max-tokens")]
+    assert cut and len(told) == len(cut) and f"2 failed  {len(cut)} cut off  " in err.splitlines()[-1]
     names = [f"{name}.{kind}" for name in ("0", "2", "script") for kind in ("json", "srt", "wav")]
-    assert sorted(path.name for path in out.iterdir()) == sorted([".lock", *names, "errors.jsonl", "run.json"])
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [".lock", *names, "done.jsonl", "errors.jsonl", "run.json"]
+    )
     failures = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert [(one["file"], one["code"]) for one in failures] == [
         (str(talks / "1.wav"), "audio_undecodable"),
@@ -174,6 +181,14 @@ def test_a_folder_of_sounds_and_a_text_file_become_a_folder(ossicle, speaker, tm
         ),
         (("talk.mp3", "--to", "fr"), 3, "file_not_found", "there is no file 'talk.mp3'"),
         (("none.jsonl", "--to", "fr"), 7, "bad_item", "there is no manifest"),
+        (("notes.txt", "--to", "fr", "--from", "en"), 3, "file_not_found", "there is no file 'notes.txt'"),
+        (("talk.wav", "--to", "fr", "--voice", "bob"), 2, "invalid_value", "--voice is of speech, and none is asked"),
+        (
+            ("talk.wav", "--to", "fr", "--pace", "2", "--out", "x", "--also", "srt"),
+            2,
+            "invalid_value",
+            "--pace is of speech, and none is asked for",
+        ),
         (("-", "-", "--to", "fr"), 2, "invalid_value", "standard input (-) can be read once only"),
         (("a b",), 2, "missing_parameter", "--to"),
         (
@@ -256,13 +271,13 @@ def test_what_is_no_file_is_a_text_unless_it_ends_as_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "talk").write_bytes(b"")
     (tmp_path / "a.txt").write_text("ab", encoding="utf-8")
-    found = expand_with_texts(["talk", "x.WAV", "hello", "a.txt", "b.txt", "-"])
+    found = expand_with_texts(["talk", "x.WAV", "hello", "a.txt", "read b.txt", "-"])
     assert [(one.path, one.text) for one in found] == [
         ("talk", None),
         ("x.WAV", None),
         (None, "hello"),
         ("a.txt", "ab"),
-        (None, "b.txt"),
+        (None, "read b.txt"),
         (None, None),
     ]
     with pytest.raises(RequestError, match="can be read once only"):

@@ -25,10 +25,12 @@ class Input:
     Args:
         told: how it is told of: its path, or the file and line of a manifest.
         name: of what is written for it, without suffix; may hold folders.
+        full_name: the same with the suffix of its own file, for where another input has the name too; None where it has
+            no other name.
         path: of its file; None for standard input, and where the line has a fault.
         start_s, end_s: the part of the file; None is its end.
         text: where it is a text and no sound.
-        fault: what is wrong with its line.
+        fault: what is wrong with its line, or its text.
     """
 
     told: str
@@ -37,7 +39,8 @@ class Input:
     start_s: float = 0.0
     end_s: float | None = None
     text: str | None = None
-    fault: DataError | None = None
+    fault: DataError | FetchError | None = None
+    full_name: str | None = None
 
     def __str__(self) -> str:
         return self.told
@@ -47,7 +50,7 @@ class Input:
 
         Raises:
             AudioInputError, FetchError: the file is no audio, or not there.
-            DataError: the line is none that can be used.
+            DataError: the line or the text is none that can be used.
         """
         if self.fault is not None:
             raise self.fault
@@ -81,7 +84,7 @@ def expand(arguments: Sequence[str], *, without: str | None = None) -> list[Inpu
 
     Args:
         arguments: files, folders, manifests, or "-".
-        without: a folder whose files are not taken: results go there.
+        without: a folder whose files are not taken, whatever it is called here: results go there.
 
     Raises:
         RequestError: standard input twice.
@@ -96,7 +99,8 @@ def expand(arguments: Sequence[str], *, without: str | None = None) -> list[Inpu
 def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -> list[Input]:
     """The same where an argument may also be a text, or a file of one (FILE.txt).
 
-    A text is what is no file and does not end as a sound file or a manifest does.
+    A text is what is no file and does not end as a sound file or a manifest does. One word that ends in .txt is a file,
+    and `Input.check` tells where it is not there.
 
     Raises:
         RequestError, FetchError, DataError: as `expand`.
@@ -105,7 +109,7 @@ def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -
     expand([one for one in sounds if one == STANDARD_INPUT])  # refused twice
     found: list[Input] = []
     for argument in arguments:
-        if Path(argument).suffix.lower() == TEXT and os.path.isfile(argument):
+        if is_text_file(argument):
             found.append(_of_text_file(argument))
         elif _is_sound(argument):
             found += expand([argument], without=without)
@@ -114,19 +118,29 @@ def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -
     return found
 
 
+def is_text_file(argument: str) -> bool:
+    """Whether an argument names a file of a text, which may be missing, and is none itself."""
+    missing = not os.path.exists(argument) and re.search(r"\s", argument) is None
+    return Path(argument).suffix.lower() == TEXT and (os.path.isfile(argument) or missing)
+
+
 def _is_sound(argument: str) -> bool:
     named = Path(argument).suffix.lower() in (*AUDIO_SUFFIXES, MANIFEST)
     return argument == STANDARD_INPUT or os.path.exists(argument) or named
 
 
 def _of_text_file(path: str) -> Input:
-    name = Path(path).stem
+    text: str | None = None
+    fault: DataError | FetchError | None = None
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        fault = FetchError(f"there is no file {path!r}: check the path, or put a text in words that are no file's name")
     except (OSError, UnicodeDecodeError) as error:
-        return Input(path, name, path, fault=DataError(f"it cannot be read as a text in UTF-8: {error}"))
-    fault = None if text.strip() else DataError("it holds no text")
-    return Input(path, name, path, text=text, fault=fault)
+        fault = DataError(f"it cannot be read as a text in UTF-8: {error}")
+    if text is not None and not text.strip():
+        fault = DataError("it holds no text")
+    return Input(path, Path(path).stem, path, text=text, fault=fault, full_name=Path(path).name)
 
 
 def _expanded(argument: str, without: str | None) -> Iterator[Input]:
@@ -134,26 +148,29 @@ def _expanded(argument: str, without: str | None) -> Iterator[Input]:
     if argument == STANDARD_INPUT:
         yield Input(argument, "standard-input")
     elif os.path.isdir(argument):
-        yield from _of_folder(path, None if without is None else Path(without).absolute())
+        yield from _of_folder(path, without)
     elif path.suffix.lower() == MANIFEST:
         yield from _of_manifest(path)
     else:
-        yield Input(argument, path.stem, argument)
+        yield Input(argument, path.stem, argument, full_name=path.name)
 
 
-def _of_folder(folder: Path, without: Path | None) -> Iterator[Input]:
+def _of_folder(folder: Path, without: str | None) -> Iterator[Input]:
+    place = Path(os.path.realpath(folder))  # below it, no link to a folder is followed
+    results = None if without is None else os.path.realpath(without)
     found = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in AUDIO_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not (without is not None and path.absolute().is_relative_to(without))
+        and not (results is not None and (place / path.relative_to(folder)).is_relative_to(results))
         and not path.is_dir()
     ]
     if not found:
         raise FetchError(f"the folder {str(folder)!r} holds no sound file: looked for {', '.join(AUDIO_SUFFIXES)}")
     for path in found:
-        yield Input(str(path), str(path.relative_to(folder).with_suffix("")), str(path))
+        full_name = path.relative_to(folder)
+        yield Input(str(path), str(full_name.with_suffix("")), str(path), full_name=str(full_name))
 
 
 def _of_manifest(manifest: Path) -> Iterator[Input]:
@@ -170,13 +187,18 @@ def _of_manifest(manifest: Path) -> Iterator[Input]:
             yield Input(told, f"line-{number}", fault=fault)
             continue
         (part,) = parts
-        name = re.sub(r"[^\w.-]+", "_", item.id).strip(".") if item.named else _name_of(part, manifest.parent)
-        yield Input(told, name or f"line-{number}", str(part.path), part.start_s, part.end_s)
+        if item.named:
+            name, full_name = re.sub(r"[^\w.-]+", "_", item.id).strip("."), None
+        else:
+            name, full_name = _names_of(part, manifest.parent)
+        yield Input(told, name or f"line-{number}", str(part.path), part.start_s, part.end_s, full_name=full_name)
 
 
-def _name_of(part: Any, folder: Path) -> str:
-    """Of an item without an id: its file's, and its times where it is a part; the same whichever line it stands in."""
+def _names_of(part: Any, folder: Path) -> tuple[str, str]:
+    """Of an item without an id, without and with the suffix of its file: the file's name, and its times where it is a
+    part; the same whichever line it stands in."""
     path = part.path.relative_to(folder) if part.path.is_relative_to(folder) else Path(part.path.name)
     inside = not path.is_absolute() and ".." not in path.parts
-    name = str(path.with_suffix("")) if inside else path.stem
-    return name if part.whole else f"{name}-{part.start_s:g}-{'end' if part.end_s is None else f'{part.end_s:g}'}"
+    full = path if inside else Path(path.name)
+    times = "" if part.whole else f"-{part.start_s:g}-{'end' if part.end_s is None else f'{part.end_s:g}'}"
+    return f"{full.with_suffix('')}{times}", f"{full}{times}"

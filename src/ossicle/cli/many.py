@@ -1,13 +1,12 @@
 """Many inputs into one folder: a file or several for each, written whole or not at all, gone on with after a kill.
 
 Knows names, files and what goes wrong with one input; does not know models, nor what a result says. Beside the results
-stand ``run.json``, by what model and options they were made, so that no others are taken for done, and
-``errors.jsonl``, what failed in the latest run. An input is done when its files stand there and are no older than its
-own file; those that failed are tried again.
+stand ``run.json``, by what model and options they were made, so that no others are taken for done, ``done.jsonl``, what
+each was made of, and ``errors.jsonl``, what failed in the latest run. An input is done when its files stand there and
+were made of what it is now; those that failed are tried again.
 """
 
 import json
-import os
 import re
 import sys
 import time
@@ -18,12 +17,13 @@ from typing import Any, TextIO
 
 import typer
 
+from ossicle.cli.done import Done, origin_of
 from ossicle.cli.inputs import Input
 from ossicle.cli.options import DONE_IN_PART, OF_ONE_INPUT
 from ossicle.cli.output import as_line, line
 from ossicle.errors import OssicleError, RequestError, StorageError
 
-RUN, ERRORS, LOCK = "run.json", "errors.jsonl", ".lock"
+RUN, DONE, ERRORS, LOCK = "run.json", "done.jsonl", "errors.jsonl", ".lock"
 LINE_S = 15.0
 BAR = 24
 
@@ -35,10 +35,12 @@ class Result:
     Args:
         files: for each suffix what writes the file.
         audio_s: seconds of audio that were heard.
+        cut: whether a text was cut off at the most tokens that were allowed.
     """
 
     files: Mapping[str, Callable[[Path], None]]
     audio_s: float
+    cut: bool = False
 
 
 def into_folder(
@@ -52,20 +54,22 @@ def into_folder(
     """Work on every input whose result is not there yet.
 
     Args:
-        inputs: with names of their own.
+        inputs: those of one name are told apart by the suffixes of their files.
         folder: for the results; made where it is not there.
         suffixes: of the files of each input; the last one is written last.
         run: what the results depend on beside their inputs, as JSON holds it.
         one: what makes a result.
 
     Raises:
-        RequestError: two inputs of one name; the folder holds results of another run.
+        RequestError: two inputs that no name tells apart; the folder holds results of another run.
         StorageError: the folder cannot be written, holds other files, or another process writes it.
         typer.Exit: 7 where some inputs failed, the first one's exit code where all did.
     """
     from ossicle.train.process import claimed
 
     place = Path(folder)
+    done = Done(place / DONE)
+    inputs = done.named(inputs, [Path(RUN).stem] if Path(RUN).suffix in suffixes else [])
     targets = _targets(inputs, place, suffixes)
     _check_strangers(place)
     with claimed(place / LOCK) as mine:
@@ -73,17 +77,26 @@ def into_folder(
             raise StorageError(f"another process writes into {folder}")
         _check_run(place, run)
         _sweep({path for several in targets for path in several})
-        _go_through(inputs, targets, place / ERRORS, one)
+        done.read()  # another process may have ended since
+        _go_through(inputs, targets, done, place / ERRORS, one)
 
 
 def _go_through(
-    inputs: Sequence[Input], targets: Sequence[Sequence[Path]], errors: Path, one: Callable[[Input], Result]
+    inputs: Sequence[Input],
+    targets: Sequence[Sequence[Path]],
+    done: Done,
+    errors: Path,
+    one: Callable[[Input], Result],
 ) -> None:
     errors.unlink(missing_ok=True)
-    left = [(given, paths) for given, paths in zip(inputs, targets, strict=True) if not _is_done(given, paths)]
-    progress = Progress(len(inputs), len(inputs) - len(left), sys.stderr)
+    there = done.there(inputs, targets)
+    n_cut = sum(is_there and done.is_cut(given) for given, is_there in zip(inputs, there, strict=True))
+    progress = Progress(len(inputs), sum(there), sys.stderr, n_cut=n_cut)
     failed: list[OssicleError] = []
-    for given, paths in left:
+    for given, paths, is_there in zip(inputs, targets, there, strict=True):
+        if is_there:
+            continue
+        origin = origin_of(given)  # before it is read
         try:
             given.check()
             result = one(given)
@@ -91,15 +104,17 @@ def _go_through(
             failed.append(error)
             progress.tell(line(error.code, f"{given}: {error}"))
             _append(errors, {"file": str(given), "code": error.code, "message": str(error)})
-            for path in paths if _is_newer(given, paths) else ():  # what stands there is of another sound
+            for path in paths if done.is_stale(given, paths) else ():
                 path.unlink(missing_ok=True)
             progress.step(0.0, failed=True)
             continue
         assert len(result.files) == len(paths)
-        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        done.begin(given, origin, paths, cut=result.cut)
         for path, write in zip(paths, result.files.values(), strict=True):
             write(path)
-        progress.step(result.audio_s)
+        if result.cut:
+            progress.tell(f"{given}: cut off at --max-tokens")
+        progress.step(result.audio_s, cut=result.cut)
     progress.end(f"see {errors}" if failed else "")
     if failed:
         raise typer.Exit(failed[0].exit_code if len(failed) == len(inputs) else DONE_IN_PART)
@@ -145,7 +160,7 @@ def _check_run(folder: Path, run: Mapping[str, Any]) -> None:
         return
     except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{notes} cannot be read: name another folder") from error
-    if said != run and all(one.name in (RUN, ERRORS, LOCK) for one in folder.iterdir()):
+    if said != run and all(one.name in (RUN, DONE, ERRORS, LOCK) for one in folder.iterdir()):
         whole_file(notes, text.encode())  # no result of the other run is there
     elif said != run:
         said = said if isinstance(said, dict) else {}
@@ -168,24 +183,6 @@ def _sweep(targets: set[Path]) -> None:
                 stray.unlink(missing_ok=True)
 
 
-def _is_done(given: Input, paths: Sequence[Path]) -> bool:
-    """Whether all files of an input stand there, none older than the input's own."""
-    try:
-        begun = os.stat(given.path).st_mtime_ns if given.path is not None else 0
-        return all(path.stat().st_mtime_ns >= begun for path in paths)
-    except (OSError, ValueError):
-        return False
-
-
-def _is_newer(given: Input, paths: Sequence[Path]) -> bool:
-    """Whether an input's file is there, and younger than one of its results; one out of reach takes nothing away."""
-    try:
-        begun = 0 if given.path is None else os.stat(given.path).st_mtime_ns
-        return any(path.stat().st_mtime_ns < begun for path in paths if path.exists())
-    except (OSError, ValueError):
-        return False
-
-
 def _append(path: Path, value: Mapping[str, Any]) -> None:
     """Add one JSON object as a line, at once."""
     try:
@@ -202,21 +199,23 @@ class Progress:
         n: inputs in all.
         before: of these, done by an earlier run.
         out: where it is shown.
+        n_cut: of those done before, with a text that was cut off.
     """
 
-    def __init__(self, n: int, before: int, out: TextIO) -> None:
+    def __init__(self, n: int, before: int, out: TextIO, *, n_cut: int = 0) -> None:
         self.n, self.before, self.out = n, before, out
-        self.done, self.failed, self.audio_s = before, 0, 0.0
+        self.done, self.failed, self.cut, self.audio_s = before, 0, n_cut, 0.0
         self.began = self.shown = time.monotonic()
         self.on_terminal = out.isatty()
         self.over = "\r\x1b[K" if self.on_terminal else ""  # what stands there is written over
         if self.before:
             print(f"{before} of {n} are there from an earlier run", file=out, flush=True)
 
-    def step(self, audio_s: float, *, failed: bool = False) -> None:
+    def step(self, audio_s: float, *, failed: bool = False, cut: bool = False) -> None:
         """One more input was worked on."""
         self.audio_s += audio_s
         self.failed += failed
+        self.cut += cut
         self.done += not failed
         now = time.monotonic()
         if self.on_terminal:
@@ -234,14 +233,15 @@ class Progress:
         self.tell("  ".join(filter(None, [self.reading(time.monotonic()), more])))
 
     def reading(self, now: float) -> str:
-        """Inputs, audio-hours, rate and time left."""
+        """Inputs, those that failed and those cut off, audio-hours, rate and time left."""
         seconds = max(now - self.began, 1e-9)
         worked = self.done + self.failed - self.before
         left_s = seconds / worked * (self.n - self.done - self.failed) if worked else 0.0
         full = BAR * (self.done + self.failed) // self.n if self.n else BAR
         bar = f"[{'#' * full}{'.' * (BAR - full)}]  " if self.on_terminal else ""
         failed = f"  {self.failed} failed" if self.failed else ""
+        cut = f"  {self.cut} cut off" if self.cut else ""
         return (
-            f"{bar}{self.done} of {self.n}{failed}  {self.audio_s / 3600:.2f} audio-h  "
+            f"{bar}{self.done} of {self.n}{failed}{cut}  {self.audio_s / 3600:.2f} audio-h  "
             f"{self.audio_s / seconds:.0f} audio-s/s  {left_s / 60:.1f} min left"
         )

@@ -136,7 +136,8 @@ def _into(
 
     def one(given: Input) -> Result:
         made = make(given)
-        return Result({suffix: _writer(made, suffix, given, as_json) for suffix in suffixes}, made.ledger.seconds_given)
+        files = {suffix: _writer(made, suffix, given, as_json) for suffix in suffixes}
+        return Result(files, made.ledger.seconds_given, made.cut)
 
     into_folder(inputs, out, suffixes, run=depends, one=one)
 

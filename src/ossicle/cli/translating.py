@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ossicle.cli.inputs import TEXT, Input, expand_with_texts
+from ossicle.cli.inputs import Input, expand_with_texts, is_text_file
 from ossicle.cli.options import STANDARD_INPUT, AsJson, Debug, Device, Threads, standard_input, translator_opener
 from ossicle.cli.output import print_json
 from ossicle.cli.program import app
@@ -65,6 +65,9 @@ def translate(
         )
     if texts and not speaks and (srt or vtt or {*(also or ())} & {"srt", "vtt"}):
         raise RequestError(f"{_short(texts[0])} is a text, which has no times for subtitles: speak it, --speak OUT.wav")
+    for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
+        if is_given and not speaks:
+            raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav, or --out F --also wav")
     opened = translator_opener(model, device, threads)
     settings: dict[str, Any] = {"to": to, "source_language": source_language, "beams": beams, "max_tokens": max_tokens}
     settings |= {"speak": speaks, "speaker": _speaker(voice), "pace": pace}
@@ -131,6 +134,7 @@ def _text(argument: str) -> str:
 
     Raises:
         DataError: a file that holds none.
+        FetchError: there is no such file.
         RequestError: standard input that is no text.
     """
     if argument == STANDARD_INPUT:
@@ -138,7 +142,7 @@ def _text(argument: str) -> str:
             return standard_input().read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise RequestError(f"standard input (-) is no text in UTF-8: {error}") from error
-    if Path(argument).suffix.lower() == TEXT and os.path.isfile(argument):
+    if is_text_file(argument):
         (given,) = expand_with_texts([argument])
         given.check()
         return str(given.text)
