@@ -88,3 +88,10 @@ def test_an_unknown_language_is_refused():
         said(np.random.default_rng(0), "train", "it", "Ciao.")
     with pytest.raises(ConfigError, match="unknown language 'it', allowed are en, fr, de"):
         said(np.random.default_rng(0), "train", "it", "Ciao.", target=True)
+
+
+def test_speech_may_begin_and_end_without_a_pause():
+    scenes = [said(np.random.default_rng(i), "train", "fr", "Bonjour.", abrupt=0.5) for i in range(40)]
+    n = sum(len(scene.parts) == 1 for scene in scenes)
+    assert 8 < n < 32 and all(isinstance(scene.parts[0], Speech) == (len(scene.parts) == 1) for scene in scenes)
+    assert all(len(said(np.random.default_rng(i), "train", "fr", "Oui.").parts) == 3 for i in range(20))

@@ -36,6 +36,8 @@ class Pairs:
         voice: that says everything, and nothing else is heard.
         sentences: so many different ones, over and over; None never repeats one on purpose.
         also_read: further sentences of a sample, which nobody says.
+        own_voice: share of the samples that are said as with ``target``.
+        abrupt: share of the others that begin and end without a pause.
         dry: no sound is made: silence of about the length that saying it would take.
 
     Raises:
@@ -54,6 +56,8 @@ class Pairs:
         voice: Voice | None = None,
         sentences: int | None = None,
         also_read: int = 0,
+        own_voice: float = 0.0,
+        abrupt: float = 0.0,
         dry: bool = False,
     ) -> None:
         weights = dict(tasks or {f"{one}-{other}": 1.0 for one in LANGUAGES for other in LANGUAGES})
@@ -67,6 +71,7 @@ class Pairs:
                 raise ConfigError(f"the pair {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.target, self.clean = (seed, stage), split, target, clean
         self.voice, self.sentences, self.also_read, self.dry = voice, sentences, also_read, dry
+        self.own_voice, self.abrupt = own_voice, abrupt
         self.names, total = tuple(weights), sum(weights.values())
         self.shares = np.array([weights[name] / total for name in self.names])
 
@@ -83,7 +88,8 @@ class Pairs:
         if self.voice is not None:
             scene = Scene((Speech(texts[source], self.voice),))
         else:
-            scene = said(rng, self.split, source, texts[source], target=self.target, clean=self.clean)
+            own = self.target or (self.own_voice > 0 and bool(rng.random() < self.own_voice))
+            scene = said(rng, self.split, source, texts[source], target=own, clean=self.clean, abrupt=self.abrupt)
         began: list[tuple[int, float]] = []
 
         def speak(text: str, voice: Voice) -> Spoken:

@@ -25,7 +25,9 @@ class Data:
 
     ``clean`` takes noise, rooms and equalisers out of the world's scenes. ``cache`` keeps what a frozen encoder makes
     of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
-    to ``cache_gb`` (10^9 bytes). ``also_read`` sentences are read, and not heard, for each that a translator hears.
+    to ``cache_gb`` (10^9 bytes). ``also_read`` sentences are read, and not heard, for each that a translator hears;
+    a share ``own_voice`` of what it hears is said in the voices that it learns to speak in, and of the rest a share
+    ``abrupt`` begins and ends without a pause.
     """
 
     source: Literal["world", "manifest", "kept"] = "world"
@@ -41,6 +43,8 @@ class Data:
     cache_gb: float = 20.0
     kept: str | None = None
     also_read: int = 0
+    own_voice: float = 0.0
+    abrupt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,9 @@ def said_of_stage(stage: Stage) -> dict[str, Any]:
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
     for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
         del said["data"][key]
-    if stage.data.also_read == 0:
-        del said["data"]["also_read"]
+    for key in ("also_read", "own_voice", "abrupt"):
+        if said["data"][key] == 0:
+            del said["data"][key]
     return said
 
 
@@ -218,6 +223,12 @@ def _number_demands(stage: Stage) -> Iterator[tuple[bool, str]]:
         ("hear_weight", stage.hear_weight),
     ):
         yield value >= 0, f"{stage.name}: {place} must be at least 0 (got {value:g})"
+    for place, share in (("data.own_voice", data.own_voice), ("data.abrupt", data.abrupt)):
+        yield 0 <= share <= 1, f"{stage.name}: {place} is a share from 0 to 1 (got {share:g})"
+        yield (
+            share == 0 or stage.objective in ("recognise", "interpret"),
+            f"{stage.name}: {place} is for a stage that recognises or interprets (got {stage.objective})",
+        )
     final = optimizer.final
     yield 0 <= final <= 1, f"{stage.name}: optimizer.final is a share from 0 to 1 (got {final:g})"
     yield 0 <= optimizer.beta2 < 1, f"{stage.name}: optimizer.beta2 is from 0 to below 1 (got {optimizer.beta2:g})"

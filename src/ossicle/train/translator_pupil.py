@@ -65,6 +65,8 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
             target=target,
             clean=settings.clean,
             also_read=settings.also_read,
+            own_voice=settings.own_voice,
+            abrupt=settings.abrupt,
             dry=stage.objective == "read",
         )
     tasks = {f"{speaker.language}-{speaker.language}": 1.0}

@@ -13,7 +13,14 @@ from ossicle.world.speech import TARGET_VOICES, sample_voice
 
 
 def said(
-    rng: np.random.Generator, split: Split, language: str, text: str, *, target: bool = False, clean: bool = False
+    rng: np.random.Generator,
+    split: Split,
+    language: str,
+    text: str,
+    *,
+    target: bool = False,
+    clean: bool = False,
+    abrupt: float = 0.0,
 ) -> Scene:
     """A sentence said in a language.
 
@@ -24,6 +31,7 @@ def said(
         text: as written; numbers spelled out.
         target: said by the voice of `TARGET_VOICES`, without pause, noise or room; its sound hangs on the text alone.
         clean: without noise and room.
+        abrupt: how likely it begins and ends without a pause.
 
     Returns:
         A scene for `scenes.render`, whose events are the text and its phones.
@@ -34,8 +42,11 @@ def said(
     voice = sample_voice(rng, split, language=language)  # drawn first: it knows which languages and splits there are
     if target:
         return Scene((Speech(text, TARGET_VOICES[language]),))
+    parts: tuple[Pause | Speech, ...]
     before, after = (Pause(float(rng.uniform(0.05, 0.4))) for _ in range(2))
     parts, seed = (before, Speech(text, voice), after), int(rng.integers(2**31))
+    if abrupt > 0 and rng.random() < abrupt:
+        parts = (Speech(text, voice),)
     if clean or split != "train":
         return Scene(parts, seed=seed)
     return Scene(parts, seed=seed, **random_conditions(rng))
