@@ -122,6 +122,7 @@ def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
         assert code == 0 and json.loads(shown) == {
             "file": str(out),
             "text": "ab c.",
+            "unread": "",
             "seconds": pytest.approx(len(samples) / RATE),
         }
         assert np.array_equal(soundfile.read(out)[0], samples)
@@ -135,6 +136,27 @@ def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
     assert "is no text in UTF-8" in failed(ossicle("speak", "-", out, *asked), 2, "invalid_value")
     assert "ends in .wav, got 'x.mp3'" in failed(ossicle("speak", "a", "x.mp3", *asked), 2, "invalid_value")
     failed(ossicle("speak", "a", tmp_path / "none" / "x.wav", *asked), 5, "not_writable")
+
+
+def test_what_no_token_says_is_told(ossicle, mute, speaker, tmp_path):
+    asked = ("translate", "ab 55 cd.", "--from", "en", "--to", "de", "--model", mute, "--max-tokens", 6)
+    code, _, err = ossicle(*asked)
+    assert code == 0 and err.endswith("  left out, for the model has no token for it: 5\n")
+    code, out, err = ossicle(*asked, "--json")
+    assert (code, err) == (0, "") and [one["unread"] for one in json.loads(out)["segments"]] == ["5"]
+    spoken = tmp_path / "out.wav"
+    asked = ("speak", "ab 7 cd.", spoken, "--language", "en", "--model", speaker)
+    assert (
+        ossicle(*asked)[2].endswith("no token for it: 7\n")
+        and json.loads(ossicle(*asked, "--json")[1])["unread"] == "7"
+    )
+    spoken.unlink()
+    refused = failed(ossicle("speak", "7", spoken, "--language", "en", "--model", speaker), 2, "invalid_value")
+    assert "nothing of the text can be read" in refused and not spoken.exists()
+    (script := tmp_path / "notes.txt").write_text("ab. 9 cd.")
+    out = tmp_path / "out"
+    _, _, err = ossicle("translate", script, "--from", "en", "--to", "de", "--model", mute, "--out", out)
+    assert f"{script}: left out, for the model has no token for it: 9\n" in err
 
 
 def test_a_folder_of_sounds_and_a_text_file_become_a_folder(ossicle, speaker, tmp_path):

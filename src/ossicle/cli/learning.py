@@ -192,6 +192,8 @@ def evaluate(
     from ossicle.evaluate import translation_report
     from ossicle.evaluate.parallel import N_ITEMS, score_translator
     from ossicle.evaluate.score import evaluate as score
+    from ossicle.hub.description import fingerprint
+    from ossicle.hub.folder import find
     from ossicle.hub.translator import holds_translator
 
     if holds_translator(model):
@@ -206,7 +208,7 @@ def evaluate(
             show=partial(print, file=sys.stderr, flush=True),
         )
         if as_json:
-            print_json(translations.as_dict())
+            print_json({**translations.as_dict(), "fingerprint": fingerprint(find(model))})
         else:
             print(translation_report.tables(translations), flush=True)
         if report is not None:
@@ -225,7 +227,7 @@ def evaluate(
         show=partial(print, file=sys.stderr, flush=True),
     )
     if as_json:
-        print_json(result.as_dict())
+        print_json({**result.as_dict(), "fingerprint": fingerprint(find(model))})
     else:
         print(reports.tables(result), flush=True)
     if report is not None:

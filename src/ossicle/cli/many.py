@@ -36,11 +36,13 @@ class Result:
         files: for each suffix what writes the file.
         audio_s: seconds of audio that were heard.
         cut: whether a text was cut off at the most tokens that were allowed.
+        note: what else is to be told of it; empty where nothing is.
     """
 
     files: Mapping[str, Callable[[Path], None]]
     audio_s: float
     cut: bool = False
+    note: str = ""
 
 
 def into_folder(
@@ -114,6 +116,8 @@ def _go_through(
             write(path)
         if result.cut:
             progress.tell(f"{given}: cut off at --max-tokens")
+        if result.note:
+            progress.tell(f"{given}: {result.note}")
         progress.step(result.audio_s, cut=result.cut)
     progress.end(f"see {errors}" if failed else "")
     if failed:

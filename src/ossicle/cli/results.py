@@ -16,7 +16,7 @@ import typer
 from ossicle.cli.inputs import Input
 from ossicle.cli.many import Result, into_folder
 from ossicle.cli.options import each
-from ossicle.cli.output import as_line, print_json, print_ledger
+from ossicle.cli.output import as_line, print_json, print_ledger, print_note
 from ossicle.errors import RequestError, StorageError
 
 TEXT, JSON, SRT, VTT, WAV = ".txt", ".json", ".srt", ".vtt", ".wav"
@@ -49,6 +49,7 @@ class Made:
         ledger: of the call.
         shown: what ``--json`` shows beside the name of the sound.
         cut: whether a text was cut off.
+        note: what else is to be told of it; empty where nothing is.
         audio: speech that was made, a clip.
     """
 
@@ -58,6 +59,7 @@ class Made:
     shown: Mapping[str, Any]
     cut: bool = False
     audio: Any = None
+    note: str = ""
 
 
 def write_each(
@@ -110,6 +112,7 @@ def write_each(
         else:
             print(made.text, flush=True)
             print_ledger(made.ledger.as_dict(), cut=made.cut)
+            print_note(made.note, [])
 
     each(inputs, one, headed=not as_json)
 
@@ -137,7 +140,7 @@ def _into(
     def one(given: Input) -> Result:
         made = make(given)
         files = {suffix: _writer(made, suffix, given, as_json) for suffix in suffixes}
-        return Result(files, made.ledger.seconds_given, made.cut)
+        return Result(files, made.ledger.seconds_given, made.cut, made.note)
 
     into_folder(inputs, out, suffixes, run=depends, one=one)
 

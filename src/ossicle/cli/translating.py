@@ -7,6 +7,7 @@ mistakes answer at once.
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 
 from ossicle.cli.inputs import Input, expand_with_texts, is_text_file
 from ossicle.cli.options import STANDARD_INPUT, AsJson, Debug, Device, Threads, standard_input, translator_opener
-from ossicle.cli.output import print_json
+from ossicle.cli.output import print_json, print_note
 from ossicle.cli.program import app
 from ossicle.cli.results import Made, Out, Srt, Vtt, write_each
 from ossicle.errors import RequestError, StorageError
@@ -81,7 +82,7 @@ def translate(
         segments = [dataclasses.asdict(segment) for segment in result.segments]
         shown = {"text": result.text, "ledger": result.ledger.as_dict(), "segments": segments}
         cut = any(segment.finish == "length" for segment in result.segments)
-        return Made(result.text, result.segments, result.ledger, shown, cut, result.audio)
+        return Made(result.text, result.segments, result.ledger, shown, cut, result.audio, _left_out(result.segments))
 
     write_each(
         inputs,
@@ -119,14 +120,19 @@ def speak(
         raise StorageError(f"the folder of {out!r} is not there: make it first")
     opened = translator_opener(model, device, threads)
     from ossicle.audio.io import write_clip
-    from ossicle.infer.translate import say
+    from ossicle.infer.translate import translate as put
 
-    clip = say(opened(), said, language=language, speaker=_speaker(voice), pace=pace)
+    settings: dict[str, Any] = {"to": language, "source_language": language, "speaker": _speaker(voice), "pace": pace}
+    result = put(opened(), said, speak=True, **settings)
+    clip = result.audio
+    assert clip is not None
     write_clip(clip, out)
     if as_json:
-        print_json({"file": out, "text": said, "seconds": round(clip.duration_s, 6)})
+        unread = dict.fromkeys("".join(segment.unread for segment in result.segments))
+        print_json({"file": out, "text": said, "unread": "".join(unread), "seconds": round(clip.duration_s, 6)})
     else:
         print(f"  {clip.duration_s:.2f} s in {out}", file=sys.stderr, flush=True)
+        print_note(_left_out(result.segments), [])
 
 
 def _text(argument: str) -> str:
@@ -147,6 +153,12 @@ def _text(argument: str) -> str:
         given.check()
         return str(given.text)
     return argument
+
+
+def _left_out(segments: Sequence[Any]) -> str:
+    """What is told of characters that the model has no token for."""
+    unread = dict.fromkeys("".join(segment.unread for segment in segments))
+    return f"left out, for the model has no token for it: {' '.join(unread)}" if unread else ""
 
 
 def _speaker(voice: str | None) -> str | int | None:
