@@ -25,6 +25,7 @@ demo: $(VENV)/.done
 	@set -e; for file in $(EXAMPLES)/*.flac; do \
 		while IFS= read -r question; do $(BIN)/ossicle ask "$$file" "$$question" < /dev/null; done < "$${file%.flac}.txt"; \
 	done
+	$(BIN)/ossicle translate examples/en.wav --to fr
 
 test: $(VENV)/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

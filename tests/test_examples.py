@@ -14,9 +14,9 @@ from ossicle.hub.folder import save
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 RECORDINGS = {
-    "en": "This morning she found these white goats.",
-    "fr": "Ce matin, elle a trouvé ces chèvres blanches.",
-    "de": "Heute Morgen hat sie diese weißen Ziegen gefunden.",
+    "en": "He has a headache because it will snow.",
+    "fr": "Il a mal à la tête parce qu'il neigera.",
+    "de": "Er hat Kopfschmerzen, weil es schneien wird.",
 }
 SAYS = {
     "ask.py": ("what is said: ", "who says it: ", "heard 10.00 of 10.00 s in "),
