@@ -20,7 +20,7 @@ from ossicle.world.speech import speak_afresh
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SENTENCE = 53
-"""One that mini-translate gets right in all directions, which it does not always: see docs/results/mini-translate.md."""
+"""One that mini-translate gets right in all directions, as it does not always: docs/results/mini-translate.md."""
 AROUND = Pause(0.25)
 ACCENTS = {"en": "en-us", "fr": "fr-fr", "de": "de"}
 
