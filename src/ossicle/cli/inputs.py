@@ -99,8 +99,8 @@ def expand(arguments: Sequence[str], *, without: str | None = None) -> list[Inpu
 def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -> list[Input]:
     """The same where an argument may also be a text, or a file of one (FILE.txt).
 
-    A text is what is no file and does not end as a sound file or a manifest does. One word that ends in .txt is a file,
-    and `Input.check` tells where it is not there.
+    A text is what is no file, does not end as a sound file or a manifest does, and is not one word that begins or ends
+    as a path does. One word that ends in .txt is a file, and `Input.check` tells where it is not there.
 
     Raises:
         RequestError, FetchError, DataError: as `expand`.
@@ -126,7 +126,8 @@ def is_text_file(argument: str) -> bool:
 
 def _is_sound(argument: str) -> bool:
     named = Path(argument).suffix.lower() in (*AUDIO_SUFFIXES, MANIFEST)
-    return argument == STANDARD_INPUT or os.path.exists(argument) or named
+    path = re.fullmatch(r"(\.{0,2}/|~/)\S+|\S+/", argument) is not None
+    return argument == STANDARD_INPUT or os.path.exists(argument) or named or path
 
 
 def _of_text_file(path: str) -> Input:

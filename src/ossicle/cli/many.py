@@ -67,13 +67,13 @@ def into_folder(
         StorageError: the folder cannot be written, holds other files, or another process writes it.
         typer.Exit: 7 where some inputs failed, the first one's exit code where all did.
     """
+    place = Path(folder)
+    _check_strangers(place)
     from ossicle.train.process import claimed
 
-    place = Path(folder)
     done = Done(place / DONE)
     inputs = done.named(inputs, [Path(RUN).stem] if Path(RUN).suffix in suffixes else [])
     targets = _targets(inputs, place, suffixes)
-    _check_strangers(place)
     with claimed(place / LOCK) as mine:
         if not mine:
             raise StorageError(f"another process writes into {folder}")

@@ -100,7 +100,7 @@ def write_each(
         _into(out, inputs, make, as_json=as_json, also=also, run=run, model=model)
         return
     if also:
-        raise RequestError(f"--also names files of --out FOLDER: give it, or use --{also[0]} F.{also[0]}")
+        raise RequestError(f"--also names files of --out FOLDER: give it, or use {_option(f'.{also[0]}')} F.{also[0]}")
 
     def one(given: Input) -> None:
         given.check()
@@ -148,7 +148,7 @@ def _into(
 def _check_files(files: Mapping[str, str], inputs: Sequence[Input], out: str | None) -> None:
     """Refuse names before anything is computed for them."""
     for suffix, file in files.items():
-        option = "--speak" if suffix == WAV else f"--{suffix[1:]}"
+        option = _option(suffix)
         if out is not None or len(inputs) > 1:
             given = "--out is given" if out is not None else f"there are {len(inputs)} inputs"
             raise RequestError(
@@ -161,6 +161,11 @@ def _check_files(files: Mapping[str, str], inputs: Sequence[Input], out: str | N
             raise StorageError(f"the folder of {file!r} is not there: make it first")
         if any(one.path is not None and _is_same(one.path, file) for one in inputs):
             raise StorageError(f"{option} {file} would be written over what is read: name another file")
+
+
+def _option(suffix: str) -> str:
+    """That names the one file of a suffix."""
+    return "--speak" if suffix == WAV else f"--{suffix[1:]}"
 
 
 def _is_same(path: str | os.PathLike[str], file: str) -> bool:

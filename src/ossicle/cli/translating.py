@@ -5,6 +5,7 @@ mistakes answer at once.
 """
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def translate(
     ] = None,
     voice: Voice = None,
     pace: Pace = 1.0,
-    beams: Annotated[int, typer.Option(help="1 is greedy; more keep so many beginnings.")] = 1,
+    beams: Annotated[int, typer.Option(min=1, help="1 is greedy; more keep so many beginnings.")] = 1,
     srt: Srt = None,
     vtt: Vtt = None,
     out: Out = None,
@@ -60,8 +61,9 @@ def translate(
     speaks = speak is not None or "wav" in (also or ())
     texts = [given for given in inputs if given.text is not None]
     if texts and source_language is None:
+        kind = "a text file" if texts[0].path else "a text, for there is no file of that name"
         raise RequestError(
-            f"{_short(texts[0])} is a text, for there is no sound file of that name: say its language, --from LANGUAGE",
+            f"{_short(texts[0])} is {kind}: say its language, --from LANGUAGE",
             code="missing_parameter",
         )
     if texts and not speaks and (srt or vtt or {*(also or ())} & {"srt", "vtt"}):
@@ -69,6 +71,8 @@ def translate(
     for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
         if is_given and not speaks:
             raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav, or --out F --also wav")
+    if not (math.isfinite(pace) and pace > 0):
+        raise RequestError(f"the pace is {pace:g}: it is a positive number, 1 as the model would speak")
     opened = translator_opener(model, device, threads)
     settings: dict[str, Any] = {"to": to, "source_language": source_language, "beams": beams, "max_tokens": max_tokens}
     settings |= {"speak": speaks, "speaker": _speaker(voice), "pace": pace}
