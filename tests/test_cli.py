@@ -24,6 +24,7 @@ from ossicle.cli import run, split_arguments
 from ossicle.encoders.whisper import WhisperEncoder
 from ossicle.errors import RequestError
 from ossicle.evaluate.labelled import PROBES
+from ossicle.hub.description import fingerprint
 from ossicle.hub.folder import load, save
 from ossicle.hub.own import build_own
 from ossicle.infer.ask import ask
@@ -438,7 +439,7 @@ def test_world_writes_examples_and_evaluate_scores_them(ossicle, folder, tmp_pat
     exit_code, out, err = ossicle(*arguments, "--json", "--compare", folder, "--report", report)
     found = json.loads(out)
     assert exit_code == 0 and found["tasks"]["melody"]["n"] == 2 and err.startswith("melody: accuracy ")
-    assert found["compare"]["tasks"]["melody"]["difference"] == 0
+    assert found["compare"]["tasks"]["melody"]["difference"] == 0 and found["fingerprint"] == fingerprint(Path(folder))
     assert "Made by `ossicle evaluate --data " in report.read_text()
     assert ossicle(*arguments)[1].startswith("| task")
     failed(ossicle("evaluate", "--suite", "moon", "--model", folder), 2, "invalid_value")

@@ -126,6 +126,7 @@ def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
             "seconds": pytest.approx(len(samples) / RATE),
         }
         assert np.array_equal(soundfile.read(out)[0], samples)
+    assert "the pace is 0: it is" in failed(ossicle("speak", "a", out, *asked, "--pace", 0), 2, "invalid_value")
     ossicle("speak", "ab c.", out, *asked, "--pace", 0.25)
     assert len(soundfile.read(out)[0]) > len(samples)
     missing = failed(ossicle("speak", tmp_path / "none.TXT", out, *asked), 3, "file_not_found")
@@ -155,6 +156,8 @@ def test_what_no_token_says_is_told(ossicle, mute, speaker, tmp_path):
     assert "nothing of the text can be read" in refused and not spoken.exists()
     (script := tmp_path / "notes.txt").write_text("ab. 9 cd.")
     out = tmp_path / "out"
+    refused = failed(ossicle("translate", script, "--to", "de", "--model", mute), 2, "missing_parameter")
+    assert "is a text file: say its language, --from LANGUAGE" in refused
     _, _, err = ossicle("translate", script, "--from", "en", "--to", "de", "--model", mute, "--out", out)
     assert f"{script}: left out, for the model has no token for it: 9\n" in err
 
@@ -205,7 +208,6 @@ def test_a_folder_of_sounds_and_a_text_file_become_a_folder(ossicle, speaker, tm
         (("./talks", "--to", "fr", "--from", "en"), 3, "file_not_found", "there is no file './talks'"),
         (("talk.wav", "--to", "fr", "--also", "wav"), 2, "invalid_value", "give it, or use --speak F.wav"),
         (("a b", "--to", "fr", "--from", "en", "--beams", "0"), 2, "invalid_value", "--beams"),
-        (("a b", "--to", "fr", "--from", "en", "--speak", "x.wav", "--pace", "0"), 2, "invalid_value", "the pace is 0"),
         (("talk.mp3", "--to", "fr"), 3, "file_not_found", "there is no file 'talk.mp3'"),
         (("none.jsonl", "--to", "fr"), 7, "bad_item", "there is no manifest"),
         (("notes.txt", "--to", "fr", "--from", "en"), 3, "file_not_found", "there is no file 'notes.txt'"),

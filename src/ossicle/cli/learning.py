@@ -196,6 +196,7 @@ def evaluate(
     from ossicle.hub.folder import find
     from ossicle.hub.translator import holds_translator
 
+    which = {"fingerprint": fingerprint(find(model))} if as_json else {}  # before anything can change there
     if holds_translator(model):
         loaded = translator_opener(model, device, threads)()
         if data is not None or compare is not None or suite != "world":
@@ -208,7 +209,7 @@ def evaluate(
             show=partial(print, file=sys.stderr, flush=True),
         )
         if as_json:
-            print_json({**translations.as_dict(), "fingerprint": fingerprint(find(model))})
+            print_json({**translations.as_dict(), **which})
         else:
             print(translation_report.tables(translations), flush=True)
         if report is not None:
@@ -227,7 +228,7 @@ def evaluate(
         show=partial(print, file=sys.stderr, flush=True),
     )
     if as_json:
-        print_json({**result.as_dict(), "fingerprint": fingerprint(find(model))})
+        print_json({**result.as_dict(), **which})
     else:
         print(reports.tables(result), flush=True)
     if report is not None:

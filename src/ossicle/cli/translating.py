@@ -5,10 +5,8 @@ mistakes answer at once.
 """
 
 import dataclasses
-import math
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,8 +69,6 @@ def translate(
     for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
         if is_given and not speaks:
             raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav, or --out F --also wav")
-    if not (math.isfinite(pace) and pace > 0):
-        raise RequestError(f"the pace is {pace:g}: it is a positive number, 1 as the model would speak")
     opened = translator_opener(model, device, threads)
     settings: dict[str, Any] = {"to": to, "source_language": source_language, "beams": beams, "max_tokens": max_tokens}
     settings |= {"speak": speaks, "speaker": _speaker(voice), "pace": pace}
@@ -86,7 +82,7 @@ def translate(
         segments = [dataclasses.asdict(segment) for segment in result.segments]
         shown = {"text": result.text, "ledger": result.ledger.as_dict(), "segments": segments}
         cut = any(segment.finish == "length" for segment in result.segments)
-        return Made(result.text, result.segments, result.ledger, shown, cut, result.audio, _left_out(result.segments))
+        return Made(result.text, result.segments, result.ledger, shown, cut, result.audio, _left_out(result.unread))
 
     write_each(
         inputs,
@@ -132,11 +128,10 @@ def speak(
     assert clip is not None
     write_clip(clip, out)
     if as_json:
-        unread = dict.fromkeys("".join(segment.unread for segment in result.segments))
-        print_json({"file": out, "text": said, "unread": "".join(unread), "seconds": round(clip.duration_s, 6)})
+        print_json({"file": out, "text": said, "unread": result.unread, "seconds": round(clip.duration_s, 6)})
     else:
         print(f"  {clip.duration_s:.2f} s in {out}", file=sys.stderr, flush=True)
-        print_note(_left_out(result.segments), [])
+        print_note(_left_out(result.unread), [])
 
 
 def _text(argument: str) -> str:
@@ -159,9 +154,8 @@ def _text(argument: str) -> str:
     return argument
 
 
-def _left_out(segments: Sequence[Any]) -> str:
+def _left_out(unread: str) -> str:
     """What is told of characters that the model has no token for."""
-    unread = dict.fromkeys("".join(segment.unread for segment in segments))
     return f"left out, for the model has no token for it: {' '.join(unread)}" if unread else ""
 
 

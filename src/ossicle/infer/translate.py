@@ -75,6 +75,11 @@ class Translation:
     segments: tuple[Translated, ...]
     ledger: Ledger
 
+    @property
+    def unread(self) -> str:
+        """Characters of a text that the model has no token for, each once; they were left out."""
+        return "".join(dict.fromkeys("".join(segment.unread for segment in self.segments)))
+
 
 @dataclass(eq=False)
 class Voice:
@@ -344,12 +349,13 @@ def _of_text(model: Translator, text: str, language: str, task: Task) -> Transla
             segment = replace(segment, start_s=start_s, end_s=end_s, spoken_s=place)
             found.append((segment, Ledger(0.0, 0.0, 0.0, 0, 0, n_tokens, 0.0, 0.0)))
     segments = tuple(segment for segment, _ in found)
-    if all(segment.finish == "unread" for segment in segments):
-        chars = dict.fromkeys("".join(segment.unread for segment in segments))
-        raise RequestError(f"nothing of the text can be read: {model.name} has no token for {' '.join(chars)}")
     left = iter(segment.text for segment in segments)
     joined = "\n".join(" ".join(filter(None, [next(left) for _ in line])) for line in lines)
-    return Translation(joined, voice.clip() if task.speak else None, segments, _summed(found, task.watch))
+    result = Translation(joined, voice.clip() if task.speak else None, segments, _summed(found, task.watch))
+    if all(segment.finish == "unread" for segment in segments):
+        unread = " ".join(result.unread)
+        raise RequestError(f"nothing of the text can be read: {model.name} has no token for {unread}")
+    return result
 
 
 def _of_sentences(
@@ -362,29 +368,29 @@ def _of_sentences(
         return [(Translated(0.0, 0.0, sentence, source=sentence), 0) for sentence in group], {}
     legible = [model.text.legible(sentence) for sentence in group]
     rows = [i for i, (read, unread) in enumerate(legible) if not unread or any(char.isalnum() for char in read)]
-    written: dict[int, Hypothesis] = {}
-    spoken: dict[int, np.ndarray] = {}
-    if rows:
-        with torch.inference_mode():
-            encoded = model.read([model.text.encode(legible[i][0], language) for i in rows])
-            if same:  # what is said is the text itself
-                several = [Hypothesis(model.text.tokens(legible[i][0]), 0.0, whole=True) for i in rows]
-            else:
-                several = _written(model, encoded, task)
-            said = _spoken(model, encoded, dict(enumerate(several)), task)
-        written = dict(zip(rows, several, strict=True))
-        spoken = {rows[i]: samples for i, samples in said.items()}
+    several, samples = _put(model, [legible[i][0] for i in rows], language, task) if rows else ([], {})
+    written = dict(zip(rows, several, strict=True))
     made: list[tuple[Translated, int]] = []
     for i, (sentence, (_, unread)) in enumerate(zip(group, legible, strict=True)):
         one = written.get(i)
-        if one is None:
-            made.append((Translated(0.0, 0.0, sentence if same else "", "unread", sentence, unread), 0))
-        elif same:
-            made.append((Translated(0.0, 0.0, sentence, "end", sentence, unread), 0))
+        text = "" if one is None else model.text.decode(one.ids).strip()
+        finish = "unread" if one is None else _finish(one)
+        n_tokens = 0 if one is None or same else _n_tokens(one)
+        made.append((Translated(0.0, 0.0, sentence if same else text, finish, sentence, unread), n_tokens))
+    return made, {rows[i]: one for i, one in samples.items()}
+
+
+def _put(
+    model: Translator, sentences: Sequence[str], language: str, task: Task
+) -> tuple[list[Hypothesis], dict[int, np.ndarray]]:
+    """What sentences that can be read become, and samples (S,) of what is spoken of it, by its number."""
+    with torch.inference_mode():
+        encoded = model.read([model.text.encode(sentence, language) for sentence in sentences])
+        if language == task.to:  # what is said is the text itself
+            written = [Hypothesis(model.text.tokens(sentence), 0.0, whole=True) for sentence in sentences]
         else:
-            text = model.text.decode(one.ids).strip()
-            made.append((Translated(0.0, 0.0, text, _finish(one), sentence, unread), _n_tokens(one)))
-    return made, spoken
+            written = _written(model, encoded, task)
+        return written, _spoken(model, encoded, dict(enumerate(written)), task)
 
 
 def _fits(model: Translator, sentence: str) -> bool:
