@@ -384,6 +384,7 @@ class Run:
 
     def _take_up(self, taken: Taken) -> None:
         """Stand where the finished model's last stage ended."""
+        self.pupil.resumed(self.recipe.stages[taken.stages], begun=False, done=False)
         ours = self.pupil.named()
         load_named(ours, {name: value for name, value in taken.weights.items() if name in ours})
         origin = taken.origin

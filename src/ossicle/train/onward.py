@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ossicle.errors import CheckpointError
 from ossicle.hub.folder import find, load
+from ossicle.hub.translator import load_translator
 from ossicle.train.recipe import Recipe
 
 
@@ -51,9 +52,10 @@ def take_up(model: str, recipe: Recipe) -> Taken:
         origin = json.loads(path.read_text(encoding="utf-8"))
         made = TypeAdapter(Recipe).validate_python(origin["recipe"])
         told = {key: origin[key] for key in ("steps", "data_hours", "training_hours", "segments", "log")}
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        last = told["log"][-1]["stage"]
+        done = 1 + [stage.name for stage in made.stages].index(last)  # the folder of a stage has later ones before it
+    except (OSError, ValueError, LookupError, TypeError, ValidationError) as error:
         raise CheckpointError(f"the origin.json of {model} does not tell which recipe made it") from error
-    done = len(made.stages)
     for i in range(done):
         if i >= len(recipe.stages) or made.stage_hash(i) != recipe.stage_hash(i):
             raise CheckpointError(
@@ -62,5 +64,8 @@ def take_up(model: str, recipe: Recipe) -> Taken:
             )
     if done == len(recipe.stages):
         raise CheckpointError(f"{model} went through all {done} stages of the recipe: add one", code="key_mismatch")
+    if recipe.teaches_translator:
+        speaks = load_translator(model, device="cpu", dtype="float32")
+        return Taken(model, done, dict(speaks.state_dict()), told)
     whole = load(model, device="cpu", dtype="float32", parts=recipe.parts.own)
     return Taken(model, done, dict(whole.named_parameters()), told)

@@ -18,9 +18,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ossicle.errors import ConfigError, FetchError
 from ossicle.train.recipe_parts import BY_FORM, BY_KIND, FORMS, Parts, part_demands, said_of_parts
-from ossicle.train.recipe_stages import TRANSLATOR_OBJECTIVES, Stage, said_of_stage, stage_demands
+from ossicle.train.recipe_stages import SPEAKS, TRANSLATOR_OBJECTIVES, Stage, said_of_stage, stage_demands
 
 Shape = TypeVar("Shape")
+
+SPEAKING = {"units", "vocoder"}
+"""Sizes of a translator that say how it speaks."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,14 @@ class Recipe:
         return digest_of(asdict(self))
 
     def stage_hash(self, index: int) -> str:
-        """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on."""
+        """Digest of the parts, the seed and one stage: what a resumed stage must share with the run that it goes on.
+        Sizes of parts that speak are no concern of a stage that comes before any of them is made."""
         stage = self.stages[index]
         same = replace(stage, data=replace(stage.data, workers=1))  # how many make the data changes nothing in it
-        return digest_of([said_of_parts(self.parts), self.seed, said_of_stage(same)])
+        parts = said_of_parts(self.parts)
+        if self.parts.translator is not None and all(one.objective not in SPEAKS for one in self.stages[: index + 1]):
+            parts["translator"] = {key: parts["translator"][key] for key in parts["translator"].keys() - SPEAKING}
+        return digest_of([parts, self.seed, said_of_stage(same)])
 
 
 def digest_of(value: Any) -> str:
