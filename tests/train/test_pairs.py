@@ -1,9 +1,17 @@
 """Sentences of the parallel world as a stage hears them."""
 
+from pathlib import Path
+
 import pytest
 
+from ossicle.errors import ConfigError
 from ossicle.train.pairs import Pairs
+from ossicle.train.recipe import read_recipe
+from ossicle.train.translator_pupil import by_speaker, pairs_of
+from ossicle.world.parallel import LANGUAGES
 from ossicle.world.speech import TARGET_VOICES
+
+NEW_VOICE = Path(__file__).parents[2] / "recipes" / "new-voice.yaml"
 
 
 def voices(**settings):
@@ -28,3 +36,21 @@ def test_options_that_are_not_used_change_no_sample():
         Pairs(3, 1, "train", {"fr-en": 1.0}, **one).sample(5) for one in ({}, {"own_voice": 0.0, "abrupt": 0.0})
     )
     assert plain.scene == spelled.scene and plain.pair == spelled.pair
+
+
+def test_voices_that_are_there_are_said_beside_the_new_one():
+    recipe = read_recipe(NEW_VOICE)
+    speaker = recipe.parts.speaker
+    assert speaker is not None and speaker.others == 0.5
+    samples = [pairs_of(recipe, 0, None).sample(i) for i in range(40)]
+    new = [sample for sample in samples if sample.scene.parts[0].voice == speaker.voice]
+    assert 10 < len(new) < 30 and len({sample.pair.source_text for sample in new}) > 5
+    assert {by_speaker(speaker)(sample) for sample in samples} == {("en", "linda"), *((one, None) for one in LANGUAGES)}
+    for sample in samples:
+        if sample not in new:
+            assert sample.scene.parts[0].voice == TARGET_VOICES[sample.pair.source]
+    alone = read_recipe(NEW_VOICE, ("parts.speaker.others=0",))
+    assert {pairs_of(alone, 0, None).sample(i).scene.parts[0].voice for i in range(12)} == {speaker.voice}
+    assert alone.stage_hash(0) == "841266321b60"  # runs that were begun before the option go on
+    with pytest.raises(ConfigError, match=r"parts\.speaker\.others is a share from 0 to below 1 \(got 1\)"):
+        read_recipe(NEW_VOICE, ("parts.speaker.others=1",))

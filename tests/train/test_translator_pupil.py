@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from ossicle.errors import ConfigError
+from ossicle.codec.units import Codebook
+from ossicle.errors import CheckpointError, ConfigError
 from ossicle.hub.translator import load_translator
 from ossicle.train.loop import Run, run
 from ossicle.train.recipe import read_recipe
@@ -90,6 +91,39 @@ def test_one_more_voice_moves_the_vocoder_alone(trained: Path, tmp_path: Path) -
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Equal, or grown by rows."""
     return torch.equal(one[: len(other)], other)
+
+
+def test_a_run_goes_on_from_the_folder_of_a_stage_with_other_sizes_of_what_speaks(
+    trained: Path, tmp_path: Path
+) -> None:
+    raw = yaml.safe_load(TINY.read_text())
+    raw["parts"]["translator"]["units"]["count"] += 4
+    recipe = tmp_path / "more-units.yaml"
+    recipe.write_text(yaml.safe_dump(raw))
+    folder = trained.parent / "stages" / "interpret"
+    again = run(recipe, out=tmp_path / "run", device="cpu", begun=str(folder))
+    before, model = load_translator(folder, device="cpu"), load_translator(again, device="cpu")
+    assert (
+        isinstance(model.codebook, Codebook)
+        and len(model.codebook.centroids) == raw["parts"]["translator"]["units"]["count"]
+    )
+    after = dict(model.named_parameters())
+    assert all(torch.equal(value, after[name]) for name, value in before.named_parameters())
+    origin = json.loads((again / "origin.json").read_text())
+    assert [*dict.fromkeys(one["stage"] for one in origin["log"])] == STAGES
+    with pytest.raises(CheckpointError, match=r"differ") as refused:  # units are what it has learned
+        run(recipe, out=tmp_path / "late", device="cpu", begun=str(trained.parent / "stages" / "utter"))
+    assert refused.value.code == "key_mismatch"
+
+
+def test_a_run_goes_on_from_a_stage_that_speaks(trained: Path, tmp_path: Path) -> None:
+    folder = trained.parent / "stages" / "utter"
+    again = load_translator(run(TINY, out=tmp_path / "run", device="cpu", begun=str(folder)), device="cpu")
+    before = load_translator(folder, device="cpu")
+    assert isinstance(again.codebook, Codebook) and isinstance(before.codebook, Codebook)
+    assert torch.equal(again.codebook.centroids, before.codebook.centroids)
+    after = dict(again.named_parameters())
+    assert all(torch.equal(value, after[name]) for name, value in before.named_parameters())
 
 
 def test_a_stage_moves_what_it_trains_and_nothing_else(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.errors import ConfigError
-from ossicle.train.sources import Pair, Sample, said_in
+from ossicle.train.sources import Pair, Sample, Source, said_in
 from ossicle.world import speech
 from ossicle.world.grammar import Split
 from ossicle.world.parallel import LANGUAGES, parallel
@@ -123,3 +123,21 @@ class Pairs:
         source, target = self._languages(rng)
         texts = parallel(rng, self.split).texts
         return Pair(source, target, texts[source], texts[target])
+
+
+class Beside:
+    """Samples of one source, and now and then one of another in place.
+
+    Args:
+        key: of what is drawn; another than theirs, or which of them it is would hang on what they draw.
+        one, other: the two.
+        share: of the samples that are ``other``'s.
+    """
+
+    def __init__(self, key: tuple[int, ...], one: Source, other: Source, share: float) -> None:
+        self.key, self.one, self.other, self.share = key, one, other, share
+
+    def sample(self, index: int) -> Sample:
+        """The sample of an index."""
+        drawn = np.random.default_rng([*self.key, index]).random()
+        return (self.other if drawn < self.share else self.one).sample(index)

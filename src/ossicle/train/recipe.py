@@ -152,6 +152,10 @@ def _demands(recipe: Recipe) -> Iterator[tuple[bool, str]]:
         speaker is None or (recipe.teaches_translator and recipe.parts.base is not None and speaker.sentences > 0),
         "parts.speaker is one more speaker, with at least one sentence, of a translator that parts.base names",
     )
+    yield (
+        speaker is None or 0 <= speaker.others < 1,
+        f"parts.speaker.others is a share from 0 to below 1 (got {0 if speaker is None else speaker.others:g})",
+    )
     if recipe.parts.llm_bits is not None:
         yield recipe.parts.llm_from is not None, "parts.llm_bits is of the LLM that llm_from names"
         for stage in recipe.stages:

@@ -120,12 +120,14 @@ class LlmPart:
 @dataclass(frozen=True)
 class NewSpeaker:
     """One more speaker for a base that speaks: a name, the language that is the speaker's own, and the voice of the
-    world who says so many ``sentences`` to learn from."""
+    world who says so many ``sentences`` to learn from. A share ``others`` of what is learned from is said in the voices
+    that the base has, so that they are not forgotten."""
 
     name: str
     language: str
     voice: Voice
     sentences: int = 200
+    others: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ def said_of_parts(parts: Parts) -> dict[str, Any]:
     for key in ("mode", "keep_blanks", "own_weight"):
         if said["bridge"] is not None and said["bridge"].get(key) == getattr(BridgePart, key):
             del said["bridge"][key]
+    if parts.speaker is not None and parts.speaker.others == 0:
+        del said["speaker"]["others"]
     for key in ("window", "chunks"):
         if said["encoder"] is not None and said["encoder"].get(key) is False:
             del said["encoder"][key]

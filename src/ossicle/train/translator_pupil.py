@@ -20,7 +20,7 @@ from ossicle.train.align import Align
 from ossicle.train.conformer import conformer_of
 from ossicle.train.interpret import Interpret
 from ossicle.train.objectives import Objective
-from ossicle.train.pairs import Pairs
+from ossicle.train.pairs import Beside, Pairs
 from ossicle.train.pretrain import Pretrain, check_settings
 from ossicle.train.pretraining import PretrainSettings
 from ossicle.train.recipe import Recipe
@@ -43,9 +43,11 @@ from ossicle.train.vocoding import Vocoding
 from ossicle.train.weights import fingerprint
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.translator import Translator
+from ossicle.world.parts import Speech
+from ossicle.world.speech import TARGET_VOICES
 
 
-def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
+def pairs_of(recipe: Recipe, index: int, data: str | None) -> Source:
     """The sentences of the parallel world that a stage learns from.
 
     Raises:
@@ -69,8 +71,11 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Pairs:
             abrupt=settings.abrupt,
             dry=stage.objective == "read",
         )
-    tasks = {f"{speaker.language}-{speaker.language}": 1.0}
-    return Pairs(recipe.seed, 0, settings.split, tasks, voice=speaker.voice, sentences=speaker.sentences)
+    own = {f"{speaker.language}-{speaker.language}": 1.0}
+    new = Pairs(recipe.seed, 0, settings.split, own, voice=speaker.voice, sentences=speaker.sentences)
+    tasks = settings.tasks or {f"{one}-{one}": 1.0 for one in TARGET_VOICES}
+    there = Pairs(recipe.seed, index, settings.split, tasks, target=True)
+    return Beside((recipe.seed, index, 1), new, there, speaker.others) if speaker.others > 0 else new
 
 
 NEEDS = {
@@ -195,7 +200,9 @@ class TranslatorPupil:
                 return Utter(self.model, letters)
             case _:
                 speaker = self.recipe.parts.speaker
-                return Vocode(self.model, stage.vocoding or Vocoding(), who=_who if speaker is None else _by(speaker))
+                return Vocode(
+                    self.model, stage.vocoding or Vocoding(), who=_who if speaker is None else by_speaker(speaker)
+                )
 
     def _attach(self, stage: Stage) -> None:
         """Make what a stage of speech out needs and a new model does not have: the codebook is empty, the rest random.
@@ -307,9 +314,15 @@ def taught(recipe: Recipe) -> Translator:
     return model
 
 
-def _by(speaker: NewSpeaker) -> Callable[[Sample], tuple[str, str | int | None]]:
-    """Everything is said by one speaker."""
-    return lambda _sample: (speaker.language, speaker.name)
+def by_speaker(speaker: NewSpeaker) -> Callable[[Sample], tuple[str, str | int | None]]:
+    """What the new speaker's voice says is the speaker's, all else each language's default speaker's."""
+
+    def who(sample: Sample) -> tuple[str, str | int | None]:
+        assert sample.scene is not None
+        new = any(isinstance(part, Speech) and part.voice == speaker.voice for part in sample.scene.parts)
+        return (speaker.language, speaker.name) if new else _who(sample)
+
+    return who
 
 
 def _who(sample: Sample) -> tuple[str, str | int | None]:
