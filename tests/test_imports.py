@@ -20,6 +20,7 @@ LEVELS = {
     "codec": 3,
     "models": 4,
     "translate": 4,
+    "simul": 4.5,
     "hub": 5,
     "data": 5,
     "world": 5,

@@ -1,0 +1,1 @@
+"""Simultaneous translation: when to read and when to write."""
