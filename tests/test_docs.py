@@ -42,8 +42,8 @@ def test_every_line_of_the_tree_says_something():
 
 def test_the_levels_are_the_ones_that_are_enforced():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d) \| (.*) \|$", text, re.MULTILINE)
-    said = {room: int(level) for level, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    rows = re.findall(r"^\| ([\d.]+) \| (.*) \|$", text, re.MULTILINE)
+    said = {room: float(level) for level, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
     levels = next(
         node.value
         for node in ast.parse((ROOT / "tests" / "test_imports.py").read_text(encoding="utf-8")).body
