@@ -6,51 +6,21 @@ import torch
 
 from ossicle.errors import RequestError
 from ossicle.simul.choice import Choices
-from ossicle.simul.decoder import Reading, expected, limited
-from ossicle.train.translator_parts import new_translator
+from ossicle.simul.decoder import PREFIX, Reading, expected, limited
 from ossicle.translate.search import Decoding
-from ossicle.translate.sizes import SpeechSizes, TextSizes, TranslatorSizes
-from ossicle.translate.translator import Encoded, Translator
+from ossicle.translate.translator import Translator
 
-SIZES = TranslatorSizes(
-    width=32,
-    heads=4,
-    speech=SpeechSizes(layers=1, ffn=32, kernel=3, left=4, right=2),
-    text=TextSizes(vocabulary=300, encoder_layers=1, decoder_layers=3, ffn=32, context=64),
-)
-RATIO = 3
+from .small import RATIO, heard, small_choices, small_model
 
 
 @pytest.fixture(scope="module")
 def model() -> Translator:
-    made = new_translator(SIZES, name="tiny", seed=1).eval()
-    torch.manual_seed(2)
-    with torch.no_grad():
-        for value in made.text_decoder.parameters():
-            value.add_((0.15 if value.ndim > 1 else 0.02) * torch.randn(value.shape))
-    return made
+    return small_model()
 
 
 @pytest.fixture(scope="module")
 def choices() -> Choices:
-    torch.manual_seed(3)
-    made = Choices(32, 4, 3, ratio=RATIO)
-    for one in made.each():
-        torch.nn.init.constant_(one.bias, 0.3)
-        for value in one.parameters():
-            if value.ndim > 1:
-                torch.nn.init.normal_(value, std=0.2)
-            elif value.ndim == 1:
-                torch.nn.init.constant_(value, 0.1)
-    return made
-
-
-def heard(model: Translator, *lengths: int) -> Encoded:
-    torch.manual_seed(len(lengths))
-    values = torch.randn(len(lengths), max(lengths), model.width)
-    for row, n in enumerate(lengths):
-        values[row, n:] = 0
-    return Encoded(values, torch.tensor(lengths))
+    return small_choices()
 
 
 def sentence(model: Translator, n: int, seed: int = 0) -> list[int]:
@@ -134,11 +104,11 @@ def test_where_all_is_sure_what_is_expected_is_what_happens(model: Translator, b
     sure, encoded, ids = Choices(32, 4, 3, ratio=RATIO), heard(model, 10), sentence(model, 5)
     for one in sure.each():
         torch.nn.init.constant_(one.bias, bias)
+    limits = torch.full((1, 7), sees)
+    limits[0, : PREFIX - 1] = RATIO  # nothing is decided there
     with torch.no_grad():
         found = expected(model, encoded, [ids], sure)
-        assert close(found.states, limited(model, encoded, [ids], torch.full((1, 7), sees), None).states)
-        if sees == 10:
-            assert close(found.states, model.states(encoded, [ids]))
+        assert close(found.states, limited(model, encoded, [ids], limits, None).states)
 
 
 def test_what_is_expected_in_a_batch_is_what_is_expected_alone(model: Translator, choices: Choices) -> None:

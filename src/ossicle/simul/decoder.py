@@ -18,6 +18,9 @@ from ossicle.simul.choice import Choices, pooled, split, spread
 from ossicle.simul.emma import expected_alignment, infinite_lookback
 from ossicle.translate.translator import Encoded, Translator
 
+PREFIX = 2
+"""Ids before the first token of a translation: the end and the language. The state at the second predicts the first
+token; that at the first predicts nothing, and sees what there is when it is first read."""
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 """Of one attention, (B, H, L, D / H) each."""
 
@@ -122,7 +125,7 @@ class Through:
         past: keys and values of each layer, of these positions and of all before.
         attention: (B, H, Y, X) of each layer; while it learns what is expected of it.
         p_write: (B, H, Y, N) of each layer, over steps; none without choices.
-        alpha: (B, H, Y, N) of each layer, while it learns.
+        alpha: (B, H, Y, N) of each layer, while it learns: row ``PREFIX - 1`` is of the first token.
     """
 
     states: torch.Tensor
@@ -216,7 +219,9 @@ def through(
 def _expected(made: Through, energies: torch.Tensor, lengths: torch.Tensor, n: int, ratio: int) -> torch.Tensor:
     """What a layer attends to while it learns, (B, H, Y, X); its alignment is kept."""
     steps = torch.tensor([-(-one // ratio) for one in lengths.tolist()], dtype=torch.int64)
-    alpha = expected_alignment(made.p_write[-1], steps, residual=True)
+    p = made.p_write[-1]
+    p = torch.cat([torch.ones_like(p[:, :, : PREFIX - 1]), p[:, :, PREFIX - 1 :]], 2)  # the prefix waits for nothing
+    alpha = expected_alignment(p, steps, residual=True)
     made.alpha.append(alpha)
     return infinite_lookback(spread(alpha, lengths, ratio, n), energies).to(energies.dtype)
 

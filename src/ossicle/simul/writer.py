@@ -1,0 +1,100 @@
+"""Pieces of a source in, tokens out that stay: a decoder and a policy, turn by turn.
+
+Knows encoder outputs, ids and decisions; does not know audio, time or text. After every piece the policy is asked once;
+what it writes is committed, and what it decided is kept with its reasons, so that a run can be gone through afterwards.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from ossicle.errors import RequestError
+from ossicle.simul.choice import Choices
+from ossicle.simul.decoder import Reading
+from ossicle.simul.policies import Decision, Pen, Policy, Read, Write
+from ossicle.translate.search import MAX_TOKENS
+from ossicle.translate.translator import Translator
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What was decided after a piece.
+
+    Args:
+        n_heard: encoder outputs until then.
+        finished: whether the source had ended.
+        decision: with its reasons.
+    """
+
+    n_heard: int
+    finished: bool
+    decision: Decision
+
+
+class Writer:
+    """A translation that grows.
+
+    Args:
+        model: in evaluation mode.
+        policy: that decides.
+        language: to write.
+        choices: where the policy needs them.
+        max_tokens: the most tokens in all; None is 256, or what the model has positions for.
+
+    Raises:
+        RequestError: an unknown language, tokens out of range.
+    """
+
+    def __init__(
+        self,
+        model: Translator,
+        policy: Policy,
+        language: str,
+        *,
+        choices: Choices | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self.prefix = model.text.prefix(language)
+        room = model.settings.max_position_embeddings - len(self.prefix)
+        self.most = min(MAX_TOKENS, room) if max_tokens is None else max_tokens
+        if not 1 <= self.most <= room:
+            raise RequestError(f"max_tokens is {self.most}: {model.name} writes 1 to {room}")
+        self.eos = model.text.eos
+        self.reading, self.policy = Reading(model, choices), policy
+        self.ids: list[int] = []
+        self.limits: list[int] = []
+        self.turns: list[Turn] = []
+        self.finished = False
+        policy.begin()
+
+    def hear(self, values: torch.Tensor, *, finished: bool = False) -> Decision:
+        """A piece of the source, and what is written after it.
+
+        Args:
+            values: (1, n, D) of the encoder, which follow all given before.
+            finished: nothing comes after it.
+
+        Raises:
+            RequestError: the source had ended before.
+        """
+        if self.finished:
+            raise RequestError("the source has ended: a new one needs a new writer")
+        self.reading.hear(values)
+        self.finished = finished
+        decision = self._decide(new=values.shape[1] > 0)
+        if isinstance(decision, Write):
+            self.ids += decision.ids
+            self.limits += [self.reading.n_heard] * len(decision.ids)
+        self.turns.append(Turn(self.reading.n_heard, finished, decision))
+        return decision
+
+    def _decide(self, *, new: bool) -> Decision:
+        most = self.most - len(self.ids)
+        if not self.reading.n_heard or not (new or self.finished):
+            return Read("nothing new was heard")
+        if most < 1:
+            return Read(f"{self.most} tokens are written")
+        pen = Pen(self.reading, [*self.prefix, *self.ids], eos=self.eos, finished=self.finished, most=most)
+        decision = self.policy.decide(pen)
+        pen.settle(decision.ids if isinstance(decision, Write) else ())
+        return decision

@@ -1,0 +1,49 @@
+"""A small random translator and its choices, loud enough that its answers differ from source to source."""
+
+import torch
+
+from ossicle.simul.choice import Choices
+from ossicle.train.translator_parts import new_translator
+from ossicle.translate.sizes import SpeechSizes, TextSizes, TranslatorSizes
+from ossicle.translate.translator import Encoded, Translator
+
+SIZES = TranslatorSizes(
+    width=32,
+    heads=4,
+    speech=SpeechSizes(layers=1, ffn=32, kernel=3, left=4, right=2),
+    text=TextSizes(vocabulary=300, encoder_layers=1, decoder_layers=3, ffn=32, context=64),
+)
+RATIO = 3
+
+
+def small_model() -> Translator:
+    """Three layers of four heads, context 64."""
+    made = new_translator(SIZES, name="tiny", seed=1).eval()
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for value in made.text_decoder.parameters():
+            value.add_((0.15 if value.ndim > 1 else 0.02) * torch.randn(value.shape))
+    return made
+
+
+def small_choices(bias: float = -0.4) -> Choices:
+    """Probabilities of all sizes."""
+    torch.manual_seed(3)
+    made = Choices(32, 4, 3, ratio=RATIO)
+    for one in made.each():
+        for value in one.parameters():
+            if value.ndim > 1:
+                torch.nn.init.normal_(value, std=0.2)
+            elif value.ndim == 1:
+                torch.nn.init.constant_(value, 0.1)
+        torch.nn.init.constant_(one.bias, bias)
+    return made
+
+
+def heard(model: Translator, *lengths: int, seed: int = 0) -> Encoded:
+    """Random encoder outputs."""
+    torch.manual_seed(len(lengths) + 100 * seed)
+    values = torch.randn(len(lengths), max(lengths), model.width)
+    for row, n in enumerate(lengths):
+        values[row, n:] = 0
+    return Encoded(values, torch.tensor(lengths))
