@@ -1,6 +1,7 @@
 """A small random translator and its choices, loud enough that its answers differ from source to source."""
 
 import torch
+from torch import nn
 
 from ossicle.simul.choice import Choices
 from ossicle.train.translator_parts import new_translator
@@ -19,11 +20,16 @@ RATIO = 3
 def small_model() -> Translator:
     """Three layers of four heads, context 64."""
     made = new_translator(SIZES, name="tiny", seed=1).eval()
+    louden(made.text_decoder)
+    return made
+
+
+def louden(part: nn.Module) -> None:
+    """Larger weights than those of initialisation: small mistakes shall show."""
     torch.manual_seed(2)
     with torch.no_grad():
-        for value in made.text_decoder.parameters():
+        for value in part.parameters():
             value.add_((0.15 if value.ndim > 1 else 0.02) * torch.randn(value.shape))
-    return made
 
 
 def small_choices(bias: float = -0.4) -> Choices:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossicle.errors import EncoderError, RequestError
-from ossicle.translate.speech_encoder import chunked, hidden_states
+from ossicle.translate.speech_encoder import chunked, hidden_states, published_chunks
 from ossicle.translate.translator import Translator
 
 from .small import SIZES, letters, noise, tiny
@@ -85,11 +85,11 @@ def test_chunks_hide_what_comes_after_them() -> None:
     n = torch.tensor([12])
     one, other = (hidden_states(model.speech_encoder, x, n) for x in (values, ahead))
     assert torch.equal(one[:, :8], other[:, :8]) and not torch.equal(one[:, 8:], other[:, 8:])
-    seen = chunked(12, model.settings)
+    seen = chunked(12, published_chunks(model.settings))
     assert seen is not None and seen[9].tolist() == [False] * 4 + [True] * 8
-    assert chunked(4, model.settings) is None
+    assert chunked(4, published_chunks(model.settings)) is None
     model.settings.speech_encoder_left_chunk_num = -1
-    every = chunked(12, model.settings)
+    every = chunked(12, published_chunks(model.settings))
     assert every is not None and every[9].tolist() == [True] * 12
 
 

@@ -18,7 +18,7 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 
 from ossicle.encoders.w2v_bert import W2vBertEncoder
 from ossicle.errors import ConfigError
-from ossicle.translate.speech_encoder import additive, chunked, valid
+from ossicle.translate.speech_encoder import additive, chunked, published_chunks, valid
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,9 @@ class Conformer:
         stack, n = self.stack, projected.shape[1]
         mask = valid(lengths, n, projected.device)
         hidden = projected if mask is None else projected.masked_fill(~mask[..., None], 0.0)
-        chunks = chunked(n, stack.config) if isinstance(stack, SeamlessM4Tv2ConformerEncoder) else None
+        chunks = (
+            chunked(n, published_chunks(stack.config)) if isinstance(stack, SeamlessM4Tv2ConformerEncoder) else None
+        )
         seen = additive(mask, chunks, hidden)
         hidden = middle = stack.dropout(hidden)
         positions = getattr(stack, "embed_positions", None)

@@ -6,6 +6,7 @@ stands behind the end of a clip. Here an item in a batch is what it is alone, wh
 layers and lengths; does not know clips or decoders. Source: Barrault et al. 2023 (SeamlessM4T), section 3.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,14 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import Seamles
 
 from ossicle.errors import EncoderError
 from ossicle.tensors import length_mask
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """What may be looked at: a chunk of so many ``frames`` of its own, and ``left`` chunks before it, -1 for all."""
+
+    frames: int
+    left: int = -1
 
 
 def shortened(n: int, config: Any) -> int:
@@ -28,20 +37,30 @@ def shortening(config: Any) -> int:
     return int(config.adaptor_stride ** (config.num_adapter_layers if config.add_adapter else 0))
 
 
-def chunked(n: int, config: Any) -> torch.Tensor | None:
+def published_chunks(config: Any) -> Chunks | None:
+    """Those that a model was made with."""
+    size = config.speech_encoder_chunk_size
+    return None if size is None else Chunks(size, config.speech_encoder_left_chunk_num)
+
+
+def chunked(n: int, chunks: Chunks | None) -> torch.Tensor | None:
     """(n, n) bool, True where a frame may look: its own chunk and some before it; None where that is everywhere."""
-    size, left = config.speech_encoder_chunk_size, config.speech_encoder_left_chunk_num
-    if size is None or n <= size:
+    if chunks is None or n <= chunks.frames:
         return None
-    chunk = torch.arange(n) // size
-    first = (chunk - left).clamp(min=0) * size if left >= 0 else torch.zeros_like(chunk)
+    chunk = torch.arange(n) // chunks.frames
+    first = (chunk - chunks.left).clamp(min=0) * chunks.frames if chunks.left >= 0 else torch.zeros_like(chunk)
     at = torch.arange(n)[None]
-    seen: torch.Tensor = (at >= first[:, None]) & (at < ((chunk + 1) * size)[:, None])
+    seen: torch.Tensor = (at >= first[:, None]) & (at < ((chunk + 1) * chunks.frames)[:, None])
     return seen
 
 
 def hidden_states(
-    encoder: SeamlessM4Tv2SpeechEncoder, values: torch.Tensor, lengths: torch.Tensor, *, layer: int | None = None
+    encoder: SeamlessM4Tv2SpeechEncoder,
+    values: torch.Tensor,
+    lengths: torch.Tensor,
+    *,
+    layer: int | None = None,
+    chunks: Chunks | None = None,
 ) -> torch.Tensor:
     """What comes out of the conformer.
 
@@ -50,6 +69,7 @@ def hidden_states(
         values: (B, F, T) filter banks.
         lengths: (B,) int64 on the CPU, valid frames.
         layer: the output of this layer, counted from 1, before any norm behind it; None is the conformer's own output.
+        chunks: what a frame may look at; None is as the model was made.
 
     Returns:
         (B, T, D); what stands past ``lengths`` means nothing.
@@ -64,7 +84,7 @@ def hidden_states(
     mask = valid(lengths, hidden.shape[1], hidden.device)
     if mask is not None:
         hidden = hidden.masked_fill(~mask[..., None], 0.0)
-    seen = additive(mask, chunked(hidden.shape[1], encoder.config), hidden)
+    seen = additive(mask, chunked(hidden.shape[1], chunks or published_chunks(encoder.config)), hidden)
     hidden = tower.dropout(hidden)
     for one in tower.layers[:layer]:
         hidden = one(hidden, attention_mask=seen, conv_attention_mask=mask)
@@ -91,7 +111,7 @@ def forward(
 
 
 def adapted(
-    encoder: SeamlessM4Tv2SpeechEncoder, hidden: torch.Tensor, lengths: torch.Tensor
+    encoder: SeamlessM4Tv2SpeechEncoder, hidden: torch.Tensor, lengths: torch.Tensor, *, chunks: Chunks | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The way behind the conformer.
 
@@ -99,22 +119,39 @@ def adapted(
         encoder: whose layers.
         hidden: (B, T, D), the conformer's own output.
         lengths: (B,) int64 on the CPU, valid frames.
+        chunks: of frames of ``hidden``, what an output may look at; None is everything, as published.
 
     Returns:
         As `forward`.
 
     Raises:
-        EncoderError: as `forward`.
+        EncoderError: as `forward`; a chunk that holds no whole number of outputs.
     """
     hidden = hidden + 0.5 * encoder.intermediate_ffn(hidden)
     for layer in encoder.adapter.layers if encoder.adapter is not None else ():
-        hidden, lengths = _adapted(layer, hidden, lengths)
+        chunks = fewer(chunks, layer.stride)
+        hidden, lengths = _adapted(layer, hidden, lengths, chunks)
     hidden = encoder.inner_layer_norm(hidden)
     mask = valid(lengths, hidden.shape[1], hidden.device)
     return hidden if mask is None else hidden * mask[..., None], lengths
 
 
-def _adapted(layer: Any, hidden: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def fewer(chunks: Chunks | None, stride: int) -> Chunks | None:
+    """Chunks of outputs, of those of frames.
+
+    Raises:
+        EncoderError: a chunk that holds no whole number of outputs.
+    """
+    if chunks is None:
+        return None
+    if chunks.frames % stride:
+        raise EncoderError(f"a chunk of {chunks.frames} frames holds no whole number of the adaptor's {stride}")
+    return Chunks(chunks.frames // stride, chunks.left)
+
+
+def _adapted(
+    layer: Any, hidden: torch.Tensor, lengths: torch.Tensor, chunks: Chunks | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One layer of the adaptor; what its convolutions read behind the end of a clip is zero, as in a clip alone."""
     inside = valid(lengths, hidden.shape[1], hidden.device)
     after = (lengths + 2 * (layer.stride // 2) - layer.kernel_size) // layer.stride + 1
@@ -131,7 +168,7 @@ def _adapted(layer: Any, hidden: torch.Tensor, lengths: torch.Tensor) -> tuple[t
     residual = pooled(layer.residual_layer_norm, layer.residual_conv)
     queries = pooled(layer.self_attn_layer_norm, layer.self_attn_conv)
     mask = valid(after, queries.shape[1], queries.device)
-    attended, _ = layer.self_attn(queries, attention_mask=additive(mask, None, queries))
+    attended, _ = layer.self_attn(queries, attention_mask=additive(mask, chunked(queries.shape[1], chunks), queries))
     hidden = layer.self_attn_dropout(attended) + residual
     return layer.ffn(layer.ffn_layer_norm(hidden)) + hidden, after
 
