@@ -28,12 +28,18 @@ RELEASED_SPEAKERS = 200
 class UnitVocoder(Protocol):
     """What every vocoder of units promises.
 
-    ``languages`` that it speaks; ``speakers``, names of voices with their numbers; ``n_units``, the number of units.
+    ``languages`` that it speaks; ``speakers``, names of voices with their numbers; ``n_units``, the number of units;
+    ``reach``, how many units on either side a unit's samples depend on.
     """
 
     languages: tuple[str, ...]
     speakers: Mapping[str, int]
     n_units: int
+
+    @property
+    def reach(self) -> int:
+        """How many units on either side a unit's samples depend on."""
+        ...
 
     def __call__(
         self,
@@ -98,6 +104,25 @@ class HifiGan(nn.Module):
             wrong = {name: row for name, row in rows.items() if not 0 <= row < n}
             if wrong:
                 raise ConfigError(f"the vocoder's table of {what}s has rows 0..{n - 1}, got {wrong}")
+
+    @property
+    def reach(self) -> int:
+        """How many units on either side a unit's samples depend on: its 320 followed back through every layer."""
+        gan = self.vocoder.hifi_gan
+        first, last = 0, UNIT_SAMPLES - 1
+
+        def wide(first: int, last: int, *sides: int) -> tuple[int, int]:
+            return first - sum(sides), last + sum(sides)
+
+        first, last = wide(first, last, _side(gan.conv_post))
+        for i in reversed(range(len(gan.upsampler))):
+            blocks = gan.resblocks[i * gan.num_kernels : (i + 1) * gan.num_kernels]
+            first, last = wide(first, last, max(sum(_side(c) for c in [*b.convs1, *b.convs2]) for b in blocks))
+            up = gan.upsampler[i]
+            kernel, stride, padding = up.kernel_size[0], up.stride[0], up.padding[0]
+            first, last = -((kernel - 1 - padding - first) // stride), (last + padding) // stride
+        first, last = wide(first, last, _side(gan.conv_pre))
+        return max(-first, last)
 
     def default_speaker(self, language: str) -> int:
         """The first speaker of a language.
@@ -237,6 +262,11 @@ class HifiGan(nn.Module):
                 f"{f' or one of {sorted(self.speakers)}' if self.speakers else ''}"
             )
         return who
+
+
+def _side(conv: nn.Conv1d) -> int:
+    """How far a convolution reads on either side."""
+    return int(conv.dilation[0]) * (int(conv.kernel_size[0]) - 1) // 2
 
 
 def _within(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
