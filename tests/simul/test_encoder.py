@@ -97,7 +97,7 @@ def test_what_comes_later_changes_nothing() -> None:
 def test_with_all_in_one_chunk_the_layers_are_the_models_own() -> None:
     model, wave = MODELS[4, 2], sound(16000)
     features = model.features([Clip(wave, 16000)])
-    row = normed(model, wave, Chunks(1000), USUAL)
+    row = normed(model.banks, wave, Chunks(1000), USUAL)
     with torch.no_grad():
         features.values[0] = torch.from_numpy(row.T)
         assert torch.equal(model.hear(features).values, masked(model, [wave], Chunks(1000), USUAL).values)

@@ -1,4 +1,5 @@
-"""The parts with which a translator speaks, as a folder describes them: the one place where a kind becomes a part.
+"""The parts with which a translator speaks and listens as it goes, as a folder describes them: the one place where a
+kind becomes a part.
 
 Knows kinds and settings; does not know files.
 """
@@ -16,6 +17,8 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 from ossicle.codec.units import Codebook
 from ossicle.errors import ConfigError
 from ossicle.hub.quiet import quiet
+from ossicle.simul.choice import Choices
+from ossicle.simul.hearing import Hearing
 from ossicle.translate.aligner import Aligner
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.translator import Translator
@@ -47,6 +50,10 @@ def build_speaking(name: str, kind: str, config: Mapping[str, Any], model: Trans
             return Codebook(torch.zeros(config["count"], config["width"]), layer=config["layer"])
         case "radtts":
             return Aligner(**config)
+        case "chunked":
+            return Hearing(**config)
+        case "emma":
+            return Choices(**config)
         case _:
             raise ConfigError(f"unknown kind {kind!r} of a {name}")
 
@@ -69,5 +76,9 @@ def described_speaking(model: Translator, name: str) -> tuple[str, dict[str, Any
             return "k_means", {"count": part.n_units, "width": part.width, "layer": part.layer}
         case Aligner():
             return "radtts", part.settings()
+        case Hearing():
+            return "chunked", part.settings()
+        case Choices():
+            return "emma", part.settings()
         case _:
             raise ConfigError(f"the {name} of {model.name} is of a kind that no folder knows: {type(part).__name__}")

@@ -42,7 +42,7 @@ from ossicle.translate.translator import Translator
 KIND: Literal["translator"] = "translator"
 TOKENIZER = "tokenizer.json"
 CORE = ("speech_encoder", "text_encoder", "text_decoder")
-SPEAKING = ("unit_decoder", "vocoder", "codebook", "aligner")
+SPEAKING = ("unit_decoder", "vocoder", "codebook", "aligner", "hearing", "choices")
 TIED = "embed_tokens.weight"
 
 

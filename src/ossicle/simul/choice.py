@@ -6,6 +6,7 @@ otherwise. Source: Ma et al. 2023 (EMMA, arXiv 2312.04515), and the layout of th
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,17 +72,31 @@ class Choices(nn.Module):
     Args:
         width, heads, n_layers: of the decoder.
         ratio: encoder outputs in a step.
+        layers, bias: as `Choice`.
 
     Raises:
         ConfigError: as `Choice`; no output in a step.
     """
 
-    def __init__(self, width: int, heads: int, n_layers: int, *, ratio: int = 2) -> None:
+    def __init__(
+        self, width: int, heads: int, n_layers: int, *, ratio: int = 2, layers: int = LAYERS, bias: float = BIAS
+    ) -> None:
         super().__init__()
         if ratio < 1:
             raise ConfigError(f"a step holds at least one output of the encoder: got {ratio}")
-        self.ratio = ratio
-        self.layers = nn.ModuleList(Choice(width, heads) for _ in range(n_layers))
+        self.width, self.heads, self.n_layers = width, heads, n_layers
+        self.ratio, self.deep = ratio, layers
+        self.layers = nn.ModuleList(Choice(width, heads, layers=layers, bias=bias) for _ in range(n_layers))
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that build these choices again; biases are weights."""
+        return {
+            "width": self.width,
+            "heads": self.heads,
+            "n_layers": self.n_layers,
+            "ratio": self.ratio,
+            "layers": self.deep,
+        }
 
     def each(self) -> Iterable[Choice]:
         """The choices, first layer first."""

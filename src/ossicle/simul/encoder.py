@@ -16,9 +16,10 @@ from torch.nn import functional
 from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import SeamlessM4Tv2SpeechEncoder
 
 from ossicle.audio.lengths import MEL_HOP, WAVE_FIELD, ceil_div, whole_frames
-from ossicle.encoders.banks import EPSILON
+from ossicle.encoders.banks import EPSILON, Banks
 from ossicle.errors import RequestError
 from ossicle.simul.choice import split
+from ossicle.tensors import Features, stacked
 from ossicle.translate import speech_encoder
 from ossicle.translate.speech_encoder import Chunks
 from ossicle.translate.translator import Encoded, Translator
@@ -186,21 +187,28 @@ def masked(model: Translator, waves: list[np.ndarray], chunks: Chunks, usual: Us
     Raises:
         RequestError, EncoderError: as `Listening`.
     """
+    rows = [normed(model.banks, wave, chunks, usual) for wave in waves]
+    seconds = [len(wave) / model.sample_rate for wave in waves]
+    return heard(model, stacked([row.T for row in rows], [len(wave) for wave in waves], seconds), chunks)
+
+
+def heard(model: Translator, features: Features, chunks: Chunks) -> Encoded:
+    """Filter banks that are normed already, (B, F, T), seen in chunks.
+
+    Raises:
+        RequestError, EncoderError: as `Listening`.
+    """
     encoder = ear_of(model)
-    rows = [normed(model, wave, chunks, usual) for wave in waves]
-    lengths = torch.tensor([len(row) for row in rows])
-    values = torch.zeros(len(rows), model.banks.width, int(lengths.max()))
-    for into, row in zip(values, rows, strict=True):
-        into[:, : len(row)] = torch.from_numpy(row.T)
-    values = values.to(device=model.device, dtype=model.dtype)
+    lengths = torch.tensor([model.n_frames(n) for n in features.n_samples.tolist()], dtype=torch.int64)
+    values = features.values.to(device=model.device, dtype=model.dtype)
     hidden = speech_encoder.hidden_states(encoder, values, lengths, chunks=chunks)
     found, n = speech_encoder.adapted(encoder, hidden, lengths, chunks=chunks)
-    return Encoded(found, n, torch.tensor([len(wave) / model.sample_rate for wave in waves], dtype=torch.float64))
+    return Encoded(found, n, features.durations_s)
 
 
-def normed(model: Translator, wave: np.ndarray, chunks: Chunks, usual: Usual) -> np.ndarray:
+def normed(banks: Banks, wave: np.ndarray, chunks: Chunks, usual: Usual) -> np.ndarray:
     """Stacked filter banks (T, F) of a whole sound, each block of a chunk normed by what had come until its end."""
-    banks, norm = model.banks, Norm(usual)
+    norm = Norm(usual)
     n, size = banks.n_frames(len(wave)) * banks.stack, chunks.frames * banks.stack
     lacking = WAVE_FIELD + MEL_HOP * (n - 1) - len(wave)
     made = banks.banks(np.pad(wave, (0, max(lacking, 0))))[:n]

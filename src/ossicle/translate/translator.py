@@ -95,6 +95,8 @@ class Translator(nn.Module):
         self.vocoder: nn.Module | None = None
         self.codebook: nn.Module | None = None
         self.aligner: nn.Module | None = None
+        self.hearing: nn.Module | None = None
+        self.choices: nn.Module | None = None
         self.tie()
 
     def tie(self) -> None:
