@@ -8,8 +8,9 @@ from translate.small import tiny
 from ossicle.errors import ConfigError, RequestError
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing
-from ossicle.train.simultaneous import Simultaneous, Timing, check_timing
+from ossicle.train.simultaneous import Simultaneous
 from ossicle.train.sources import Pair, Sample
+from ossicle.train.timing import Timing
 from ossicle.translate.translator import Translator
 
 RNG = np.random.default_rng
@@ -96,6 +97,13 @@ def test_what_it_needs_is_named() -> None:
     model.hearing = None
     with pytest.raises(RequestError, match="does not hear piece by piece: teach it first"):
         Simultaneous(model)
-    for timing in (Timing(latency_weight=-1), Timing(variance_weight=-0.1)):
-        with pytest.raises(ConfigError, match="weights of lateness are 0 or more: got"):
-            check_timing(timing)
+    for wrong, message in (
+        ({"latency_weight": -1.0}, "timing: latency_weight is -1, it must be a number of at least 0"),
+        ({"variance_weight": float("inf")}, "timing: variance_weight is inf"),
+        ({"ratio": 0}, "timing: ratio is 0, it must be at least 1"),
+        ({"clips": 0}, "timing: clips is 0, it must be at least 1"),
+        ({"chunk_s": 0.0}, r"timing: chunk_s is above 0, left_s 0 or more \(got 0 and 0\)"),
+        ({"left_s": -1.0}, r"\(got 0.32 and -1\)"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Timing(**wrong)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -10,12 +11,14 @@ import yaml
 from ossicle.codec.units import Codebook
 from ossicle.errors import CheckpointError, ConfigError
 from ossicle.hub.translator import load_translator
+from ossicle.simul.hearing import choices_of, hearing_of
 from ossicle.train.loop import Run, run
 from ossicle.train.recipe import read_recipe
 from ossicle.train.translator_parts import characters_of, world_tokens
-from ossicle.train.translator_pupil import TranslatorPupil
+from ossicle.train.translator_pupil import TranslatorPupil, pairs_of
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.speaking import speak_ids
+from ossicle.translate.speech_encoder import Chunks
 
 TINY = Path(__file__).with_name("tiny-translator.yaml")
 STAGES = [one.name for one in read_recipe(TINY).stages]
@@ -54,9 +57,29 @@ def test_a_stage_that_translates_leaves_a_model_without_speech(trained: Path) ->
 
 
 def test_the_ear_stays_as_it_was_while_speech_is_learned(trained: Path) -> None:
-    before = dict(load_translator(trained.parent / "stages" / "interpret", device="cpu").named_parameters())
+    before = dict(load_translator(trained.parent / "stages" / "simultaneous", device="cpu").named_parameters())
     after = dict(load_translator(trained, device="cpu").named_parameters())
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_simultaneous_stage_makes_what_it_needs_and_leaves_the_ear(trained: Path) -> None:
+    before, after = (
+        load_translator(trained.parent / "stages" / one, device="cpu") for one in ("interpret", "simultaneous")
+    )
+    assert before.hearing is None and before.choices is None
+    hearing, choices = hearing_of(after), choices_of(after)
+    assert hearing.chunks == Chunks(8, 7) and choices.ratio == 1 and torch.isfinite(hearing.variance).all()
+    heard = [pairs_of(read_recipe(TINY), STAGES.index("simultaneous"), None).sample(i).samples for i in range(2)]
+    banks = np.concatenate([after.banks.banks(one) for one in heard])
+    assert np.allclose(hearing.mean.numpy(), banks.mean(0), atol=0.02)  # kept in fp16
+    moved = {
+        name.split(".")[0]
+        for name, value in before.named_parameters()
+        if not torch.equal(value, dict(after.named_parameters())[name])
+    }
+    assert moved <= {"text_decoder", "shared"} and "text_decoder" in moved
+    last = load_translator(trained, device="cpu")
+    assert torch.equal(hearing_of(last).mean, hearing.mean)
 
 
 def test_one_more_voice_moves_the_vocoder_alone(trained: Path, tmp_path: Path) -> None:
@@ -100,7 +123,7 @@ def test_a_run_goes_on_from_the_folder_of_a_stage_with_other_sizes_of_what_speak
     raw["parts"]["translator"]["units"]["count"] += 4
     recipe = tmp_path / "more-units.yaml"
     recipe.write_text(yaml.safe_dump(raw))
-    folder = trained.parent / "stages" / "interpret"
+    folder = trained.parent / "stages" / "simultaneous"
     again = run(recipe, out=tmp_path / "run", device="cpu", begun=str(folder))
     before, model = load_translator(folder, device="cpu"), load_translator(again, device="cpu")
     assert (
@@ -214,7 +237,9 @@ def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, 
     second = Run(read_recipe(TINY), out, minutes=None, data=None, device="cpu")
     second._resume()
     assert all(torch.equal(value, held[name]) for name, value in second.model.state_dict().items())
-    assert second.model.state_dict().keys() == held.keys() and (stage < 3 or "codebook.centroids" in held)
+    assert second.model.state_dict().keys() == held.keys() and (
+        stage < STAGES.index("align") or "codebook.centroids" in held
+    )
     assert second.place == first.place and second.place.stage_steps > 0 and second.restored is not None
     assert second.heads.keys() == first.heads.keys() and bool(first.heads) == (stage == GAN)
     assert all(torch.equal(value, first.heads[name]) for name, value in second.heads.items())
@@ -245,6 +270,11 @@ def test_stopped_and_gone_on_with_a_run_ends_as_one_that_was_not(trained: Path, 
         ("align.data.own_voice=0.5", "align: data.own_voice is for a stage that recognises or interprets"),
         ("read.data.abrupt=0.5", "read: data.abrupt is for a stage that recognises or interprets"),
         ("hear.pretraining={span: 4}", "pretraining is for a stage that pretrains"),
+        ("interpret.timing={ratio: 1}", r"timing is for a stage that is simultaneous \(got interpret\)"),
+        ("interpret.trains=[choices]", "interpret: a simultaneous stage, and no other, trains choices"),
+        ("simultaneous.trains=[text_decoder]", "simultaneous: a simultaneous stage, and no other, trains choices"),
+        ("hear.data.joined_s=3", r"hear: data\.joined_s is for a stage that interprets, simultaneously or not"),
+        ("interpret.data.joined_s=-1", r"interpret: data\.joined_s must be at least 0 \(got -1\)"),
         ("align.trains=[vocoder]", "the objective align trains"),
     ],
 )

@@ -39,6 +39,7 @@ class Pairs:
         own_voice: share of the samples that are said as with ``target``.
         abrupt: share of the others that begin and end without a pause.
         dry: no sound is made: silence of about the length that saying it would take.
+        joined_s: sentences are joined until saying them takes about so long.
 
     Raises:
         ConfigError: an unknown language, or a weight that is not positive.
@@ -59,6 +60,7 @@ class Pairs:
         own_voice: float = 0.0,
         abrupt: float = 0.0,
         dry: bool = False,
+        joined_s: float = 0.0,
     ) -> None:
         weights = dict(tasks or {f"{one}-{other}": 1.0 for one in LANGUAGES for other in LANGUAGES})
         for key, weight in weights.items():
@@ -71,7 +73,7 @@ class Pairs:
                 raise ConfigError(f"the pair {key} has the weight {weight:g}: leave it out, or give it one above 0")
         self.key, self.split, self.target, self.clean = (seed, stage), split, target, clean
         self.voice, self.sentences, self.also_read, self.dry = voice, sentences, also_read, dry
-        self.own_voice, self.abrupt = own_voice, abrupt
+        self.own_voice, self.abrupt, self.joined_s = own_voice, abrupt, joined_s
         self.names, total = tuple(weights), sum(weights.values())
         self.shares = np.array([weights[name] / total for name in self.names])
 
@@ -79,7 +81,7 @@ class Pairs:
         """The sample of an index."""
         rng = np.random.default_rng([*self.key, index if self.sentences is None else index % self.sentences])
         source, target = self._languages(rng)
-        texts = parallel(rng, self.split).texts
+        texts = self._texts(rng, source)
         pair = Pair(source, target, texts[source], texts[target])
         also = tuple(self._read(rng) for _ in range(self.also_read))
         if self.dry:
@@ -113,6 +115,14 @@ class Pairs:
             also=also,
             words=tuple((place, start_s + second) for place, second in began),
         )
+
+    def _texts(self, rng: np.random.Generator, source: str) -> dict[str, str]:
+        """A sentence in every language, or several in a row."""
+        texts = dict(parallel(rng, self.split).texts)
+        while len(texts[source]) < LETTERS_A_SECOND * self.joined_s:
+            more = parallel(rng, self.split).texts
+            texts = {one: f"{text} {more[one]}" for one, text in texts.items()}
+        return texts
 
     def _languages(self, rng: np.random.Generator) -> tuple[str, str]:
         source, _, target = self.names[int(rng.choice(len(self.names), p=self.shares))].partition("-")

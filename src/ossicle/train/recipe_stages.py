@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from ossicle.train.pretraining import PretrainSettings
+from ossicle.train.timing import Timing
 from ossicle.train.vocoding import Vocoding
 
 NAME = re.compile(r"[\w-]+")
-TRANSLATOR_OBJECTIVES = ("pretrain", "recognise", "read", "interpret", "align", "utter", "vocode")
+TRANSLATOR_OBJECTIVES = ("pretrain", "recognise", "read", "interpret", "simultaneous", "align", "utter", "vocode")
 SPEAKS = {"align": "aligner", "utter": "unit_decoder", "vocode": "vocoder"}
 """The one part that each of these objectives trains."""
-TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "aligner", "unit_decoder", "vocoder")
+TRANSLATOR_PARTS = ("speech_encoder", "text_encoder", "text_decoder", "choices", "aligner", "unit_decoder", "vocoder")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Data:
     of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
     to ``cache_gb`` (10^9 bytes). ``also_read`` sentences are read, and not heard, for each that a translator hears;
     a share ``own_voice`` of what it hears is said in the voices that it learns to speak in, and of the rest a share
-    ``abrupt`` begins and ends without a pause.
+    ``abrupt`` begins and ends without a pause. Sentences are joined until saying them takes about ``joined_s``.
     """
 
     source: Literal["world", "manifest", "kept"] = "world"
@@ -45,6 +46,7 @@ class Data:
     also_read: int = 0
     own_voice: float = 0.0
     abrupt: float = 0.0
+    joined_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ TrainedPart = Literal[
     "speech_encoder",
     "text_encoder",
     "text_decoder",
+    "choices",
     "aligner",
     "unit_decoder",
     "vocoder",
@@ -103,12 +106,22 @@ class Stage:
     but the head by default). With ``checkpointing`` the layers of the LLM, and of the encoder if it is trained, are
     computed again for their gradients instead of being kept: less memory, more time.
     ``prompts`` of "tags" asks the world's tasks by hierarchical tags (`ossicle.world.tagging`) instead of in words.
-    ``vocoding`` is for a stage that vocodes, ``pretraining`` for one that pretrains.
+    ``vocoding`` is for a stage that vocodes, ``pretraining`` for one that pretrains, ``timing`` for a simultaneous one.
     """
 
     name: str
     objective: Literal[
-        "hear", "tell", "answer", "pretrain", "recognise", "read", "interpret", "align", "utter", "vocode"
+        "hear",
+        "tell",
+        "answer",
+        "pretrain",
+        "recognise",
+        "read",
+        "interpret",
+        "simultaneous",
+        "align",
+        "utter",
+        "vocode",
     ]
     trains: tuple[TrainedPart, ...]
     budget: Budget
@@ -123,6 +136,7 @@ class Stage:
     prompts: Literal["plain", "tags"] = "plain"
     vocoding: Vocoding | None = None
     pretraining: PretrainSettings | None = None
+    timing: Timing | None = None
 
 
 def said_of_stage(stage: Stage) -> dict[str, Any]:
@@ -131,12 +145,12 @@ def said_of_stage(stage: Stage) -> dict[str, Any]:
     younger = {
         one.name: one.default
         for one in fields(Stage)
-        if one.name in ("lora_targets", "checkpointing", "prompts", "vocoding", "pretraining")
+        if one.name in ("lora_targets", "checkpointing", "prompts", "vocoding", "pretraining", "timing")
     }
     said = {key: value for key, value in asdict(stage).items() if key not in younger or value != younger[key]}
     for key in ("cache", "cache_gb", *(("kept",) if stage.data.kept is None else ())):
         del said["data"][key]
-    for key in ("also_read", "own_voice", "abrupt"):
+    for key in ("also_read", "own_voice", "abrupt", "joined_s"):
         if said["data"][key] == 0:
             del said["data"][key]
     return said
@@ -179,6 +193,15 @@ def stage_demands(stage: Stage, *, translates: bool) -> Iterator[tuple[bool, str
         stage.pretraining is None or stage.objective == "pretrain",
         f"{stage.name}: pretraining is for a stage that pretrains (got {stage.objective})",
     )
+    yield (
+        stage.timing is None or stage.objective == "simultaneous",
+        f"{stage.name}: timing is for a stage that is simultaneous (got {stage.objective})",
+    )
+    yield (
+        ("choices" in stage.trains) == (stage.objective == "simultaneous"),
+        f"{stage.name}: a simultaneous stage, and no other, trains choices (got {stage.objective}, "
+        f"[{', '.join(stage.trains)}])",
+    )
     fits = (stage.objective in TRANSLATOR_OBJECTIVES) == translates
     yield (
         fits and all((one in TRANSLATOR_PARTS) == translates for one in stage.trains),
@@ -219,6 +242,7 @@ def _number_demands(stage: Stage) -> Iterator[tuple[bool, str]]:
     for place, value in (
         ("data.workers", data.workers),
         ("data.also_read", data.also_read),
+        ("data.joined_s", data.joined_s),
         ("optimizer.weight_decay", optimizer.weight_decay),
         ("hear_weight", stage.hear_weight),
     ):
@@ -226,9 +250,13 @@ def _number_demands(stage: Stage) -> Iterator[tuple[bool, str]]:
     for place, share in (("data.own_voice", data.own_voice), ("data.abrupt", data.abrupt)):
         yield 0 <= share <= 1, f"{stage.name}: {place} is a share from 0 to 1 (got {share:g})"
         yield (
-            share == 0 or stage.objective in ("recognise", "interpret"),
+            share == 0 or stage.objective in ("recognise", "interpret", "simultaneous"),
             f"{stage.name}: {place} is for a stage that recognises or interprets (got {stage.objective})",
         )
+    yield (
+        data.joined_s == 0 or stage.objective in ("interpret", "simultaneous"),
+        f"{stage.name}: data.joined_s is for a stage that interprets, simultaneously or not (got {stage.objective})",
+    )
     final = optimizer.final
     yield 0 <= final <= 1, f"{stage.name}: optimizer.final is a share from 0 to 1 (got {final:g})"
     yield 0 <= optimizer.beta2 < 1, f"{stage.name}: optimizer.beta2 is from 0 to below 1 (got {optimizer.beta2:g})"

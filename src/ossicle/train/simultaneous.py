@@ -2,7 +2,7 @@
 
 Knows pairs, translators and their choices; does not know optimisers, nor policies that use what is learned. The loss is
 that of the next token where every head attends as EMMA's expectation says, how late tokens are expected, in seconds,
-and how uncertain that is. Source: Ma et al. 2023 (arXiv 2312.04515); what is frozen and how much lateness weighs is ours.
+and how uncertain that is. Source: Ma et al. 2023 (arXiv 2312.04515); how much lateness weighs is ours.
 """
 
 from collections.abc import Sequence
@@ -14,31 +14,14 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE
-from ossicle.errors import ConfigError
 from ossicle.simul.decoder import PREFIX, expected
-from ossicle.simul.emma import Heads, Latency, latency, variance
+from ossicle.simul.emma import latency, variance
 from ossicle.simul.hearing import choices_of, hearing_of
 from ossicle.tensors import Features, stacked
 from ossicle.train.objectives import IGNORE, Loss
 from ossicle.train.sources import Sample
+from ossicle.train.timing import Timing
 from ossicle.translate.translator import Translator
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How much it weighs to be late.
-
-    Args:
-        latency_weight: of the mean lateness in seconds, beside the mean loss of a token.
-        variance_weight: of the mean variance in seconds squared.
-        form: "dal" or "delay".
-        heads: gathered by "mean", "max" or "weighted".
-    """
-
-    latency_weight: float = 0.1
-    variance_weight: float = 0.1
-    form: Latency = "dal"
-    heads: Heads = "mean"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +62,7 @@ class Simultaneous:
         timing: what being late costs.
 
     Raises:
-        ConfigError: the model has no choices, or no way to listen piece by piece.
+        RequestError: the model has no choices, or no way to listen piece by piece.
     """
 
     def __init__(self, model: Translator, timing: Timing | None = None) -> None:
@@ -131,15 +114,3 @@ class Simultaneous:
         right = int((scores.argmax(-1) == target).sum()) / n
         parts = {"token": lost.item() / n, "right": right, "late_s": late.item(), "variance_s2": spread.item()}
         return total, n, parts
-
-
-def check_timing(timing: Timing) -> None:
-    """Refuse weights that reward being late.
-
-    Raises:
-        ConfigError: a weight below 0.
-    """
-    if timing.latency_weight < 0 or timing.variance_weight < 0:
-        raise ConfigError(
-            f"weights of lateness are 0 or more: got {timing.latency_weight:g} and {timing.variance_weight:g}"
-        )

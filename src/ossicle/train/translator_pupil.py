@@ -16,6 +16,9 @@ from ossicle.codec.units import Codebook
 from ossicle.data.check import Checked, Longest
 from ossicle.errors import ConfigError
 from ossicle.hub.translator import load_translator, save_translator
+from ossicle.simul.choice import Choices
+from ossicle.simul.encoder import chunks_of
+from ossicle.simul.hearing import Hearing
 from ossicle.train.align import Align
 from ossicle.train.conformer import conformer_of
 from ossicle.train.interpret import Interpret
@@ -27,9 +30,11 @@ from ossicle.train.recipe import Recipe
 from ossicle.train.recipe_parts import NewSpeaker
 from ossicle.train.recipe_stages import SPEAKS, Data, Stage
 from ossicle.train.recognise import Recognise
+from ossicle.train.simultaneous import Simultaneous
 from ossicle.train.sources import Sample, Source
 from ossicle.train.spoken import learn_codebook
 from ossicle.train.stage import hidden_matrices, optimizer_of
+from ossicle.train.timing import Timing
 from ossicle.train.translator_parts import (
     characters_of,
     new_aligner,
@@ -69,6 +74,7 @@ def pairs_of(recipe: Recipe, index: int, data: str | None) -> Source:
             also_read=settings.also_read,
             own_voice=settings.own_voice,
             abrupt=settings.abrupt,
+            joined_s=settings.joined_s,
             dry=stage.objective == "read",
         )
     own = {f"{speaker.language}-{speaker.language}": 1.0}
@@ -119,6 +125,9 @@ class TranslatorPupil:
             name: p for name, p in self.model.named_parameters() if name.split(".", 1)[0] in parts
         }
         book = self.model.codebook
+        hearing = self.model.hearing
+        if isinstance(hearing, Hearing) and torch.isfinite(hearing.variance).all():
+            found |= {"hearing.mean": hearing.mean, "hearing.variance": hearing.variance}
         if "text_decoder" in parts:  # the table of tokens belongs to it
             found["shared.weight"] = self.model.shared.weight
         if isinstance(book, Codebook) and torch.isfinite(book.centroids).all():
@@ -180,6 +189,10 @@ class TranslatorPupil:
             case "interpret":
                 aside = self.recognise if stage.hear_weight > 0 else None
                 return Interpret(self.model, recognise=aside, recognise_weight=stage.hear_weight)
+            case "simultaneous":
+                timing = stage.timing or Timing()
+                self._attach_ears(timing)
+                return Simultaneous(self.model, timing)
             case _:
                 return self._speaking(stage)
 
@@ -228,11 +241,31 @@ class TranslatorPupil:
             if model.vocoder is None and stage.objective == "vocode":
                 model.vocoder = new_vocoder(sizes).to(model.device)
 
+    def _attach_ears(self, timing: Timing) -> None:
+        """Make what a model needs that is to hear piece by piece, where it has none: the usual is unknown, choices are
+        random."""
+        model, config = self.model, self.model.settings
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            if model.hearing is None:
+                chunks = chunks_of(timing.chunk_s, model, left_s=timing.left_s)
+                bins = model.banks.width // model.banks.stack
+                made = Hearing(bins, frames=chunks.frames, left=chunks.left)
+                made.variance.fill_(float("nan"))
+                model.hearing = made.to(model.device)
+            if model.choices is None:
+                heads, n = config.decoder_attention_heads, config.decoder_layers
+                made_too = Choices(model.width, heads, n, ratio=timing.ratio, layers=timing.layers)
+                model.choices = made_too.to(model.device)
+
     def prepared(self, index: int, source: Source, *, begun: bool, folder: Path, precision: str) -> Objective:
         """The first stage that needs units finds them: clusters of what the speech encoder, which from here on stays
         as it is, makes of the stage's first clips."""
         objective = self.objective(index)
-        book = self.model.codebook
+        book, hearing = self.model.codebook, self.model.hearing
+        if isinstance(hearing, Hearing) and not torch.isfinite(hearing.variance).all():
+            clips = (self.recipe.stages[index].timing or Timing()).clips
+            hearing.learn(self.model, [source.sample(i).samples for i in range(clips)])
         if isinstance(book, Codebook) and not torch.isfinite(book.centroids).all():
             assert self.recipe.parts.translator is not None
             units = self.recipe.parts.translator.units
@@ -273,6 +306,10 @@ class TranslatorPupil:
     def resumed(self, stage: Stage, *, begun: bool, done: bool) -> None:
         """Parts that speak are there from the first stage on that needs them."""
         for one in self.recipe.stages:
+            if one.objective == "simultaneous" and (one != stage or begun or done):
+                self._attach_ears(one.timing or Timing())
+                assert isinstance(self.model.hearing, Hearing)
+                self.model.hearing.variance.zero_()  # in place of which comes that of the checkpoint
             if one.objective in SPEAKS and (one != stage or begun or done):
                 self._attach(one)
                 assert isinstance(self.model.codebook, Codebook)
@@ -285,7 +322,7 @@ class TranslatorPupil:
 
     def kept_after(self, stage: Stage) -> bool:
         """Whether the stage translates or speaks."""
-        return stage.objective == "interpret" or stage.objective in SPEAKS
+        return stage.objective in ("interpret", "simultaneous") or stage.objective in SPEAKS
 
     def save(self, folder: Path, stages: tuple[Stage, ...], origin: Mapping[str, Any]) -> None:
         """Write the model's folder."""

@@ -1,0 +1,114 @@
+"""Sound in as it comes, text out that stays: ears, a writer and whole words, one utterance at a time.
+
+Knows samples, seconds and words; does not know policies' reasons, nor where the sound comes from. A word is handed out
+when the next one begins or the source has ended, for till then it may go on. Every piece of text says when it was
+written, by the sound that had come, and which part of the sound it closes: these parts follow each other without a hole
+from the first sample to the last.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.simul.choice import Choices
+from ossicle.simul.hearing import Hearing, hearing_of
+from ossicle.simul.policies import Policy, Write
+from ossicle.simul.writer import Writer
+from ossicle.translate.text import BLANK
+from ossicle.translate.translator import Translator
+
+
+@dataclass(frozen=True)
+class Said:
+    """A piece of a translation that stays.
+
+    Args:
+        text: whole words with the blank before them; empty where only the source ended.
+        at_s: seconds of the source that had been handed in.
+        span_s: the part of the source since the piece before.
+        last: nothing comes after it.
+    """
+
+    text: str
+    at_s: float
+    span_s: tuple[float, float]
+    last: bool = False
+
+
+class Interpreting:
+    """A translation of speech while it is spoken.
+
+    Args:
+        model: in evaluation mode.
+        policy: when to write.
+        language: to write.
+        hearing: how it hears piece by piece; None is the model's own.
+        max_tokens: as `Writer`.
+
+    Raises:
+        RequestError: the model cannot hear so, an unknown language, tokens out of range.
+    """
+
+    def __init__(
+        self,
+        model: Translator,
+        policy: Policy,
+        language: str,
+        *,
+        hearing: Hearing | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        self.model = model
+        self.ears = (hearing_of(model) if hearing is None else hearing).begin(model)
+        choices = model.choices if isinstance(model.choices, Choices) else None
+        self.writer = Writer(model, policy, language, choices=choices, max_tokens=max_tokens)
+        self.text = ""
+        """All that was handed out."""
+        self.closed_s = 0.0
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds that were handed in."""
+        return self.ears.n_samples / SAMPLE_RATE
+
+    def hear(self, samples: np.ndarray) -> list[Said]:
+        """More sound, (S,) float32 at 16 kHz, and what is written after it: nothing, or a piece.
+
+        Raises:
+            RequestError: the sound had ended; samples that are none.
+        """
+        return self._written(self.ears.hear(samples), last=False)
+
+    def finish(self) -> list[Said]:
+        """The sound has ended: the rest, one piece that may be empty.
+
+        Raises:
+            RequestError: it had ended before.
+        """
+        return self._written(self.ears.finish(), last=True)
+
+    def _written(self, values: torch.Tensor, *, last: bool) -> list[Said]:
+        if not values.shape[1] and not last:
+            return []
+        decision = self.writer.hear(values, finished=last)
+        if not last and not isinstance(decision, Write):
+            return []
+        whole = self._whole(last=last)
+        new = whole[len(self.text) :]
+        if not new and not last:
+            return []
+        said = Said(new, self.heard_s, (self.closed_s, self.heard_s), last)
+        self.text, self.closed_s = whole, self.heard_s
+        return [said]
+
+    def _whole(self, *, last: bool) -> str:
+        """The text of all words that are whole; what was handed out is its beginning."""
+        ids, pieces = self.writer.ids, self.model.text.pieces(self.writer.ids)
+        n = len(ids)
+        if not last:
+            n = max((i for i, piece in enumerate(pieces) if piece.startswith(BLANK)), default=0)
+        whole = self.model.text.decode(ids[:n])
+        assert whole.startswith(self.text), (whole, self.text)
+        return whole
