@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ossicle.errors import ConfigError, RequestError
-from ossicle.translate.quick_vocoder import N_BINS, N_FFT, QuickVocoder
+from ossicle.translate.quick_vocoder import CLARITY, CLEAR_FRAMES, N_BINS, N_FFT, QuickVocoder, cleared
 
 SPEAKERS = {"ann": "en", "bob": "en", "cleo": "fr"}
 SMALL = {"width": 12, "ffn": 24, "unit_blocks": 1, "frame_blocks": 2, "kernel": 5}
@@ -72,7 +72,7 @@ def test_units_are_heard_as_far_as_the_reach_and_no_further(changed: dict[str, i
 def test_the_published_size_has_under_a_million_weights() -> None:
     vocoder = QuickVocoder(500, ("en", "fr", "de"), {"a": "en", "b": "fr", "c": "de"})
     assert 800_000 < sum(value.numel() for value in vocoder.parameters()) < 1_000_000
-    assert vocoder.reach == 13
+    assert vocoder.reach == 15
 
 
 def test_the_inverse_transform_undoes_the_transform() -> None:
@@ -85,6 +85,23 @@ def test_the_inverse_transform_undoes_the_transform() -> None:
     spectra = torch.cat([spectrum.abs().log(), spectrum.angle()], dim=-1)
     back = vocoder.waves(spectra, torch.ones(1, 30, 1))
     torch.testing.assert_close(back[:, 240:-240], wave[:, 240:-240], atol=1e-4, rtol=0)
+
+
+def test_spectra_move_more_when_it_speaks_and_not_while_it_learns() -> None:
+    torch.manual_seed(0)
+    spectra, valid = torch.randn(1, 30, 6), torch.ones(1, 30, 1)
+    valid[:, 20:] = 0
+    clear = cleared(spectra, valid)
+    assert torch.equal(clear[..., 3:], spectra[..., 3:])  # phases stay
+    for t in range(20):
+        around = spectra[0, max(0, t - CLEAR_FRAMES) : min(20, t + CLEAR_FRAMES + 1), :3]
+        wanted = spectra[0, t, :3] + CLARITY * (spectra[0, t, :3] - around.mean(0))
+        torch.testing.assert_close(clear[0, t, :3], wanted)
+    steady = torch.full((1, 9, 6), 2.5)
+    torch.testing.assert_close(cleared(steady, torch.ones(1, 9, 1)), steady)
+    vocoder, units = small(), drawn(1, 12)
+    speaks = said(vocoder, units, [12])
+    assert not torch.equal(said(vocoder.train(), units, [12]), speaks)
 
 
 def test_magnitudes_stay_bounded() -> None:

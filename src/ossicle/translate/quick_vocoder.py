@@ -5,7 +5,8 @@ at 50 Hz read units, blocks at 100 Hz read frames, a head gives every frame's lo
 costly runs at 100 Hz and not at 16 kHz, so that a processor's one core is many times faster than real time.
 Source: Siuzdak 2023, "Vocos" (arXiv 2306.00814), section 3, for the head and the inverse transform; Liu et al. 2022,
 "A ConvNet for the 2020s" (arXiv 2201.03545), figure 4, for the block; the embeddings of unit, language and speaker are
-those of SeamlessM4T v2's vocoder, added up in place of side by side.
+those of SeamlessM4T v2's vocoder, added up in place of side by side; Takamichi et al. 2016, "Postfilters to modify the
+modulation spectrum", for what a spectrum regains in use, here by a moving mean.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ HOP = UNIT_SAMPLES // FRAMES
 OVERLAP = 4
 N_FFT = OVERLAP * HOP
 N_BINS = N_FFT // 2 + 1
+CLARITY, CLEAR_FRAMES = 0.3, 4
+"""What is learned from spectra alone moves too little: when the vocoder speaks, every log-magnitude goes so much
+farther from its mean over so many frames on either side."""
 LOUDEST = 100.0
 """No magnitude is larger: the exponential of a new network must not run away."""
 
@@ -141,9 +145,9 @@ class QuickVocoder(nn.Module):
     @property
     def reach(self) -> int:
         """How many units on either side a unit's samples depend on: one by the transform's window, and as far as the
-        blocks read."""
+        mean of frames and the blocks read."""
         side = self.kernel // 2
-        return 1 + -(-side * self.frame_blocks // FRAMES) + side * self.unit_blocks
+        return 1 + -(-(side * self.frame_blocks + CLEAR_FRAMES) // FRAMES) + side * self.unit_blocks
 
     def default_speaker(self, language: str) -> int:
         """The number of the first speaker of a language.
@@ -233,6 +237,8 @@ class QuickVocoder(nn.Module):
                 hidden.float(), (self.width,), norm.weight.float(), norm.bias.float(), norm.eps
             )
             heard = functional.linear(hidden, head.weight.float(), head.bias.float())  # (B, 2 U, 2 F)
+            if not self.training:
+                heard = cleared(heard, here.float())
             waves = self.waves(heard, here.float())
         return waves * valid.repeat_interleave(UNIT_SAMPLES, dim=1)
 
@@ -282,3 +288,16 @@ class QuickVocoder(nn.Module):
         spoken = torch.tensor([self._language(one) for one in languages], device=device)
         who: torch.Tensor = self.language(spoken) + self.speaker(torch.tensor(rows, device=device))
         return who
+
+
+def cleared(spectra: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Spectra (B, T, 2 F) whose log-magnitudes move more: each is taken `CLARITY` of its way from its mean over
+    `CLEAR_FRAMES` on either side farther, of frames where ``valid`` (B, T, 1) is 1."""
+    logs, phases = spectra.chunk(2, dim=-1)
+    span = 2 * CLEAR_FRAMES + 1
+
+    def means(values: torch.Tensor) -> torch.Tensor:
+        return functional.avg_pool1d(values.transpose(1, 2), span, 1, CLEAR_FRAMES).transpose(1, 2)
+
+    usual = means(logs * valid) / means(valid).clamp(min=1 / (2 * span))
+    return torch.cat([logs + CLARITY * (logs - usual), phases], dim=-1)
