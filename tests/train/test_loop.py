@@ -126,6 +126,7 @@ def test_a_run_tells_where_its_model_comes_from(trained: Trained) -> None:
     assert (origin["recipe_hash"], origin["seed"], origin["steps"]) == (recipe.hash, 3, last_step(trained.out))
     assert origin["recipe"]["stages"][3]["name"] == "tune"
     assert origin["data_hours"] == pytest.approx(0.008 * 3 + 0.015, abs=0.02)
+    assert 0 < origin["cpu_hours"] < 1
     assert [one["from_step"] for one in origin["segments"]][1:] == [
         trained.before.state["place"]["step"],
         trained.middle.state["place"]["step"],

@@ -1,6 +1,7 @@
 """A recipe that has grown by a stage goes on from a finished model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def test_the_fourth_stage_begins_where_the_third_ended(finished: Path, tmp_path:
     again = run(TINY, out=tmp_path / "run", device="cpu", begun=str(finished))
     before, after = origin(finished), origin(again)
     assert after["steps"] > before["steps"] and after["data_hours"] > before["data_hours"]
+    assert after["cpu_hours"] > before["cpu_hours"] > 0
     assert [one["from_step"] for one in after["segments"]] == [0, before["steps"]]
     assert after["segments"][1]["from_model"] == str(finished)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
@@ -49,6 +51,17 @@ def test_the_fourth_stage_begins_where_the_third_ended(finished: Path, tmp_path:
     assert load(again).pattern == "lora"
     again = run(TINY, out=tmp_path / "run", device="cpu", begun="gone")  # its own checkpoint is all that a run needs
     assert origin(again)["steps"] == after["steps"]
+
+
+def test_what_was_not_counted_stays_unknown(finished: Path, tmp_path: Path) -> None:
+    """Models made before processors' time was counted."""
+    older = shutil.copytree(finished, tmp_path / "older")
+    told = origin(older)
+    del told["cpu_hours"]
+    size = (older / "origin.json").stat().st_size  # which is looked at
+    (older / "origin.json").write_text(json.dumps(told).ljust(size))
+    again = run(TINY, out=tmp_path / "run", device="cpu", begun=str(older))
+    assert origin(again)["cpu_hours"] is None and origin(again)["training_hours"] >= told["training_hours"]
 
 
 def test_the_weights_are_the_models(finished: Path) -> None:

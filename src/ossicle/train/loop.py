@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -70,7 +71,8 @@ class Step(nn.Module):
 
 @dataclasses.dataclass
 class Place:
-    """How far a run is; all of it stands in a checkpoint."""
+    """How far a run is; all of it stands in a checkpoint. ``cpu_s`` counts the seconds of all processors that it took,
+    those of the processes that make data too; None where a part of the run was not counted."""
 
     stage: int = 0
     step: int = 0
@@ -81,6 +83,7 @@ class Place:
     stage_steps: int = 0
     audio_s: float = 0.0
     wall_s: float = 0.0
+    cpu_s: float | None = None
     bad_steps: int = 0
     started_stage: bool = False
 
@@ -121,7 +124,8 @@ class Run:
         self.pupil = pupil_of(recipe)
         self.frozen = self.pupil.fingerprints()
         self.pupil.to(self.accelerator.device)
-        self.place, self.stopping, self.taken = Place(), False, taken
+        self.place, self.stopping, self.taken = Place(cpu_s=0.0), False, taken
+        self.cpu_s = cpu_s()
         self.identities = [self._identity(i) for i in range(len(recipe.stages))]  # now: a manifest may be edited later
         self.segments = [segment(self.accelerator.device, precision, minutes)]
         self.optimizer: torch.optim.Optimizer | None = None
@@ -268,6 +272,12 @@ class Run:
         seconds = sum(batch.seconds for _, _, batch in group)
         place.stage_audio_s, place.audio_s = place.stage_audio_s + seconds, place.audio_s + seconds
 
+    def _count_cpu(self) -> None:
+        now = cpu_s()
+        if self.place.cpu_s is not None:
+            self.place.cpu_s += now - self.cpu_s
+        self.cpu_s = now
+
     def _share_done(self, stage: Stage) -> float:
         if self.minutes is None:
             return self.place.stage_audio_s / (3600 * stage.budget.audio_hours)
@@ -289,7 +299,7 @@ class Run:
             raise TrainingError(f"stage {stage.name} ends with loss {loss:.3f}, its gate is {stage.gate.loss:g}")
         self.pupil.left(stage)
         place = dataclasses.asdict(self.place)
-        fresh = {key: place[key] for key in ("step", "audio_s", "wall_s")}
+        fresh = {key: place[key] for key in ("step", "audio_s", "wall_s", "cpu_s")}
         self.place = Place(stage=self.place.stage + 1, **fresh)
         self.optimizer = self.restored = None
         self.heads = {}
@@ -302,6 +312,7 @@ class Run:
             self._save_folder(folder)
 
     def _save(self) -> None:
+        self._count_cpu()
         groups: dict[str, dict[str, torch.Tensor]] = {
             "model": self.pupil.named(),
             "random": {"cpu": torch.get_rng_state()},
@@ -389,7 +400,9 @@ class Run:
         load_named(ours, {name: value for name, value in taken.weights.items() if name in ours})
         origin = taken.origin
         audio_s, wall_s = 3600 * origin["data_hours"], 3600 * origin["training_hours"]
-        self.place = Place(stage=taken.stages, step=origin["steps"], audio_s=audio_s, wall_s=wall_s)
+        counted = origin.get("cpu_hours")
+        cpu = None if counted is None else 3600 * counted
+        self.place = Place(stage=taken.stages, step=origin["steps"], audio_s=audio_s, wall_s=wall_s, cpu_s=cpu)
         self.segments = [
             *origin["segments"],
             {**self.segments[0], "from_step": self.place.step, "from_model": taken.model},
@@ -404,6 +417,7 @@ class Run:
             "seed": self.recipe.seed,
             "data_hours": round(self.place.audio_s / 3600, 3),
             "training_hours": round(self.place.wall_s / 3600, 3),
+            "cpu_hours": None if self.place.cpu_s is None else round(self.place.cpu_s / 3600, 4),
             "steps": self.place.step,
             "segments": self.segments,
             "log": readings(self.out / "log.jsonl"),
@@ -483,6 +497,11 @@ def _check_finite(name: str, values: Mapping[str, torch.Tensor]) -> None:
     """
     if any(v.is_floating_point() and not torch.isfinite(v).all() for v in values.values()):
         raise TrainingError(f"a weight in {name} is not finite: nothing is saved, the last checkpoint stays")
+
+
+def cpu_s() -> float:
+    """Seconds of processors that this process took until now, and those of its own that have ended."""
+    return sum(os.times()[:4])
 
 
 def check_minutes(minutes: float | None) -> None:

@@ -52,6 +52,7 @@ def take_up(model: str, recipe: Recipe) -> Taken:
         origin = json.loads(path.read_text(encoding="utf-8"))
         made = TypeAdapter(Recipe).validate_python(origin["recipe"])
         told = {key: origin[key] for key in ("steps", "data_hours", "training_hours", "segments", "log")}
+        told["cpu_hours"] = origin.get("cpu_hours")
         last = told["log"][-1]["stage"]
         done = 1 + [stage.name for stage in made.stages].index(last)  # the folder of a stage has later ones before it
     except (OSError, ValueError, LookupError, TypeError, ValidationError) as error:
