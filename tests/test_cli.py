@@ -605,6 +605,14 @@ def fault():
     raise ZeroDivisionError("by\\nnothing")
 
 @app.command()
+def large():
+    raise MemoryError
+
+@app.command()
+def torch():
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+@app.command()
 def wait():
     print("ready", flush=True)
     time.sleep(60)
@@ -618,6 +626,13 @@ def test_a_mistake_of_ours_is_exit_1_and_one_line():
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: internal_error: ZeroDivisionError: by nothing (")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["large", "torch"])
+def test_too_little_memory_is_exit_5_and_no_mistake_of_ours(command):
+    done = subprocess.run([sys.executable, "-c", FAULT, command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "error: out_of_memory: the machine has too little memory: give it less at once\n"
 
 
 def test_an_interrupt_is_exit_130_without_a_word():

@@ -47,6 +47,13 @@ def test_results_inside_of_the_folder_are_not_read_by_whatever_name(tmp_path, mo
 
 def test_a_folder_without_sound_is_told(tmp_path):
     touched(tmp_path, "notes.txt")
+    (own := tmp_path / "own").mkdir()
+    (own / "a.wav").touch()
+    with pytest.raises(
+        FetchError, match="holds no sound file outside the folder of results, in which it lies: give --out"
+    ):
+        expand([str(own)], without=str(own))
+    (own / "a.wav").unlink()
     with pytest.raises(FetchError, match=r"holds no sound file: looked for \.wav, "):
         expand([str(tmp_path)])
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 
 import numpy as np
@@ -107,6 +108,9 @@ def test_speech_is_not_written_over_what_is_heard(ossicle, speaker, wav, monkeyp
     message = f"--speak {wav.name} would be written over what is read: name another file"
     assert message in failed(ossicle(*asked), 5, "not_writable")
     assert wav.read_bytes() == before
+    (wav.parent / "dir.wav").mkdir()
+    asked = (*asked[:-1], "dir.wav")
+    assert "--speak dir.wav is a folder: name a file" in failed(ossicle(*asked), 5, "not_writable")
 
 
 def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
@@ -137,6 +141,25 @@ def test_a_text_is_spoken(ossicle, speaker, tmp_path, monkeypatch):
     assert "is no text in UTF-8" in failed(ossicle("speak", "-", out, *asked), 2, "invalid_value")
     assert "ends in .wav, got 'x.mp3'" in failed(ossicle("speak", "a", "x.mp3", *asked), 2, "invalid_value")
     failed(ossicle("speak", "a", tmp_path / "none" / "x.wav", *asked), 5, "not_writable")
+    (tmp_path / "dir.wav").mkdir()
+    message = failed(ossicle("speak", "a", tmp_path / "dir.wav", *asked), 5, "not_writable")
+    assert "dir.wav' is a folder: name a file" in message
+    for sound in (out, tmp_path, "none.wav", "./none"):
+        message = failed(ossicle("speak", sound, out, *asked), 2, "invalid_value")
+        assert f"{str(sound)!r} names a sound or a folder, and speak takes a text" in message
+
+
+def test_half_a_character_is_no_text(ossicle, speaker, tmp_path):
+    """What a shell hands over where a name or a text is no UTF-8."""
+    half = os.fsdecode(b"caf\xe9")
+    asked = ("--model", speaker)
+    for command in (
+        ("speak", half, tmp_path / "out.wav", "--language", "fr"),
+        ("translate", half, "--from", "en", "--to", "fr"),
+        ("translate", half, "--from", "en", "--to", "en"),
+    ):
+        message = failed(ossicle(*command, *asked), 2, "invalid_value")
+        assert r"a text is characters in UTF-8: what stands at place 3 is none ('\udce9')" in message
 
 
 def test_what_no_token_says_is_told(ossicle, mute, speaker, tmp_path):

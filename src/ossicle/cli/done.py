@@ -26,6 +26,9 @@ from ossicle.errors import StorageError
 Origin = Mapping[str, Any]
 """What a result is made of, as JSON holds it; ``size`` and ``mtime_ns`` are None where the source is out of reach."""
 
+EMPTY = (".txt", ".srt")
+"""What a result without a word is written as no byte in."""
+
 
 class Done:
     """The results of a folder by their names.
@@ -89,7 +92,7 @@ class Done:
         for given, paths in zip(inputs, targets, strict=True):
             origin = origin_of(given)
             reached = given.path is None or origin["size"] is not None
-            there = given.fault is None and reached and all(map(os.path.exists, paths))
+            there = given.fault is None and reached and all(map(_holds, paths))
             found.append(there and not self._differs(given, origin, paths))
             if found[-1] and given.name not in self.made:
                 learnt.append({"name": given.name, **origin})
@@ -180,3 +183,11 @@ def _line(line: bytes) -> Origin | None:
     except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) and isinstance(said.get("name"), str) else None
+
+
+def _holds(path: Path) -> bool:
+    """Whether a result is there; one of no byte that has always some was emptied by something else."""
+    try:
+        return path.stat().st_size > 0 or path.suffix in EMPTY
+    except OSError:
+        return False

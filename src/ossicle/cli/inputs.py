@@ -105,13 +105,13 @@ def expand_with_texts(arguments: Sequence[str], *, without: str | None = None) -
     Raises:
         RequestError, FetchError, DataError: as `expand`.
     """
-    sounds = [one for one in arguments if _is_sound(one)]
+    sounds = [one for one in arguments if is_sound(one)]
     expand([one for one in sounds if one == STANDARD_INPUT])  # refused twice
     found: list[Input] = []
     for argument in arguments:
         if is_text_file(argument):
             found.append(_of_text_file(argument))
-        elif _is_sound(argument):
+        elif is_sound(argument):
             found += expand([argument], without=without)
         else:
             found.append(Input(argument, "text", text=argument))
@@ -124,7 +124,8 @@ def is_text_file(argument: str) -> bool:
     return Path(argument).suffix.lower() == TEXT and (os.path.isfile(argument) or missing)
 
 
-def _is_sound(argument: str) -> bool:
+def is_sound(argument: str) -> bool:
+    """Whether an argument names sound: a file that is there or ends as one, a folder, standard input."""
     named = Path(argument).suffix.lower() in (*AUDIO_SUFFIXES, MANIFEST)
     path = re.fullmatch(r"(\.{0,2}/|~/)\S+|\S+/", argument) is not None
     return argument == STANDARD_INPUT or os.path.exists(argument) or named or path
@@ -168,7 +169,11 @@ def _of_folder(folder: Path, without: str | None) -> Iterator[Input]:
         and not path.is_dir()
     ]
     if not found:
-        raise FetchError(f"the folder {str(folder)!r} holds no sound file: looked for {', '.join(AUDIO_SUFFIXES)}")
+        own = results is not None and place.is_relative_to(results)
+        where = " outside the folder of results, in which it lies: give --out another folder" if own else ""
+        raise FetchError(
+            f"the folder {str(folder)!r} holds no sound file{where}: looked for {', '.join(AUDIO_SUFFIXES)}"
+        )
     for path in found:
         full_name = path.relative_to(folder)
         yield Input(str(path), str(full_name.with_suffix("")), str(path), full_name=str(full_name))

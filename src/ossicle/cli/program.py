@@ -26,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+NO_MEMORY = "can't allocate memory"
+"""How torch says it of a processor's."""
+
 
 def main() -> None:
     """The program ``ossicle``."""
@@ -58,6 +61,8 @@ def _explain(error: Exception) -> tuple[str, int, str]:
         case OSError(errno=errno.ENOSPC):
             _drop_output()
             return "no_space", StorageError.exit_code, "there is no space left where the output goes"
+        case MemoryError() | RuntimeError() if isinstance(error, MemoryError) or NO_MEMORY in str(error):
+            return "out_of_memory", StorageError.exit_code, "the machine has too little memory: give it less at once"
         case _:
             text = f"{type(error).__name__}: {error} (this is a mistake in ossicle; --debug shows where)"
             return "internal_error", OssicleError.exit_code, text

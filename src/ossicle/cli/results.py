@@ -159,6 +159,8 @@ def _check_files(files: Mapping[str, str], inputs: Sequence[Input], out: str | N
         folder = os.path.dirname(os.path.abspath(file))
         if not os.path.isdir(folder):
             raise StorageError(f"the folder of {file!r} is not there: make it first")
+        if os.path.isdir(file):
+            raise StorageError(f"{option} {file} is a folder: name a file")
         if any(one.path is not None and _is_same(one.path, file) for one in inputs):
             raise StorageError(f"{option} {file} would be written over what is read: name another file")
 

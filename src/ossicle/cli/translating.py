@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ossicle.cli.inputs import Input, expand_with_texts, is_text_file
+from ossicle.cli.inputs import Input, expand_with_texts, is_sound, is_text_file
 from ossicle.cli.options import STANDARD_INPUT, AsJson, Debug, Device, Threads, standard_input, translator_opener
 from ossicle.cli.output import print_json, print_note
 from ossicle.cli.program import app
@@ -118,6 +118,8 @@ def speak(
         raise RequestError(f"speech goes into a file that ends in .wav, got {out!r}")
     if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
         raise StorageError(f"the folder of {out!r} is not there: make it first")
+    if os.path.isdir(out):
+        raise StorageError(f"{out!r} is a folder: name a file")
     opened = translator_opener(model, device, threads)
     from ossicle.audio.io import write_clip
     from ossicle.infer.translate import translate as put
@@ -140,7 +142,7 @@ def _text(argument: str) -> str:
     Raises:
         DataError: a file that holds none.
         FetchError: there is no such file.
-        RequestError: standard input that is no text.
+        RequestError: standard input that is no text, the name of a sound or of a folder.
     """
     if argument == STANDARD_INPUT:
         try:
@@ -151,6 +153,8 @@ def _text(argument: str) -> str:
         (given,) = expand_with_texts([argument])
         given.check()
         return str(given.text)
+    if is_sound(argument):
+        raise RequestError(f"{argument!r} names a sound or a folder, and speak takes a text: translate takes sounds")
     return argument
 
 

@@ -6,7 +6,6 @@ translations stands the pause that stood between the pieces. Several pieces go t
 none of them.
 """
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -31,6 +30,8 @@ Sound = Clip | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A clip, or anything but a string with its own sample rate that `audio.io` reads."""
 WINDOW_S = 15.0
 """The longest piece of speech, or what the model hears at once where that is less."""
+SLOWEST, FASTEST = 0.1, 10.0
+"""Paces beyond which nothing is speech any more."""
 SENTENCE_PAUSE_S = 0.35
 """Between two spoken sentences of a text."""
 
@@ -237,7 +238,7 @@ def check_voice(model: Translator, language: str, pace: float = 1.0, speaker: st
     """Whether a model speaks a language, before anything is computed.
 
     Raises:
-        RequestError: it has no voice, or not this one, or none in this language; a pace that is not positive.
+        RequestError: it has no voice, or not this one, or none in this language; a pace that nobody speaks at.
     """
     if model.unit_decoder is None or model.vocoder is None:
         raise RequestError(f"{model.name} writes, but does not speak: it was made without unit decoder and vocoder")
@@ -247,8 +248,8 @@ def check_voice(model: Translator, language: str, pace: float = 1.0, speaker: st
         raise RequestError(
             f"{model.name} does not speak {language!r}: it speaks {', '.join(known)}", code="unsupported_language"
         )
-    if not (math.isfinite(pace) and pace > 0):
-        raise RequestError(f"the pace is {pace:g}: it is a positive number, 1 as the model would speak")
+    if not SLOWEST <= pace <= FASTEST:
+        raise RequestError(f"the pace is {pace:g}: it is from {SLOWEST:g} to {FASTEST:g}, 1 as the model would speak")
     vocoder.speaker_row(speaker, language)  # raises for one that is not known
 
 

@@ -69,7 +69,12 @@ class TextTokens:
         return self.ids[language]
 
     def tokens(self, text: str) -> list[int]:
-        """The ids of a text alone."""
+        """The ids of a text alone.
+
+        Raises:
+            RequestError: a text with half a character, as bytes that are no UTF-8 become on a command line.
+        """
+        check_text(text)
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def places(self, text: str) -> list[int]:
@@ -85,7 +90,11 @@ class TextTokens:
 
         Returns:
             the text, and the characters that were left out, each once, in their order.
+
+        Raises:
+            RequestError: as `tokens`.
         """
+        check_text(text)
         if self.unk not in (tokens := self.tokenizer.encode(text, add_special_tokens=False)).ids:
             return text, ""
         kept, left_out = list(text), []
@@ -127,3 +136,18 @@ class TextTokens:
         if self.names is not None:
             return [self.names.get(one, "None") for one in ids]
         return [str(self.tokenizer.id_to_token(one)) for one in ids]
+
+
+def check_text(text: str) -> None:
+    """Refuse what no tokenizer takes for a text.
+
+    Raises:
+        RequestError: a text with half a character.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        wrong = ascii(text[error.start : error.start + 8])
+        raise RequestError(
+            f"a text is characters in UTF-8: what stands at place {error.start} is none ({wrong})"
+        ) from error
