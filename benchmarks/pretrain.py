@@ -52,6 +52,7 @@ SIZES = W2vBertSizes(width=144, layers=3, heads=4, ffn=384, kernel=15)
 SETTINGS = PretrainSettings(layer=2, cooled=1000)
 ARMS = {"none": "no pre-training", "learned": "w2v-BERT", "random_projection": "random targets (BEST-RQ)"}
 POOL, BATCH_S, LR, WARMUP, DECAY, SAVED = 96, 8.0, 1.5e-3, 0.1, 0.05, 100
+METRICS = {"wer": "word error rate", "cer": "character error rate"}
 CLIPPED, GUESSED = 1.0, 60
 
 
@@ -221,8 +222,8 @@ def heard(
     return encoder.eval(), hear.eval(), spent
 
 
-def word_errors(encoder: W2vBertEncoder, hear: Hear, test: list[Kept]) -> Counts:
-    """Greedy CTC on each clip alone."""
+def errors(encoder: W2vBertEncoder, hear: Hear, test: list[Kept]) -> dict[str, Counts]:
+    """Words and characters that greedy CTC gets wrong, each clip alone."""
     texts = []
     for clip in test:
         assert clip.labels is not None
@@ -232,7 +233,9 @@ def word_errors(encoder: W2vBertEncoder, hear: Hear, test: list[Kept]) -> Counts
         runs = [one for i, one in enumerate(best) if one != BLANK and (i == 0 or one != best[i - 1])]
         texts.append("".join(LETTERS[one - 1] for one in runs))
     print(*(f"  {clip.said} | {text}" for clip, text in list(zip(test, texts, strict=True))[:3]), sep="\n", flush=True)
-    return count("wer", [clip.said for clip in test], texts)
+    said = [clip.said for clip in test]
+    letters = [[" ".join(text.replace(" ", "_")) for text in some] for some in (said, texts)]  # each a word
+    return {"wer": count("wer", said, texts), "cer": count("wer", *letters)}
 
 
 def cached(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -284,9 +287,11 @@ def main() -> None:
                     encoder, hear, spent = heard(
                         weights, seed, train, given.after, after, f"letters after {arm} seed {seed}"
                     )
-                    errors = word_errors(encoder, hear, test)
-                    sums = {"numerators": errors.numerators.tolist(), "denominators": errors.denominators.tolist()}
-                    return {"before": before, "spent": spent, **sums}
+                    found = errors(encoder, hear, test)
+                    sums = {
+                        metric: [one.numerators.tolist(), one.denominators.tolist()] for metric, one in found.items()
+                    }
+                    return {"before": before, "spent": spent, "errors": sums}
 
                 results[arm, seed] = cached(place / "result.json", made)
     write_page(given.out, page(given, train, labelled, test, results))
@@ -302,22 +307,7 @@ def page(
 ) -> str:
     """The results as a page."""
     about = segment(torch.device("cpu"), "float32", None)
-    counts = {
-        arm: [
-            Counts(np.array(one["numerators"]), np.array(one["denominators"]))
-            for one in (results[arm, s] for s in given.seeds if (arm, s) in results)
-        ]
-        for arm in given.arms
-    }
-    rows = []
-    for arm in given.arms:
-        whole = pooled(counts[arm])
-        assert whole is not None
-        told_apart = "" if arm == "none" or "none" not in counts else difference(counts["none"], counts[arm])
-        each = ", ".join(percent(one.rate) for one in counts[arm])
-        rows.append(
-            (ARMS[arm], f"{percent(whole[0])} ({100 * whole[1]:.1f} to {100 * whole[2]:.1f})", each, told_apart)
-        )
+    rows = [row for metric in METRICS for row in compared(given, results, metric)]
     guesses = []
     for (arm, seed), one in results.items():
         if one["before"] is None:
@@ -352,10 +342,10 @@ def page(
         f"weights) learns to hear (letters by CTC, phones, marks) from {len(labelled)} clips ({hours[1]:.2f} h), one",
         f"in {given.tenth} of the {len(train)} ({hours[0]:.2f} h) whose sound it may hear: {given.after} steps of at",
         f"most {BATCH_S:g} s, the same clips in the same order for all arms. Pre-training comes before, on all clips",
-        f"without labels: {given.before} steps. Word error rates of greedy CTC on {len(test)} test clips",
+        f"without labels: {given.before} steps. Error rates of greedy CTC on {len(test)} test clips",
         f"({60 * hours[2]:.1f} min; test sentences, test voices, no language model).",
         "",
-        table(("pre-training", "word error rate (95 % interval)", "each seed", "against none"), rows),
+        table(("what", "pre-training", "rate (95 % interval)", "each seed", "against none"), rows),
         "",
         "Intervals over seeds and clips; so few seeds tell little of how far seeds differ.",
         "",
@@ -379,6 +369,25 @@ def page(
         "",
     ]
     return "\n".join(lines)
+
+
+def compared(given: Any, results: dict[tuple[str, int], dict[str, Any]], metric: str) -> list[tuple[str, ...]]:
+    """A line for each arm: the rate over its seeds, each seed's, and the difference to no pre-training."""
+    counts = {
+        arm: [
+            Counts(*(np.array(side) for side in one["errors"][metric]))
+            for one in (results[arm, s] for s in given.seeds if (arm, s) in results)
+        ]
+        for arm in given.arms
+    }
+    rows = []
+    for arm in given.arms:
+        whole = pooled(counts[arm])
+        assert whole is not None
+        told_apart = "" if arm == "none" or "none" not in counts else difference(counts["none"], counts[arm])
+        rate = f"{percent(whole[0])} ({100 * whole[1]:.1f} to {100 * whole[2]:.1f})"
+        rows.append((METRICS[metric], ARMS[arm], rate, ", ".join(percent(one.rate) for one in counts[arm]), told_apart))
+    return rows
 
 
 def difference(none: list[Counts], other: list[Counts]) -> str:
