@@ -51,6 +51,13 @@ def test_a_text_is_translated(model: Translator, source: str, to: str) -> None:
     assert ossicle.make_translation(model, SAID[source], source_language=source, to=to).text == SAID[to]
 
 
+def test_the_text_of_the_readme_is_translated(model: Translator) -> None:
+    text = "This evening Martin will see six lions."
+    assert text in (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    told = ossicle.make_translation(model, text, source_language="en", to="de").text
+    assert told == "Heute Abend wird Martin sechs Löwen sehen."
+
+
 @pytest.mark.parametrize("language", SAID)
 def test_what_it_says_is_read_back(model: Translator, language: str) -> None:
     texts = [parallel(np.random.default_rng(i), "test").texts[language] for i in range(6)]
