@@ -26,6 +26,7 @@ from ossicle.errors import ConfigError
 from ossicle.evaluate.metrics import Counts, interval, paired
 from ossicle.evaluate.recognisers import Recogniser
 from ossicle.evaluate.report import table, write_page
+from ossicle.evaluate.score import percent
 from ossicle.hub.translator import load_translator
 from ossicle.train.origin import segment
 from ossicle.translate.quick_vocoder import QuickVocoder
@@ -142,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Made by `{shlex.join(['python', 'benchmarks/new_voice.py', *arguments])}`",
         f"at commit {about['commit']}, {about['started']}, torch {torch.__version__}. Figures of a small world.",
         f"{origin['recipe']['parts']['base']} was taught {name} ({voice.engine}, {voice.accent}+{voice.variant}) from",
-        f"{speaker['sentences']} sentences, over and over: {origin['data_hours']:.2f} hours of audio,",
-        f"{60 * origin['training_hours']:.1f} minutes.",
+        f"{speaker['sentences']} sentences, over and over: {origin['data_hours']:.2f} hours of audio, of which",
+        f"{percent(speaker.get('others', 0.0))} in the voices that it had; {60 * origin['training_hours']:.1f} minutes.",
         "",
         table(NEAR, [near(one) for one in found]),
         "",
