@@ -144,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"at commit {about['commit']}, {about['started']}, torch {torch.__version__}. Figures of a small world.",
         f"{origin['recipe']['parts']['base']} was taught {name} ({voice.engine}, {voice.accent}+{voice.variant}) from",
         f"{speaker['sentences']} sentences, over and over: {origin['data_hours']:.2f} hours of audio, of which",
-        f"{percent(speaker.get('others', 0.0))} in the voices that it had; {60 * origin['training_hours']:.1f} minutes.",
+        f"{percent(speaker.get('others', 0.0))} in the voices that it had; "
+        f"{60 * origin['training_hours']:.1f} minutes.",
         "",
         table(NEAR, [near(one) for one in found]),
         "",
