@@ -110,6 +110,11 @@ def n_steps(n: int, ratio: int) -> int:
     return -(-n // ratio)
 
 
+def steps_each(lengths: torch.Tensor, ratio: int) -> torch.Tensor:
+    """Steps of each item's encoder outputs, (B,) int64."""
+    return torch.tensor([n_steps(one, ratio) for one in lengths.tolist()], dtype=torch.int64)
+
+
 def pooled(values: torch.Tensor, lengths: torch.Tensor, ratio: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Means of runs of encoder outputs, the last over what there is.
 
@@ -125,8 +130,7 @@ def pooled(values: torch.Tensor, lengths: torch.Tensor, ratio: int) -> tuple[tor
     inside = length_mask(lengths, values.shape[1]).to(values.device, values.dtype)[..., None]
     wide = nn.functional.pad(torch.cat([values * inside, inside], -1), (0, 0, 0, n * ratio - values.shape[1]))
     sums = wide.view(len(wide), n, ratio, wide.shape[-1]).sum(2)  # (B, n, ratio, D + 1) -> (B, n, D + 1)
-    counts = torch.tensor([n_steps(one, ratio) for one in lengths.tolist()], dtype=torch.int64)
-    return sums[..., :-1] / sums[..., -1:].clamp(min=1), counts
+    return sums[..., :-1] / sums[..., -1:].clamp(min=1), steps_each(lengths, ratio)
 
 
 def spread(steps: torch.Tensor, lengths: torch.Tensor, ratio: int, n: int) -> torch.Tensor:

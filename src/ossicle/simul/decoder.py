@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ossicle.errors import RequestError
-from ossicle.simul.choice import Choices, pooled, split, spread
+from ossicle.simul.choice import Choices, pooled, split, spread, steps_each
 from ossicle.simul.emma import expected_alignment, infinite_lookback
 from ossicle.translate.translator import Encoded, Translator
 
@@ -218,10 +218,9 @@ def through(
 
 def _expected(made: Through, energies: torch.Tensor, lengths: torch.Tensor, n: int, ratio: int) -> torch.Tensor:
     """What a layer attends to while it learns, (B, H, Y, X); its alignment is kept."""
-    steps = torch.tensor([-(-one // ratio) for one in lengths.tolist()], dtype=torch.int64)
     p = made.p_write[-1]
     p = torch.cat([torch.ones_like(p[:, :, : PREFIX - 1]), p[:, :, PREFIX - 1 :]], 2)  # the prefix waits for nothing
-    alpha = expected_alignment(p, steps, residual=True)
+    alpha = expected_alignment(p, steps_each(lengths, ratio), residual=True)
     made.alpha.append(alpha)
     return infinite_lookback(spread(alpha, lengths, ratio, n), energies).to(energies.dtype)
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.simul.choice import steps_each
 from ossicle.simul.decoder import PREFIX, expected
 from ossicle.simul.emma import latency, variance
 from ossicle.simul.hearing import choices_of, hearing_of
@@ -105,7 +106,7 @@ class Simultaneous:
         lost = functional.cross_entropy(scores, target, reduction="sum")
         n = len(target)
         n_targets = kept.sum(1).cpu()
-        steps = (encoded.lengths + self.choices.ratio - 1) // self.choices.ratio
+        steps = steps_each(encoded.lengths, self.choices.ratio)
         # (B, layers * H, Y, N): the rows of the tokens to be written, all layers' heads side by side
         alpha = torch.cat(made.alpha, 1)[:, :, PREFIX - 1 :]
         late = self.step_s * latency(alpha, steps, n_targets, form=self.timing.form, heads=self.timing.heads).mean()
