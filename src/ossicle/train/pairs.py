@@ -39,7 +39,7 @@ class Pairs:
         own_voice: share of the samples that are said as with ``target``.
         abrupt: share of the others that begin and end without a pause.
         dry: no sound is made: silence of about the length that saying it would take.
-        joined_s: sentences are joined until saying them takes about so long.
+        joined_s: sentences are joined until saying them takes about a time drawn from 0 to so many seconds.
 
     Raises:
         ConfigError: an unknown language, or a weight that is not positive.
@@ -119,7 +119,8 @@ class Pairs:
     def _texts(self, rng: np.random.Generator, source: str) -> dict[str, str]:
         """A sentence in every language, or several in a row."""
         texts = dict(parallel(rng, self.split).texts)
-        while len(texts[source]) < LETTERS_A_SECOND * self.joined_s:
+        letters = LETTERS_A_SECOND * self.joined_s * rng.random() if self.joined_s else 0.0
+        while len(texts[source]) < letters:
             more = parallel(rng, self.split).texts
             texts = {one: f"{text} {more[one]}" for one, text in texts.items()}
         return texts

@@ -28,7 +28,8 @@ class Data:
     of a manifest's clips, so that each is heard once: true in the run's folder, else in the folder that it names, up
     to ``cache_gb`` (10^9 bytes). ``also_read`` sentences are read, and not heard, for each that a translator hears;
     a share ``own_voice`` of what it hears is said in the voices that it learns to speak in, and of the rest a share
-    ``abrupt`` begins and ends without a pause. Sentences are joined until saying them takes about ``joined_s``.
+    ``abrupt`` begins and ends without a pause. Sentences are joined until saying them takes a time drawn from 0 to
+    ``joined_s``.
     """
 
     source: Literal["world", "manifest", "kept"] = "world"
