@@ -14,8 +14,10 @@ from ossicle.hub.translator import load_translator
 from ossicle.simul.hearing import choices_of, hearing_of
 from ossicle.train.loop import Run, run
 from ossicle.train.recipe import read_recipe
+from ossicle.train.timing import Timing
 from ossicle.train.translator_parts import characters_of, world_tokens
 from ossicle.train.translator_pupil import TranslatorPupil, pairs_of
+from ossicle.train.utter import Utter, told
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.speaking import speak_ids
 from ossicle.translate.speech_encoder import Chunks
@@ -24,6 +26,7 @@ TINY = Path(__file__).with_name("tiny-translator.yaml")
 STAGES = [one.name for one in read_recipe(TINY).stages]
 GAN = STAGES.index("vocode-gan")
 """The stage with discriminators."""
+SIMUL = Path(__file__).parents[2] / "recipes" / "mini-simul.yaml"
 NEW_VOICE = Path(__file__).parents[2] / "recipes" / "new-voice.yaml"
 
 
@@ -110,6 +113,44 @@ def test_one_more_voice_moves_the_vocoder_alone(trained: Path, tmp_path: Path) -
     )
     with pytest.raises(ConfigError, match=r"parts\.speaker is one more speaker"):
         run(recipe, out=tmp_path / "mute", device="cpu")
+
+
+def test_a_model_whose_ear_changes_goes_on_to_speak_in_the_units_that_it_had(trained: Path, tmp_path: Path) -> None:
+    raw = yaml.safe_load(SIMUL.read_text())
+    raw["parts"]["base"] = str(trained)
+    for stage in raw["stages"]:
+        stage["budget"]["audio_hours"] = 0.003
+        stage["data"] |= {"batch_s": 8, "pool_items": 4, "workers": 1}
+        if "joined_s" in stage["data"]:
+            stage["data"]["joined_s"] = 3
+    recipe = tmp_path / "simul.yaml"
+    recipe.write_text(yaml.safe_dump(raw))
+    folder = run(recipe, out=tmp_path / "out", device="cpu")
+    model, base = (load_translator(one, device="cpu") for one in (folder, trained))
+    assert model.codebook is None and model.aligner is None and model.vocoder is not None
+    old = dict(base.named_parameters())
+    moved = {name.split(".")[0] for name, value in model.named_parameters() if not same(value, old.get(name, value))}
+    assert moved == {"speech_encoder", "text_decoder", "shared", "lm_head", "unit_decoder", "choices"} - {"lm_head"}
+    log = json.loads((folder / "origin.json").read_text())["log"]
+    assert [*dict.fromkeys(one["stage"] for one in log)] == ["listen", "when", "utter"]
+
+    pupil = TranslatorPupil(read_recipe(recipe))
+    pupil.to(torch.device("cpu"))
+    said = pairs_of(pupil.recipe, 2, None)
+    pupil._attach_ears(Timing())
+    hearing_of(pupil.model).learn(pupil.model, [said.sample(0).samples])
+    objective = pupil.objective(2)
+    assert isinstance(objective, Utter)
+    batch = objective.collate([objective.item(said.sample(i), np.random.default_rng(0)) for i in range(2)])
+    assert batch.heard and batch.coming is not None and not torch.equal(batch.coming.values, batch.features.values)
+    with torch.no_grad():
+        units = told(objective.ears[0], batch)[0]
+        torch.nn.init.zeros_(pupil.model.speech_encoder.feature_projection.projection.weight)  # type: ignore[union-attr]
+        assert torch.equal(told(objective.ears[0], batch)[0], units)  # another ear, which stays
+    raw["stages"].append({**raw["stages"][-1], "name": "vocode", "objective": "vocode", "trains": ["vocoder"]})
+    recipe.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError, match=r"stage vocode: this recipe changes the ear of .*: only `utter` can be"):
+        TranslatorPupil(read_recipe(recipe)).objective(3)
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -15,6 +15,7 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.codec.units import Codebook, KMeans
 from ossicle.encoders.banks import Banks
 from ossicle.errors import ConfigError, DataError
+from ossicle.simul.hearing import Hearing
 from ossicle.tensors import Features, stacked
 from ossicle.train.sources import Sample
 from ossicle.translate.aligner import Aligner
@@ -34,6 +35,7 @@ class SpokenItem:
         language: that it is said in.
         other: the same in another language, as a text encoder reads it.
         heard: whether the decoder attends to the speech itself, and not to ``other``.
+        coming: features as they are when the speech comes piece by piece, for a decoder that hears it so.
     """
 
     features: np.ndarray
@@ -43,6 +45,7 @@ class SpokenItem:
     language: str
     other: list[int]
     heard: bool
+    coming: np.ndarray | None = None
 
     @property
     def size(self) -> float:
@@ -61,6 +64,7 @@ class SpokenBatch:
         read: what a text decoder reads for each, ``[eos, language, t1, .., tn]``.
         others: the same in another language, as a text encoder reads it.
         heard: whether the decoder attends to the speech itself, and not to ``others``.
+        coming: features of the speech as they are when it comes piece by piece; None where nobody hears it so.
     """
 
     seconds: float
@@ -69,12 +73,14 @@ class SpokenBatch:
     read: tuple[list[int], ...]
     others: tuple[list[int], ...]
     heard: bool
+    coming: Features | None = None
 
     def to(self, device: torch.device) -> "SpokenBatch":
         """The same on a device; lengths stay on the CPU."""
         spelling = self.characters
         moved = Characters(spelling.ids.to(device), spelling.counts.to(device), spelling.lengths)
-        return replace(self, features=self.features.to(device), characters=moved)
+        coming = None if self.coming is None else self.coming.to(device)
+        return replace(self, features=self.features.to(device), characters=moved, coming=coming)
 
 
 class Spoken:
@@ -86,6 +92,7 @@ class Spoken:
         letters: ids of the characters that texts are spelled with.
         n_silences: characters that an aligner adds to each text.
         hear_share: of the items whose decoder attends to the speech itself.
+        hearing: how a decoder hears that attends to speech which comes piece by piece.
     """
 
     def __init__(
@@ -96,9 +103,10 @@ class Spoken:
         *,
         n_silences: int,
         hear_share: float = 0.0,
+        hearing: Hearing | None = None,
     ) -> None:
         self.banks, self.text, self.letters = banks, text, dict(letters)
-        self.n_silences, self.hear_share = n_silences, hear_share
+        self.n_silences, self.hear_share, self.hearing = n_silences, hear_share, hearing
 
     def item(self, sample: Sample, rng: np.random.Generator) -> SpokenItem:
         """Features and ids.
@@ -120,18 +128,21 @@ class Spoken:
             )
         heard = bool(rng.random() < self.hear_share)
         other = self.text.encode(pair.target_text, pair.target)
-        return SpokenItem(read.values[0].numpy(), n_samples, seconds, tokens, pair.source, other, heard)
+        coming = None if self.hearing is None else self.hearing.normed(self.banks, sample.samples).T
+        return SpokenItem(read.values[0].numpy(), n_samples, seconds, tokens, pair.source, other, heard, coming)
 
     def collate(self, items: Sequence[SpokenItem]) -> SpokenBatch:
         """Items side by side; the first decides what the decoder attends to."""
-        seconds = [item.seconds for item in items]
+        seconds, n_samples = [item.seconds for item in items], [item.n_samples for item in items]
+        coming = [item.coming for item in items if item.coming is not None]
         return SpokenBatch(
             sum(seconds),
-            stacked([item.features for item in items], [item.n_samples for item in items], seconds),
+            stacked([item.features for item in items], n_samples, seconds),
             spelled(self.text, [item.tokens for item in items], self.letters),
             tuple([*self.text.prefix(item.language), *item.tokens] for item in items),
             tuple(item.other for item in items),
             items[0].heard,
+            stacked(coming, n_samples, seconds) if coming else None,
         )
 
 

@@ -106,6 +106,9 @@ class TranslatorPupil:
         self.recipe = recipe
         self.model = taught(recipe)
         self.recognise: Recognise | None = None
+        self.ear = ear_before(recipe)
+        if self.ear is not None:  # the units are those of an ear that the model has no more
+            self.model.codebook = self.model.aligner = None
 
     @property
     def lasting(self) -> nn.Module | None:
@@ -115,6 +118,7 @@ class TranslatorPupil:
     def to(self, device: torch.device) -> None:
         """Move the model, and make the heads that last."""
         self.model = self.model.to(device)
+        self.ear = None if self.ear is None else self.ear.to(device).eval()
         if any(stage.objective == "recognise" or stage.hear_weight > 0 for stage in self.recipe.stages):
             self.recognise = Recognise(self.model).to(device)
 
@@ -210,7 +214,7 @@ class TranslatorPupil:
             case "align":
                 return Align(self.model, letters)
             case "utter":
-                return Utter(self.model, letters)
+                return Utter(self.model, letters, ear=self.ear)
             case _:
                 speaker = self.recipe.parts.speaker
                 return Vocode(
@@ -225,7 +229,12 @@ class TranslatorPupil:
         """
         model, sizes = self.model, self.recipe.parts.translator
         if sizes is None:
-            lacking = [one for one in NEEDS[stage.objective] if getattr(model, one) is None]
+            if self.ear is not None and stage.objective != "utter":
+                raise ConfigError(
+                    f"stage {stage.name}: this recipe changes the ear of {self.recipe.parts.base}, and units of speech "
+                    f"are those that it found before: only `utter` can be taught with them (got {stage.objective})"
+                )
+            lacking = [one for one in NEEDS[stage.objective] if getattr(self._knowing(one), one) is None]
             if lacking:
                 raise ConfigError(f"stage {stage.name}: {self.recipe.parts.base} has no {' and no '.join(lacking)}")
             return
@@ -240,6 +249,10 @@ class TranslatorPupil:
                 model.unit_decoder = new_unit_decoder(model).to(model.device)
             if model.vocoder is None and stage.objective == "vocode":
                 model.vocoder = new_vocoder(sizes).to(model.device)
+
+    def _knowing(self, part: str) -> Translator:
+        """The model that has a part of speech out."""
+        return self.model if self.ear is None or part in ("unit_decoder", "vocoder") else self.ear
 
     def _attach_ears(self, timing: Timing) -> None:
         """Make what a model needs that is to hear piece by piece, where it has none: the usual is unknown, choices are
@@ -312,8 +325,8 @@ class TranslatorPupil:
                 self.model.hearing.variance.zero_()  # in place of which comes that of the checkpoint
             if one.objective in SPEAKS and (one != stage or begun or done):
                 self._attach(one)
-                assert isinstance(self.model.codebook, Codebook)
-                self.model.codebook.centroids.zero_()  # in place of which come those of the checkpoint
+                if isinstance(self.model.codebook, Codebook):
+                    self.model.codebook.centroids.zero_()  # in place of which come those of the checkpoint
             if one == stage:
                 return
 
@@ -349,6 +362,18 @@ def taught(recipe: Recipe) -> Translator:
             raise ConfigError(f"{parts.base} has no vocoder that takes one more speaker")
         model.vocoder = model.vocoder.with_speaker(parts.speaker.name, parts.speaker.language)
     return model
+
+
+def ear_before(recipe: Recipe) -> Translator | None:
+    """The translator that a recipe begins with, where a stage changes its ear.
+
+    Raises:
+        NotFoundError, CheckpointError: the base.
+    """
+    trained = {part for stage in recipe.stages for part in stage.trains}
+    if recipe.parts.base is None or "speech_encoder" not in trained:
+        return None
+    return load_translator(str(recipe.parts.base), device="cpu", dtype="float32").eval()
 
 
 def by_speaker(speaker: NewSpeaker) -> Callable[[Sample], tuple[str, str | int | None]]:

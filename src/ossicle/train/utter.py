@@ -2,8 +2,9 @@
 
 Knows batches of speech with its text; does not know optimisers. The model's own ear makes the units, its aligner the
 durations; the text decoder reads the text of the speech, attending to the same in another language or to the speech
-itself, as it will when it translates. Pauses at the ends are cut to a few units: how long somebody waits before they
-speak does not follow from the text. Source: Barrault et al. 2023 (Seamless), section 3.3.
+itself, as it will when it translates; one that was taught to write while it hears attends as it expects to. Pauses at
+the ends are cut to a few units: how long somebody waits before they speak does not follow from the text.
+Source: Barrault et al. 2023 (Seamless), section 3.3.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ import torch
 from torch import nn
 
 from ossicle.errors import ConfigError
+from ossicle.simul.decoder import expected
+from ossicle.simul.hearing import Hearing, choices_of
 from ossicle.train.objectives import Loss
 from ossicle.train.sources import Sample
 from ossicle.train.spoken import Spoken, SpokenBatch, SpokenItem, aligner_of, codebook_of, units_of
@@ -31,11 +34,14 @@ class Utter(nn.Module):
         model: with a codebook and an aligner that have learned, and the unit decoder that learns.
         letters: ids of the characters that texts are spelled with.
         duration_weight: of the mean duration loss beside the mean unit loss.
-        hear_share: of the batches whose decoder attends to the speech itself.
+        hear_share: of the batches whose decoder attends to the speech itself; all, of a model that writes while it
+            hears.
         smoothing: share of label smoothing.
+        ear: the model whose ear, codebook and aligner tell what is said; None is the model itself. A model whose ear
+            has changed since its units were found goes on to speak in those of the model that it was.
 
     Raises:
-        ConfigError: the model lacks a part.
+        ConfigError: a model lacks a part.
     """
 
     def __init__(
@@ -46,13 +52,18 @@ class Utter(nn.Module):
         duration_weight: float = 1.0,
         hear_share: float = 0.25,
         smoothing: float = 0.0,
+        ear: Translator | None = None,
     ) -> None:
         super().__init__()
-        codebook_of(model)
         unit_decoder_of(model)
-        silences = 0 if aligner_of(model).silence is None else 2
-        share = 1.0 if model.text_encoder is None else hear_share
-        self.spoken = Spoken(model.banks, model.text, letters, n_silences=silences, hear_share=share)
+        self.ears = [model if ear is None else ear]  # in a list, for its weights are none of the objective's
+        codebook_of(self.ears[0])
+        silences = 0 if aligner_of(self.ears[0]).silence is None else 2
+        self.hearing = model.hearing if isinstance(model.hearing, Hearing) else None
+        share = 1.0 if model.text_encoder is None or self.hearing is not None else hear_share
+        self.spoken = Spoken(
+            model.banks, model.text, letters, n_silences=silences, hear_share=share, hearing=self.hearing
+        )
         self.duration_weight, self.smoothing = duration_weight, smoothing
         self.nothing = nn.Module()
 
@@ -75,11 +86,10 @@ class Utter(nn.Module):
 
     def loss(self, model: Translator, batch: SpokenBatch) -> Loss:
         """Loss summed over units."""
-        units, durations = told(model, batch)
-        encoded = model.hear(batch.features) if batch.heard else model.read(batch.others)
+        units, durations = told(self.ears[0], batch)
         lengths = torch.tensor([len(one) for one in batch.read])
         entropy, n, squared, n_characters = unit_decoder_of(model).loss(
-            model.states(encoded, batch.read),
+            self._states(model, batch),
             lengths,
             batch.characters,
             durations,
@@ -88,6 +98,13 @@ class Utter(nn.Module):
         )
         parts = {"unit": entropy.item() / n, "duration": squared.item() / n_characters}
         return entropy + self.duration_weight * squared * (n / n_characters), n, parts
+
+    def _states(self, model: Translator, batch: SpokenBatch) -> torch.Tensor:
+        """Of the text decoder, (B, L, D)."""
+        if self.hearing is not None and batch.coming is not None:
+            encoded = self.hearing.heard(model, batch.coming)
+            return expected(model, encoded, batch.read, choices_of(model)).states
+        return model.states(model.hear(batch.features) if batch.heard else model.read(batch.others), batch.read)
 
 
 def unit_decoder_of(model: Translator) -> UnitDecoder:
