@@ -1,9 +1,12 @@
 """A small random translator and its choices, loud enough that its answers differ from source to source."""
 
+import numpy as np
 import torch
 from torch import nn
+from translate.small import tiny
 
 from ossicle.simul.choice import Choices
+from ossicle.simul.hearing import Hearing
 from ossicle.train.translator_parts import new_translator
 from ossicle.translate.sizes import SpeechSizes, TextSizes, TranslatorSizes
 from ossicle.translate.translator import Encoded, Translator
@@ -53,3 +56,19 @@ def heard(model: Translator, *lengths: int, seed: int = 0) -> Encoded:
     for row, n in enumerate(lengths):
         values[row, n:] = 0
     return Encoded(values, torch.tensor(lengths))
+
+
+def listening() -> Translator:
+    """A translator of letters, so that words have several tokens."""
+    model = tiny(stack=4, adaptor_kernel_size=2, adaptor_stride=2)
+    louden(model.text_decoder)
+    with torch.no_grad():  # a blank now and then: words
+        blank = model.text.tokens("a")[0]
+        model.shared.weight[blank] *= 3
+    model.hearing = Hearing(80, frames=8, left=4)
+    model.hearing.learn(model, [sound(16000)])
+    return model
+
+
+def sound(n: int, seed: int = 0) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).normal(size=n)).astype(np.float32)

@@ -12,26 +12,8 @@ from ossicle.simul.hearing import Hearing
 from ossicle.simul.policies import LocalAgreement, WaitK
 from ossicle.simul.stream import Interpreting, Said
 from ossicle.simul.writer import Writer
-from ossicle.translate.translator import Translator
 
-from .small import louden, small_choices
-
-
-def listening() -> Translator:
-    """A translator of letters, so that words have several tokens."""
-    model = tiny(stack=4, adaptor_kernel_size=2, adaptor_stride=2)
-    louden(model.text_decoder)
-    with torch.no_grad():  # a blank now and then: words
-        blank = model.text.tokens("a")[0]
-        model.shared.weight[blank] *= 3
-    model.hearing = Hearing(80, frames=8, left=4)
-    model.hearing.learn(model, [sound(16000)])
-    return model
-
-
-def sound(n: int, seed: int = 0) -> np.ndarray:
-    return (0.1 * np.random.default_rng(seed).normal(size=n)).astype(np.float32)
-
+from .small import listening, small_choices, sound
 
 MODEL = listening()
 

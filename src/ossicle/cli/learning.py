@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -164,7 +165,7 @@ def sweep(
 def evaluate(
     context: typer.Context,
     model: Model = "mini",
-    suite: Annotated[str, typer.Option(help="The built-in tests: world.")] = "world",
+    suite: Annotated[str, typer.Option(help="The built-in tests: world; of a translator also simul.")] = "world",
     data: Annotated[str | None, typer.Option(metavar="F.jsonl", help="A manifest in place of the suite.")] = None,
     compare: Annotated[str | None, typer.Option(metavar="FOLDER", help="Another model, on the same items.")] = None,
     compare_parts: Annotated[
@@ -186,11 +187,10 @@ def evaluate(
 ) -> None:
     """Score a model: error rate or accuracy with 95 % intervals, beside silence and another clip's audio.
 
-    A translator: BLEU and chrF for each pair of languages, from speech and text to both, direct and as a cascade.
+    A translator: BLEU and chrF for each pair of languages, from speech and text to both, direct and as a cascade; with
+    --suite simul BLEU against latency of four policies, English to French and German.
     """
     from ossicle.evaluate import report as reports
-    from ossicle.evaluate import translation_report
-    from ossicle.evaluate.parallel import N_ITEMS, score_translator
     from ossicle.evaluate.score import evaluate as score
     from ossicle.hub.description import fingerprint
     from ossicle.hub.folder import find
@@ -198,22 +198,22 @@ def evaluate(
 
     which = {"fingerprint": fingerprint(find(model))} if as_json else {}  # before anything can change there
     if holds_translator(model):
-        loaded = translator_opener(model, device, threads)()
-        if data is not None or compare is not None or suite != "world":
-            raise RequestError("a translator is scored on the parallel world: leave out --data, --compare and --suite")
-        translations = score_translator(
-            loaded,
-            n=limit or N_ITEMS,
-            read_back=read_back or ("itself",),
-            seed=seed,
-            show=partial(print, file=sys.stderr, flush=True),
+        if data is not None or compare is not None or suite not in ("world", "simul"):
+            raise RequestError(
+                f"a translator is scored on the parallel world: --suite world or simul (got {suite!r}), and neither "
+                "--data nor --compare"
+            )
+        if suite == "simul" and read_back:
+            raise RequestError("--suite simul scores text: leave out --read-back")
+        found, told = _translator_scores(
+            translator_opener(model, device, threads)(), suite, limit=limit, read_back=read_back, seed=seed
         )
         if as_json:
-            print_json({**translations.as_dict(), **which})
+            print_json({**found.as_dict(), **which})
         else:
-            print(translation_report.tables(translations), flush=True)
+            print(told.tables(found), flush=True)
         if report is not None:
-            translation_report.write(report, translations, command=shlex.join(["ossicle", *context.obj]))
+            told.write(report, found, command=shlex.join(["ossicle", *context.obj]))
         return
     if read_back:
         raise RequestError(f"{model} does not speak: --read-back is for translators")
@@ -233,6 +233,23 @@ def evaluate(
         print(reports.tables(result), flush=True)
     if report is not None:
         reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
+
+
+def _translator_scores(
+    model: Any, suite: str, *, limit: int | None, read_back: Sequence[str] | None, seed: int
+) -> tuple[Any, Any]:
+    """What was found of a translator, and the module that makes tables of it."""
+    show = partial(print, file=sys.stderr, flush=True)
+    if suite == "simul":
+        from ossicle.evaluate import simultaneous, simultaneous_report
+
+        n = limit or simultaneous.N_ITEMS
+        return simultaneous.score_simultaneous(model, n=n, seed=seed, show=show), simultaneous_report
+    from ossicle.evaluate import parallel, translation_report
+
+    n = limit or parallel.N_ITEMS
+    scores = parallel.score_translator(model, n=n, read_back=read_back or ("itself",), seed=seed, show=show)
+    return scores, translation_report
 
 
 @app.command()

@@ -7,6 +7,7 @@ from the first sample to the last.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,6 +38,21 @@ class Said:
     last: bool = False
 
 
+class Ears(Protocol):
+    """What hears piece by piece, as `ossicle.simul.encoder.Listening` does."""
+
+    n_samples: int
+    """That were handed in."""
+
+    def hear(self, samples: np.ndarray) -> torch.Tensor:
+        """More sound (S,), and the encoder outputs (1, n, D) that are certain now."""
+        ...
+
+    def finish(self) -> torch.Tensor:
+        """The last outputs."""
+        ...
+
+
 class Interpreting:
     """A translation of speech while it is spoken.
 
@@ -45,6 +61,7 @@ class Interpreting:
         policy: when to write.
         language: to write.
         hearing: how it hears piece by piece; None is the model's own.
+        ears: that hear, in place of new ones.
         max_tokens: as `Writer`.
 
     Raises:
@@ -58,10 +75,11 @@ class Interpreting:
         language: str,
         *,
         hearing: Hearing | None = None,
+        ears: Ears | None = None,
         max_tokens: int | None = None,
     ) -> None:
         self.model = model
-        self.ears = (hearing_of(model) if hearing is None else hearing).begin(model)
+        self.ears = (hearing_of(model) if hearing is None else hearing).begin(model) if ears is None else ears
         choices = model.choices if isinstance(model.choices, Choices) else None
         self.writer = Writer(model, policy, language, choices=choices, max_tokens=max_tokens)
         self.text = ""

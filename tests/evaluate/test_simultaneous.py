@@ -1,0 +1,141 @@
+"""Simultaneous translation scored: recorded ears, clocks, points."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from simul.small import listening, sound
+
+from ossicle.errors import RequestError
+from ossicle.evaluate import simultaneous_report
+from ossicle.evaluate.simultaneous import (
+    LEAST_S,
+    OFFLINE,
+    Pieces,
+    interpreted,
+    long_items,
+    mean,
+    recorded,
+    score_simultaneous,
+)
+from ossicle.simul.choice import Choices
+from ossicle.simul.latency import MEASURES
+from ossicle.simul.named import policy_named
+from ossicle.simul.stream import Interpreting
+from ossicle.translate.text import BLANK, TextTokens
+
+MODEL = listening()
+with torch.random.fork_rng():
+    torch.manual_seed(4)
+    MODEL.choices = Choices(32, 4, 2, bias=0.3)
+with torch.no_grad():
+    MODEL.shared.weight[:7] = 0  # neither the end nor any other special token is ever likeliest
+
+
+class Words(TextTokens):
+    """Every token is a word, so that there are words whatever random weights write."""
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [f"{BLANK}w{one}" for one in ids]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return " ".join(f"w{one}" for one in ids)
+
+
+MODEL.text = Words(MODEL.text.tokenizer, MODEL.text.ids)
+
+
+@pytest.mark.parametrize("policy", ["wait-k:2", "emma:0.6", "agreement:2", OFFLINE])
+def test_recorded_ears_give_what_ears_give(policy: str) -> None:
+    wave = sound(60000, 1)
+    made = interpreted(MODEL, policy, "fr", wave, recorded(MODEL, wave))
+    live = Interpreting(MODEL, policy_named("wait-k:100000" if policy == OFFLINE else policy, MODEL), "fr")
+    said = [one for at in range(0, len(wave), 5120) for one in live.hear(wave[at : at + 5120])] + live.finish()
+    assert made.text == live.text and made.said == said
+    words = [(word, 1000 * one.at_s) for one in said for word in one.text.split()]
+    assert made.text.split() == [word for word, _ in words] and made.delays == [delay for _, delay in words]
+    assert made.source == 3750 and all(0 < one <= 3750 for one in made.delays)
+    if policy == OFFLINE:
+        assert set(made.delays) == {3750.0}
+
+
+def test_the_clock_waits_for_the_sound_and_for_the_work_before() -> None:
+    wave = sound(60000, 1)
+    pieces = recorded(MODEL, wave)
+    slow = [2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert len(slow) == len(pieces.seconds)
+    made = interpreted(MODEL, "wait-k:1", "fr", wave, replace(pieces, seconds=slow))
+    assert made.elapsed == sorted(made.elapsed) and len(set(made.delays)) > 2
+    for delay, elapsed in zip(made.delays, made.elapsed, strict=True):
+        # the first piece is through at 320 + 2000 ms; what comes until then waits, what comes later does not
+        assert max(delay, 2320) <= elapsed <= max(delay, 2320) + made.spent - 2000
+    assert made.spent >= 2000
+    assert max(made.elapsed) < 3750 + made.spent - 2000 + 1
+
+
+def test_several_pieces_at_once_are_fewer_turns() -> None:
+    wave = sound(60000, 2)
+    pieces = recorded(MODEL, wave)
+    made = interpreted(MODEL, "wait-k:1", "fr", wave, pieces, at_once=4)
+    assert {*made.delays} <= {1280.0, 2560.0, 3750.0} and len({*made.delays}) > 1
+
+
+def test_ears_hear_whole_pieces() -> None:
+    wave = sound(20000, 2)
+    pieces = recorded(MODEL, wave)
+    odd = Pieces([pieces.sizes[0] + 1, *pieces.sizes[1:]], pieces.values, pieces.seconds)
+    with pytest.raises(AssertionError):
+        interpreted(MODEL, "wait-k:1", "fr", wave[:-5], odd)
+
+
+def test_utterances_are_long_and_the_first_are_the_same() -> None:
+    two, one = long_items(2, "en"), long_items(1, "en")
+    assert all(item.speech.duration_s >= LEAST_S for item in two)
+    assert two[0].texts == one[0].texts and np.array_equal(two[0].speech.samples, one[0].speech.samples)
+    assert all(sum(text.count(mark) for mark in ".?!") > 1 for item in two for text in item.texts.values())
+    other = long_items(1, "fr")[0]
+    assert other.language == "fr" and other.speech.duration_s >= LEAST_S
+
+
+def test_points_tables_and_picture(tmp_path) -> None:
+    shown: list[str] = []
+    settings = [("emma:0.2", 1), ("emma:0.9", 1), ("wait-k:2", 1), ("agreement:2", 3)]
+    scores = score_simultaneous(MODEL, n=2, pairs=[("en", "fr")], settings=settings, show=shown.append)
+    assert [one.policy for one in scores.points] == [OFFLINE, *(name for name, _ in settings)]
+    assert len(shown) == 5 and scores.points[-1].piece_s == pytest.approx(0.96)
+    top = scores.ceiling("en", "fr")
+    assert top is scores.points[0] and top.latency["al"].value == pytest.approx(1000 * scores.seconds["en"] / 2)
+    assert {*top.latency} == {*MEASURES, *(f"{one}_ca" for one in MEASURES)}
+    for one in scores.points[1:]:
+        assert one.latency["laal_ca"].value > one.latency["laal"].value and one.rtf > 0
+    best = scores.within("en", "fr", "emma", 1e9)
+    assert best is max(scores.points[1:3], key=lambda one: one.bleu.value)
+    assert scores.within("en", "fr", "emma", -1e9) is None
+    told = json.loads(json.dumps(scores.as_dict()))
+    assert told["simultaneous"][1]["policy"] == "emma:0.2" and told["hardware"]
+    simultaneous_report.write(tmp_path / "page.md", scores, command="ossicle evaluate --suite simul")
+    page = (tmp_path / "page.md").read_text()
+    assert re.search(r"\| en to fr \| emma:0.2 +\| 0.32 +\|", page) and "](page.svg)" in page
+    drawn = ET.fromstring((tmp_path / "page.svg").read_text())
+    assert len(drawn.findall(".//{http://www.w3.org/2000/svg}circle")) == len(settings)
+
+
+def test_means_have_intervals() -> None:
+    found = mean([1.0, 2.0, 3.0, 4.0] * 25, 0)
+    assert found.value == 2.5 and 2.2 < found.low < 2.5 < found.high < 2.8
+
+
+def test_what_cannot_be_scored_is_said() -> None:
+    with pytest.raises(RequestError, match="there is no policy 'no'"):
+        score_simultaneous(MODEL, n=1, settings=[("no", 1)])
+    with pytest.raises(RequestError, match="does not know 'it', but en, fr, de"):
+        score_simultaneous(MODEL, n=1, pairs=[("en", "it")])
+    deaf = listening()
+    deaf.hearing = None
+    with pytest.raises(RequestError, match="does not hear piece by piece"):
+        score_simultaneous(deaf, n=1)
