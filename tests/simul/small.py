@@ -7,7 +7,8 @@ from translate.small import tiny
 
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing
-from ossicle.train.translator_parts import new_translator
+from ossicle.train.translator_parts import characters_of, new_translator, new_unit_decoder
+from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.sizes import SpeechSizes, TextSizes, TranslatorSizes
 from ossicle.translate.translator import Encoded, Translator
 
@@ -72,3 +73,19 @@ def listening() -> Translator:
 
 def sound(n: int, seed: int = 0) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).normal(size=n)).astype(np.float32)
+
+
+def speaking() -> Translator:
+    """The same, whose every token is a letter or a stop, with choices, units and a voice: it says what it writes."""
+    model = listening()
+    letters = characters_of(model.text)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model.choices = Choices(32, 4, 2, bias=0.3)
+        model.unit_decoder = new_unit_decoder(model).eval()
+        assert len(letters) <= 40
+        model.vocoder = QuickVocoder(20, ("en", "fr", "de"), {"ann": "fr"}, width=16, ffn=16).eval()
+        louden(model.unit_decoder)
+        louden(model.vocoder)
+        louden(model.choices)
+    return model

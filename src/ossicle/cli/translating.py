@@ -26,8 +26,8 @@ Pace = Annotated[float, typer.Option(help="Of speech: how many times as fast as 
 
 @app.command()
 def translate(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", show_default=False)],
     to: Annotated[str, typer.Option(metavar="LANGUAGE", help="What it becomes.", show_default=False)],
+    sources: Annotated[list[str] | None, typer.Argument(metavar="SOURCE...", show_default=False)] = None,
     source_language: Annotated[
         str | None, typer.Option("--from", metavar="LANGUAGE", help="Of a text, which needs it; speech does not.")
     ] = None,
@@ -43,7 +43,26 @@ def translate(
     also: Annotated[
         list[str] | None, typer.Option(metavar="srt|vtt|wav", help="Of --out: this file as well, for each input.")
     ] = None,
-    model: TranslatorModel = "mini-translate",
+    live: Annotated[
+        bool, typer.Option("--live", help="While somebody speaks: raw samples come on standard input, text goes out.")
+    ] = False,
+    policy: Annotated[
+        str | None, typer.Option(metavar="NAME[:N]", help="Of --live: emma:0.5, wait-k:9, agreement:2, alignatt:6.")
+    ] = None,
+    rate: Annotated[
+        int | None, typer.Option(metavar="HZ", help="Of --live: of the samples, 16 bit, little-endian, mono; 16000.")
+    ] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="Of --live: the microphone in place of standard input.")] = False,
+    transcript: Annotated[
+        str | None, typer.Option(metavar="F.txt", help="Of --live: the text also goes here, a line an utterance.")
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option(metavar="F.html", help="Of --live: a page that shows when it read and wrote, and why.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="A shipped name, or a translator's folder; mini-translate, or mini-simul --live."),
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most tokens of a piece or sentence; the model's own.")] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -53,8 +72,46 @@ def translate(
     """Translate sound files or texts, of any length; into the language that is spoken, write it down.
 
     SOURCE is a sound file, a folder of them, a manifest F.jsonl, a text file F.txt, or else the text itself; "-" is
-    sound from standard input.
+    sound from standard input. With --live there is none: sound comes as raw samples, and is translated as it comes.
     """
+    if live:
+        given = {"SOURCE": sources, "--from": source_language, "--out": out, "--also": also}
+        unfit = [name for name, value in given.items() if value] + (["--beams"] if beams != 1 else [])
+        if unfit:
+            raise RequestError(f"--live takes sound as it comes, on standard input: leave out {', '.join(unfit)}")
+        for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
+            if is_given and speak is None:
+                raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav")
+        if mic and rate is not None:
+            raise RequestError("--rate is of samples on standard input: leave it out with --mic")
+        from ossicle.cli.live import RATE, Wanted
+        from ossicle.cli.live import live as run
+
+        asked = Wanted(
+            to=to,
+            policy=policy,
+            rate=RATE if rate is None else rate,
+            microphone=mic,
+            speak=speak,
+            speaker=_speaker(voice),
+            pace=pace,
+            transcript=transcript,
+            srt=srt,
+            vtt=vtt,
+            trace=trace,
+            max_tokens=max_tokens,
+            as_json=as_json,
+        )
+        code = run(translator_opener(model or "mini-simul", device, threads), asked)
+        if code:
+            raise typer.Exit(code)
+        return
+    of_live = {"--policy": policy, "--rate": rate, "--mic": mic, "--transcript": transcript, "--trace": trace}
+    if lost := [name for name, value in of_live.items() if value]:
+        raise RequestError(f"{', '.join(lost)} is of --live, which is not given")
+    if not sources:
+        raise RequestError("there is nothing to translate: name a sound, a text, or --live", code="missing_parameter")
+    model = model or "mini-translate"
     inputs = expand_with_texts(sources, without=out)
     speaks = speak is not None or "wav" in (also or ())
     texts = [given for given in inputs if given.text is not None]

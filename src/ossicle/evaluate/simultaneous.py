@@ -194,15 +194,15 @@ def interpreted(
     turns = [sum(sizes[i : i + at_once]) for i in range(0, len(sizes), at_once)]
     for i, n in enumerate([*turns, 0]):
         before, begun = ears.spent, time.perf_counter()
-        new = session.hear(samples[at : at + n]) if i < len(turns) else session.finish()
+        events = session.hear(samples[at : at + n]) if i < len(turns) else session.finish()
         work = 1000 * (time.perf_counter() - begun + ears.spent - before)
         at += n
         clock, spent = max(clock, 1000 * at / SAMPLE_RATE) + work, spent + work
-        for one in new:
+        for one in (event for event in events if isinstance(event, Said)):
             words = tokens(one.text)
             delays += [1000 * one.at_s] * len(words)
             elapsed += [clock] * len(words)
-        said += new
+            said.append(one)
     return Interpreted(session.text, delays, elapsed, 1000 * len(samples) / SAMPLE_RATE, spent, said)
 
 

@@ -58,6 +58,8 @@ class Reading:
         self.keys: list[torch.Tensor] = []
         self.n_layers = len(layers)
         self.n_heard = self.n_written = 0
+        self.states = torch.zeros(1, 0, model.width, device=model.device, dtype=model.dtype)
+        """Of all that was written, (1, n, D), normed."""
         self.open = torch.zeros(1, 0, model.width, device=model.device, dtype=model.dtype)
 
     @torch.no_grad()
@@ -100,6 +102,7 @@ class Reading:
         newest = [one[:, :, -1:] for one in self.keys]
         made = through(self.model, given, self.source, past=self.past, choices=self.choices, keys=newest)
         self.past, self.n_written = made.past, self.n_written + len(ids)
+        self.states = torch.cat([self.states, made.states], 1)
         scores = self.model.logits(made.states[:, -1:])[0, 0].float().log_softmax(-1)
         p_write = None if not made.p_write else torch.stack([one[0, :, -1, -1] for one in made.p_write])
         return Step(scores, p_write, torch.stack([one[0, :, -1] for one in made.attention]).float(), made.states[0, -1])
@@ -113,6 +116,7 @@ class Reading:
         if not 0 <= n <= self.n_written:
             raise RequestError(f"{self.n_written} tokens were given, {n} cannot be forgotten")
         self.n_written -= n
+        self.states = self.states[:, : self.n_written]
         self.past = [(k[:, :, : self.n_written], v[:, :, : self.n_written]) for k, v in self.past]
 
 

@@ -19,6 +19,8 @@ NAMES: dict[str, tuple[Callable[..., Policy], str]] = {
     "alignatt": (AlignAtt, "frames"),
 }
 """What makes each, and what a number without a name is."""
+BEST = "emma:0.5"
+"""Of mini-simul; see docs/results/mini-simul.md."""
 
 
 def policy_named(text: str, model: Translator) -> Policy:
@@ -55,3 +57,8 @@ def policy_named(text: str, model: Translator) -> Policy:
     if "ratio" in known and choices is not None:
         given.setdefault("ratio", choices.ratio)
     return make(**given)
+
+
+def best_policy(model: Translator) -> str:
+    """The policy that a model is best with, by name: its own choices, or agreement where it has none."""
+    return BEST if isinstance(model.choices, Choices) else "agreement:2"

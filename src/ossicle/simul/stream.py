@@ -1,4 +1,4 @@
-"""Sound in as it comes, text out that stays: ears, a writer and whole words, one utterance at a time.
+"""Sound in as it comes, text out that stays, and speech: ears, a writer and whole words, one utterance at a time.
 
 Knows samples, seconds and words; does not know policies' reasons, nor where the sound comes from. A word is handed out
 when the next one begins or the source has ended, for till then it may go on. Every piece of text says when it was
@@ -16,6 +16,7 @@ from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing, hearing_of
 from ossicle.simul.policies import Policy, Write
+from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.writer import Writer
 from ossicle.translate.text import BLANK
 from ossicle.translate.translator import Translator
@@ -62,6 +63,7 @@ class Interpreting:
         language: to write.
         hearing: how it hears piece by piece; None is the model's own.
         ears: that hear, in place of new ones.
+        voice: that says what is written; None leaves it at text.
         max_tokens: as `Writer`.
 
     Raises:
@@ -76,12 +78,14 @@ class Interpreting:
         *,
         hearing: Hearing | None = None,
         ears: Ears | None = None,
+        voice: Uttering | None = None,
         max_tokens: int | None = None,
     ) -> None:
         self.model = model
         self.ears = (hearing_of(model) if hearing is None else hearing).begin(model) if ears is None else ears
         choices = model.choices if isinstance(model.choices, Choices) else None
         self.writer = Writer(model, policy, language, choices=choices, max_tokens=max_tokens)
+        self.voice = voice
         self.text = ""
         """All that was handed out."""
         self.closed_s = 0.0
@@ -91,42 +95,48 @@ class Interpreting:
         """Seconds that were handed in."""
         return self.ears.n_samples / SAMPLE_RATE
 
-    def hear(self, samples: np.ndarray) -> list[Said]:
-        """More sound, (S,) float32 at 16 kHz, and what is written after it: nothing, or a piece.
+    def hear(self, samples: np.ndarray) -> list[Said | Uttered]:
+        """More sound, (S,) float32 at 16 kHz, and what is written after it: nothing, or a piece, and speech behind it.
 
         Raises:
             RequestError: the sound had ended; samples that are none.
         """
         return self._written(self.ears.hear(samples), last=False)
 
-    def finish(self) -> list[Said]:
-        """The sound has ended: the rest, one piece that may be empty.
+    def finish(self) -> list[Said | Uttered]:
+        """The sound has ended: the rest, one piece that may be empty, and its speech.
 
         Raises:
             RequestError: it had ended before.
         """
         return self._written(self.ears.finish(), last=True)
 
-    def _written(self, values: torch.Tensor, *, last: bool) -> list[Said]:
+    def _written(self, values: torch.Tensor, *, last: bool) -> list[Said | Uttered]:
         if not values.shape[1] and not last:
             return []
         decision = self.writer.hear(values, finished=last)
         if not last and not isinstance(decision, Write):
             return []
-        whole = self._whole(last=last)
+        n = self._n_whole(last=last)
+        whole = self.model.text.decode(self.writer.ids[:n])
+        assert whole.startswith(self.text), (whole, self.text)
         new = whole[len(self.text) :]
         if not new and not last:
             return []
         said = Said(new, self.heard_s, (self.closed_s, self.heard_s), last)
         self.text, self.closed_s = whole, self.heard_s
-        return [said]
+        return [said, *self._spoken(n, last=last)]
 
-    def _whole(self, *, last: bool) -> str:
-        """The text of all words that are whole; what was handed out is its beginning."""
-        ids, pieces = self.writer.ids, self.model.text.pieces(self.writer.ids)
-        n = len(ids)
-        if not last:
-            n = max((i for i, piece in enumerate(pieces) if piece.startswith(BLANK)), default=0)
-        whole = self.model.text.decode(ids[:n])
-        assert whole.startswith(self.text), (whole, self.text)
-        return whole
+    def _n_whole(self, *, last: bool) -> int:
+        """Tokens of the words that are whole; the text that was handed out is that of the first ones."""
+        ids = self.writer.ids
+        if last:
+            return len(ids)
+        return max((i for i, piece in enumerate(self.model.text.pieces(ids)) if piece.startswith(BLANK)), default=0)
+
+    def _spoken(self, n: int, *, last: bool) -> list[Uttered]:
+        """What is said of the first ``n`` tokens."""
+        if self.voice is None or not n:
+            return []
+        made = self.voice.say(self.writer.states(n), self.writer.ids[:n], last=last)
+        return [] if made is None else [Uttered(*made, self.heard_s)]

@@ -88,6 +88,25 @@ class Writer:
         self.turns.append(Turn(self.reading.n_heard, finished, decision))
         return decision
 
+    @property
+    def full(self) -> bool:
+        """Whether as many tokens are written as may be: what comes after them is lost."""
+        return len(self.ids) >= self.most
+
+    def states(self, n: int) -> torch.Tensor:
+        """Of the decoder over the prefix and the first ``n`` tokens, (1, n + 2, D), which stay; at the end of a source
+        the newest is read with all that was heard.
+
+        Raises:
+            RequestError: not so many tokens are written, or none behind them while the source goes on.
+        """
+        if not 0 <= n <= len(self.ids) - (not self.finished):
+            raise RequestError(f"{len(self.ids)} tokens are written, the last may still change: {n} states are wanted")
+        given = [*self.prefix, *self.ids[:n]]
+        if self.reading.n_written < len(given):
+            self.reading.write(given[self.reading.n_written :])
+        return self.reading.states[:, : len(given)]
+
     def _decide(self, *, new: bool) -> Decision:
         most = self.most - len(self.ids)
         if not self.reading.n_heard or not (new or self.finished):

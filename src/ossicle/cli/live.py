@@ -1,0 +1,410 @@
+"""Translation while somebody speaks: samples from standard input or a microphone, text as it comes, files at the end.
+
+Knows samples, events and files; does not know how anything is translated. What was heard until an interrupt is
+translated to its end, and what files were asked for are written whole; a second interrupt ends at once. Nothing heavy
+is imported before it is needed.
+"""
+
+import os
+import queue
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO
+
+from ossicle.cli.options import INTERRUPTED, standard_input
+from ossicle.cli.output import as_line, print_note
+from ossicle.errors import DependencyError, RequestError, StorageError
+
+RATE = 16_000
+BLOCK_S = 0.08
+"""So much sound is handed on at once."""
+WAIT_S = 0.2
+"""How often it is looked whether somebody wants to stop."""
+MIC_S = 60.0
+"""So much of a microphone's sound waits at most."""
+GAP_S = 0.3
+"""A silence between two pieces of speech that ends a line of a transcript, if a sentence ends there."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for.
+
+    Args:
+        to: language to write.
+        policy: by name; None is the model's best.
+        rate: of the samples on standard input, Hz.
+        microphone: in place of standard input.
+        speak: a WAV file for the speech, each phrase where it would be heard.
+        speaker, pace: of speech.
+        transcript: a text file, a line for each utterance.
+        srt, vtt: subtitles.
+        trace: an HTML page.
+        max_tokens: of an utterance.
+        as_json: one event a line.
+    """
+
+    to: str
+    policy: str | None
+    rate: int = RATE
+    microphone: bool = False
+    speak: str | None = None
+    speaker: str | int | None = None
+    pace: float = 1.0
+    transcript: str | None = None
+    srt: str | None = None
+    vtt: str | None = None
+    trace: str | None = None
+    max_tokens: int | None = None
+    as_json: bool = False
+
+    def files(self) -> dict[str, str]:
+        """Options and the files that they name."""
+        named = {
+            "--speak": self.speak,
+            "--transcript": self.transcript,
+            "--srt": self.srt,
+            "--vtt": self.vtt,
+            "--trace": self.trace,
+        }
+        return {option: file for option, file in named.items() if file is not None}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was written of one utterance."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass
+class Kept:
+    """What the files at the end are made of."""
+
+    lines: list[Line] = field(default_factory=list)
+    text: str = ""
+    start_s: float | None = None
+    utterances: list[Any] = field(default_factory=list)
+    speech_s: float = 0.0
+    """Where the speech that was made ends, in the time of the sound."""
+
+
+def live(opened: Callable[[], Any], wanted: Wanted) -> int:
+    """Translate what comes until it ends or somebody interrupts.
+
+    Args:
+        opened: gives the model.
+        wanted: see there.
+
+    Returns:
+        The exit code: 0, or 130 after an interrupt.
+
+    Raises:
+        RequestError: a model that does not hear piece by piece, an unknown policy, a rate out of range, files that are
+            not named as what they hold.
+        StorageError: a file's folder is not there, or cannot be written to.
+        DependencyError: a microphone without the package sounddevice.
+    """
+    _check(wanted)
+    model = opened()
+    with _stopping() as stop:
+        return _Live(model, wanted, stop).run()
+
+
+class _Stop:
+    """Whether somebody wants to stop."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+
+@contextmanager
+def _stopping() -> Iterator[_Stop]:
+    """The first interrupt asks to stop, the second ends at once."""
+    stop = _Stop()
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        if stop.wanted:
+            raise KeyboardInterrupt
+        stop.wanted = True
+
+    before = {one: signal.signal(one, asked) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+class _Live:
+    def __init__(self, model: Any, wanted: Wanted, stop: _Stop) -> None:
+        from ossicle.simul.continuous import Continuous
+        from ossicle.simul.named import best_policy, policy_named
+        from ossicle.simul.speech import Uttering
+        from ossicle.simul.trace import Loudness
+
+        self.model, self.wanted, self.stop, self.kept = model, wanted, stop, Kept()
+        name = wanted.policy or best_policy(model)
+        policy_named(name, model)
+        self.policy, self.loudness = name, Loudness()
+        voice = None
+        if wanted.speak is not None:
+
+            def voice() -> Uttering:
+                return Uttering(model, wanted.to, wanted.speaker, pace=wanted.pace)
+
+        self.session = Continuous(
+            model,
+            lambda: policy_named(name, model),
+            wanted.to,
+            voice=voice,
+            max_tokens=wanted.max_tokens,
+            look=self._look,
+        )
+        self.n_full = 0
+        self.spent = 0.0
+
+    def run(self) -> int:
+        folder = Path(self.wanted.transcript).parent if self.wanted.transcript else None
+        with _growing(folder, self.wanted.transcript) as growing, tempfile.TemporaryFile() as spool:
+            self.growing, self.spool = growing, spool
+            source = _microphone(self.stop) if self.wanted.microphone else _input(self.wanted.rate, self.stop)
+            for samples in source:
+                self._heard(samples)
+            begun = time.perf_counter()
+            events = self.session.finish()
+            self.spent += time.perf_counter() - begun
+            self._events(events)
+            self._line_ends()
+            self._write()
+        self._tell()
+        return INTERRUPTED if self.stop.wanted else 0
+
+    def _heard(self, samples: Any) -> None:
+        if self.wanted.trace is not None:
+            self.loudness.hear(samples)
+        begun = time.perf_counter()
+        events = self.session.hear(samples)
+        self.spent += time.perf_counter() - begun
+        self._events(events)
+
+    def _events(self, events: Sequence[Any]) -> None:
+        from ossicle.simul.stream import Said
+
+        for one in events:
+            if isinstance(one, Said):
+                self._text(one)
+            else:
+                self._speech(one)
+
+    def _text(self, one: Any) -> None:
+        kept = self.kept
+        new = one.text if kept.text else one.text.lstrip()
+        if new and kept.start_s is None:
+            kept.start_s = one.span_s[0]
+        if self.wanted.as_json:
+            span = [round(second, 3) for second in one.span_s]
+            told = {"event": "text", "text": one.text, "at_s": round(one.at_s, 3), "span_s": span, "ends": one.last}
+            self._print(as_line(told) + "\n")
+        elif new:
+            self._print(new)
+        kept.text += new
+        if one.last:
+            self._line_ends(one.at_s)
+
+    def _line_ends(self, end_s: float | None = None) -> None:
+        """An utterance has ended: its text is a line."""
+        kept = self.kept
+        if kept.text.strip():
+            line = Line(kept.text.strip(), kept.start_s or 0.0, self.session.heard_s if end_s is None else end_s)
+            kept.lines.append(line)
+            if self.growing is not None:
+                self.growing.write((line.text + "\n").encode())
+                self.growing.flush()
+            if not self.wanted.as_json:
+                self._print("\n")
+        kept.text, kept.start_s = "", None
+
+    def _speech(self, one: Any) -> None:
+        import numpy as np
+
+        start_s = max(self.kept.speech_s, one.at_s)
+        gap = round((start_s - self.kept.speech_s) * RATE)
+        self.spool.write(np.zeros(gap, np.float32).tobytes())
+        self.spool.write(one.samples.astype("<f4").tobytes())
+        self.kept.speech_s += (gap + len(one.samples)) / RATE
+        if self.wanted.as_json:
+            told = {"event": "speech", "text": one.text, "at_s": round(one.at_s, 3), "start_s": round(start_s, 3)}
+            self._print(as_line({**told, "seconds": round(len(one.samples) / RATE, 3)}) + "\n")
+
+    def _print(self, text: str) -> None:
+        """On standard output; when nobody reads it any more, that ends the session as an interrupt does."""
+        try:
+            print(text, end="", flush=True)
+        except BrokenPipeError:
+            self.stop.wanted = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _look(self, one: Any) -> None:
+        self.n_full += one.full
+        if self.wanted.trace is not None:
+            self.kept.utterances.append(one)
+
+    def _write(self) -> None:
+        """The files, each whole or not at all."""
+        from ossicle.audio.io import write_wav
+        from ossicle.evaluate.report import write_page
+        from ossicle.infer.subtitles import cues, srt, vtt
+        from ossicle.simul.trace import page
+
+        wanted, kept = self.wanted, self.kept
+        if wanted.srt is not None:
+            write_page(wanted.srt, srt(cues(kept.lines)))
+        if wanted.vtt is not None:
+            write_page(wanted.vtt, vtt(cues(kept.lines)))
+        if wanted.speak is not None:
+            write_wav(_blocks(self.spool), RATE, wanted.speak)
+        if wanted.trace is not None:
+            pieces = [self.model.text.pieces(one.ids) for one in kept.utterances]
+            title = f"{self.model.name} to {wanted.to}, {self.policy}"
+            write_page(wanted.trace, page(title, kept.utterances, pieces, self.loudness, self.model.encoded_hz))
+
+    def _tell(self) -> None:
+        heard = self.session.heard_s
+        if self.wanted.as_json:
+            told = {"event": "end", "heard_s": round(heard, 3), "closed_s": round(self.session.closed_s, 3)}
+            more = {"utterances": self.session.n_utterances, "work_s": round(self.spent, 3), "policy": self.policy}
+            self._print(as_line({**told, **more, "interrupted": self.stop.wanted}) + "\n")
+            return
+        speed = f" · {heard / self.spent:.1f} times as fast as it was said" if self.spent > 0 and heard > 0 else ""
+        where = f"heard {heard:.2f} s · {self.session.n_utterances} utterances · {self.policy}{speed}"
+        print(f"  {where}{' · interrupted' if self.stop.wanted else ''}", file=sys.stderr, flush=True)
+        if self.n_full:
+            print_note(f"{self.n_full} utterances were cut off at so many tokens as may be written (--max-tokens)", [])
+
+
+def _check(wanted: Wanted) -> None:
+    """Refuse what cannot be before anything is loaded."""
+    if not 4_000 <= wanted.rate <= 384_000:
+        raise RequestError(f"--rate is that of the samples on standard input, 4000 to 384000 Hz: got {wanted.rate}")
+    endings = {
+        "--speak": (".wav",),
+        "--transcript": (".txt",),
+        "--srt": (".srt",),
+        "--vtt": (".vtt",),
+        "--trace": (".html", ".htm"),
+    }
+    for option, file in wanted.files().items():
+        if Path(file).suffix.lower() not in endings[option]:
+            raise RequestError(f"{option} names a file that ends in {' or '.join(endings[option])}, got {file!r}")
+        if os.path.isdir(file):
+            raise StorageError(f"{file!r} is a folder: name a file")
+        if not os.path.isdir(os.path.dirname(os.path.abspath(file))):
+            raise StorageError(f"the folder of {file!r} is not there: make it first")
+
+
+@contextmanager
+def _growing(folder: Path | None, transcript: str | None) -> Iterator[BinaryIO | None]:
+    """A transcript that grows line by line in a file beside its own, which it becomes at the end; what is left of one
+    that was killed stays under that name.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if transcript is None or folder is None:
+        yield None
+        return
+    partial = Path(transcript + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+        partial.replace(transcript)
+    except OSError as error:
+        raise StorageError(f"{transcript} cannot be written: {error.strerror}") from error
+
+
+def _blocks(spool: BinaryIO) -> Iterator[Any]:
+    import numpy as np
+
+    spool.seek(0)
+    while data := spool.read(4 * 65_536):
+        yield np.frombuffer(data, "<f4")
+
+
+def _input(rate: int, stop: _Stop) -> Iterator[Any]:
+    """Samples of standard input, (S,) float32 at 16 kHz, as soon as they are there.
+
+    Raises:
+        RequestError: it is closed, or ends within a sample.
+    """
+    import numpy as np
+    import soxr
+
+    from ossicle.audio.pcm import pcm_to_float
+
+    number = standard_input().fileno()
+    resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
+    size, left = 2 * max(1, round(BLOCK_S * rate)), b""
+    while not stop.wanted:
+        if not select.select([number], [], [], WAIT_S)[0]:
+            continue
+        data = os.read(number, size - len(left))
+        if not data:
+            break
+        data = left + data
+        whole = len(data) // 2 * 2
+        left = data[whole:]
+        samples = pcm_to_float(data[:whole], "pcm_s16le")
+        yield samples if resampler is None else resampler.resample_chunk(samples)
+    if resampler is not None:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    if left and not stop.wanted:
+        raise RequestError(
+            "standard input ends within a sample of 16 bits: it holds raw samples, pcm_s16le, one channel"
+        )
+
+
+def _microphone(stop: _Stop) -> Iterator[Any]:
+    """Samples of the microphone; where the machine is too slow for them, what is lost is told and is silence.
+
+    Raises:
+        DependencyError: the package sounddevice is not installed.
+    """
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        raise DependencyError("a microphone needs sounddevice and PortAudio: pip install 'ossicle[mic]'") from error
+    import numpy as np
+
+    size = round(BLOCK_S * RATE)
+    waiting: queue.Queue[Any] = queue.Queue(maxsize=round(MIC_S / BLOCK_S))
+    lost = 0
+
+    def come(block: Any, n: int, when: Any, status: Any) -> None:
+        nonlocal lost
+        try:
+            waiting.put_nowait((lost, block[:, 0].copy()))
+            lost = 0
+        except queue.Full:
+            lost += n
+
+    with sounddevice.InputStream(RATE, size, channels=1, dtype="float32", callback=come):
+        while not stop.wanted:
+            try:
+                before, block = waiting.get(timeout=WAIT_S)
+            except queue.Empty:
+                continue
+            if before:
+                print_note(f"{before / RATE:.1f} s of the microphone were lost: this machine is too slow for it", [])
+                yield np.zeros(before, np.float32)
+            yield block
