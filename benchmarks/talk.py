@@ -55,7 +55,9 @@ AIM = 2.0
 """Points of BLEU and of the word error rate that a talk may cost."""
 
 
-def write_talk(folder: Path, seed: int, language: str, duration_s: float) -> None:
+def write_talk(
+    folder: Path, seed: int, language: str, duration_s: float, *, pauses_s: tuple[float, float] = PAUSES_S
+) -> None:
     """A talk of exactly so many seconds: ``talk.wav`` (16 bit), then ``talk.json`` with every sentence and its times.
 
     Sentences are added until the next one would not fit; what is left is the last pause.
@@ -73,10 +75,10 @@ def write_talk(folder: Path, seed: int, language: str, duration_s: float) -> Non
         number += 1
         if said[language] in texts:
             continue
-        pause = Pause(float(rng.uniform(*PAUSES_S)))
+        pause = Pause(float(rng.uniform(*pauses_s)))
         n_pause = seconds_to_samples(pause.duration_s, SAMPLE_RATE)
         needed = n_pause + len(speak(said[language], voice).samples)
-        if needed + seconds_to_samples(PAUSES_S[0], SAMPLE_RATE) > n_left:
+        if needed + seconds_to_samples(pauses_s[0], SAMPLE_RATE) > n_left:
             break
         parts += [pause, Speech(said[language], voice)]
         texts[said[language]] = said

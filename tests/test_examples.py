@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 from models.tiny import noise, tiny_model
+from simul.small import speaking
 
 from ossicle.hub.folder import save
+from ossicle.hub.translator import save_translator
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -23,9 +25,11 @@ SAYS = {
     "no_bridge.py": ("with its bridge: ", "NoBridge: every promise is kept", "without: "),
     "own_bridge.py": ("Loudest: every promise is kept", "seconds_given=10.0", "tail_s=0.0"),
     "own_encoder.py": ("WavLM: every promise is kept", "seconds_given=10.0", "frames=500"),
+    "own_policy.py": (" s ", " 10.00 s "),
     "stream.py": (" tokens a second",),
     "subtitles.py": ("1\n00:00:00,000 --> 00:00:0", "2\n00:00:0", " --> 00:00:10,000\n"),
 }
+TRANSLATES = {"own_policy.py"}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +37,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     soundfile.write(folder / "noise.wav", noise(10.0).samples, 16_000)
     save(tiny_model(context=512), folder / "tiny")
+    save_translator(speaking(), folder / "translator")
     return folder
 
 
@@ -44,7 +49,8 @@ def test_every_example_is_run():
 def test_an_example_runs_and_is_short(name, folder, capsys, monkeypatch):
     path = EXAMPLES / name
     assert len(path.read_text().splitlines()) <= 40
-    monkeypatch.setattr(sys, "argv", [name, str(folder / "noise.wav"), str(folder / "tiny")])
+    model = folder / ("translator" if name in TRANSLATES else "tiny")
+    monkeypatch.setattr(sys, "argv", [name, str(folder / "noise.wav"), str(model)])
     runpy.run_path(str(path), run_name="__main__")
     out = capsys.readouterr().out
     assert all(text in out for text in SAYS[name])

@@ -143,6 +143,18 @@ def test_what_cannot_be_is_said_in_one_line(translate, options, message, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_policy_of_ones_own(translate, tmp_path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "own_policy.py"
+    code, _, err = translate(raw(), "--policy", f"{example}:Sure", "--trace", tmp_path / "a.html", "--max-tokens", 40)
+    assert code == 0 and f"{example}:Sure" in err and "% sure" in (tmp_path / "a.html").read_text()
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("class Odd:\n    def begin(self): ...\n    def decide(self, pen): return 3\n\n\nclass No: ...\n")
+    code, out, err = translate(raw(), "--policy", f"{wrong}:Odd")
+    assert code == 2 and out == "" and "the policy Odd decides on Read(reason), or on Write(ids, reasons)" in err
+    code, _, err = translate(raw(), "--policy", f"{wrong}:No")
+    assert code == 2 and "holds no class No with begin() and decide(pen)" in err
+
+
 def test_options_of_live_without_it(translate, capfd) -> None:
     assert run(["translate", "a", "--to", "fr", "--policy", "emma"]) == 2
     assert "--policy is of --live, which is not given" in capfd.readouterr().err

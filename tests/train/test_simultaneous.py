@@ -89,6 +89,57 @@ def test_a_handful_is_learned_and_lateness_that_costs_falls() -> None:
     assert late[1] < first["late_s"]
 
 
+def paced(lead_s: float) -> Simultaneous:
+    """Which always writes at this pace."""
+    objective = Simultaneous(taught(), Timing(paced=0.999))
+    objective._lead_s = lambda rng: lead_s  # type: ignore[method-assign]
+    return objective
+
+
+def test_a_pace_is_how_much_of_the_source_each_token_hears() -> None:
+    objective = paced(0.5)
+    items = [objective.item(sample(text), RNG(0)) for text in ("a b c d", "d")]
+    batch = objective.collate(items)
+    encoded = objective.hearing.heard(taught(), batch.features)
+    assert batch.lead_s == 0.5 and batch.lasts == (2.0, 0.5)
+    found = objective.limits(encoded, batch)
+    assert found.shape == (2, max(map(len, batch.read)))
+    n, per_s, chunk = encoded.lengths.tolist(), objective.outputs_hz, objective.chunk
+    n_tokens = len(batch.read[0]) - 1  # behind the language
+    for position, limit in enumerate(found[0, : len(batch.read[0])].tolist()):
+        heard_s = min(2.0, 0.5 + max(0, position - 1) * 2.0 / n_tokens)
+        assert limit in (n[0], chunk * np.ceil(heard_s * per_s / chunk))
+    assert (found.diff(dim=1) >= 0).all() and found[0, 0] == found[0, 1] < n[0]
+    assert found[0, len(batch.read[0]) - 1] == n[0] and found[1].tolist() == [n[1]] * found.shape[1]
+
+
+def test_who_writes_when_all_was_heard_loses_what_a_translator_loses() -> None:
+    model = taught()
+    objective = paced(float("inf"))
+    some = [sample(text) for text in ("a b c d", "c a")]
+    items = [objective.item(one, RNG(0)) for one in some]
+    batch = objective.collate(items)
+    total, n, parts = objective.loss(model, batch)
+    encoded = objective.hearing.heard(model, batch.features)
+    scores = model.logits(model.states(encoded, batch.read))
+    wanted = torch.nn.functional.cross_entropy(scores.flatten(0, 1), batch.targets.flatten(), reduction="sum")
+    assert total.item() == pytest.approx(wanted.item(), rel=1e-5) and {*parts} == {"paced_token", "paced_right"}
+    alone = [objective.loss(model, objective.collate([item])) for item in items]
+    assert n == sum(one[1] for one in alone)
+    assert total.item() == pytest.approx(sum(one[0].item() for one in alone), rel=1e-5)
+
+
+def test_paces_and_choices_come_in_turns() -> None:
+    model = taught()
+    objective = Simultaneous(model, Timing(paced=0.5))
+    leads = [objective.item(sample("a"), RNG(i)).lead_s for i in range(60)]
+    known = [one for one in leads if one is not None]
+    assert 20 <= len(known) <= 40 and 3 <= sum(one == float("inf") for one in known) <= 16
+    assert all(0.3 <= one <= 4 or one == float("inf") for one in known)
+    never = Simultaneous(model, Timing(paced=0.0))
+    assert {never.item(sample("a"), RNG(i)).lead_s for i in range(20)} == {None}
+
+
 def test_what_it_needs_is_named() -> None:
     model = taught()
     model.choices = None
@@ -101,6 +152,7 @@ def test_what_it_needs_is_named() -> None:
         ({"latency_weight": -1.0}, "timing: latency_weight is -1, it must be a number of at least 0"),
         ({"variance_weight": float("inf")}, "timing: variance_weight is inf"),
         ({"ratio": 0}, "timing: ratio is 0, it must be at least 1"),
+        ({"paced": 1.0}, "timing: paced is 1, it is a share from 0 to below 1"),
         ({"clips": 0}, "timing: clips is 0, it must be at least 1"),
         ({"chunk_s": 0.0}, r"timing: chunk_s is above 0, left_s 0 or more \(got 0 and 0\)"),
         ({"left_s": -1.0}, r"\(got 0.32 and -1\)"),

@@ -40,7 +40,7 @@ class Wanted:
 
     Args:
         to: language to write.
-        policy: by name; None is the model's best.
+        policy: by name, or a class of one's own, FILE.py:CLASS; None is the model's best.
         rate: of the samples on standard input, Hz.
         microphone: in place of standard input.
         speak: a WAV file for the speech, each phrase where it would be heard.
@@ -148,6 +148,7 @@ def _stopping() -> Iterator[_Stop]:
 
 class _Live:
     def __init__(self, model: Any, wanted: Wanted, stop: _Stop) -> None:
+        from ossicle.hub.own import is_own, policy_of
         from ossicle.simul.continuous import Continuous
         from ossicle.simul.named import best_policy, policy_named
         from ossicle.simul.speech import Uttering
@@ -155,8 +156,11 @@ class _Live:
 
         self.model, self.wanted, self.stop, self.kept = model, wanted, stop, Kept()
         name = wanted.policy or best_policy(model)
-        policy_named(name, model)
         self.policy, self.loudness = name, Loudness()
+
+        def policy() -> Any:
+            return policy_of(name) if is_own(name) else policy_named(name, model)
+
         voice = None
         if wanted.speak is not None:
 
@@ -165,7 +169,7 @@ class _Live:
 
         self.session = Continuous(
             model,
-            lambda: policy_named(name, model),
+            policy,
             wanted.to,
             voice=voice,
             max_tokens=wanted.max_tokens,
@@ -398,13 +402,20 @@ def _microphone(stop: _Stop) -> Iterator[Any]:
         except queue.Full:
             lost += n
 
-    with sounddevice.InputStream(RATE, size, channels=1, dtype="float32", callback=come):
-        while not stop.wanted:
+    def waited() -> Iterator[Any]:
+        """What waits, and what of it was lost."""
+        while True:
             try:
-                before, block = waiting.get(timeout=WAIT_S)
+                before, block = waiting.get_nowait() if stop.wanted else waiting.get(timeout=WAIT_S)
             except queue.Empty:
+                if stop.wanted:
+                    return
                 continue
             if before:
                 print_note(f"{before / RATE:.1f} s of the microphone were lost: this machine is too slow for it", [])
                 yield np.zeros(before, np.float32)
             yield block
+
+    with sounddevice.InputStream(RATE, size, channels=1, dtype="float32", callback=come):
+        yield from waited()
+    yield from waited()  # what came until it was closed

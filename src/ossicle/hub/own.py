@@ -101,6 +101,25 @@ def build_own(source: str, arguments: Mapping[str, Any] | None = None) -> Any:
     return part
 
 
+def policy_of(source: str) -> Any:
+    """Import a policy of one's own (see `ossicle.simul.policies`) and make one. This runs the file.
+
+    Args:
+        source: ``FILE.py:CLASS``.
+
+    Raises:
+        ConfigError: no such file or class, a file or a class that raises, a class without ``begin`` and ``decide``.
+    """
+    path, name = file_of(source), source.rpartition(":")[2]
+    found = getattr(_imported(path, digest(path)), name, None)
+    if not isinstance(found, type) or not all(callable(getattr(found, one, None)) for one in ("begin", "decide")):
+        raise ConfigError(f"{source}: {path.name} holds no class {name} with begin() and decide(pen)")
+    try:
+        return found()
+    except (Exception, SystemExit) as error:  # a class that is not ours may raise anything; that it does is told
+        raise ConfigError(f"{source}: {name}() raised {type(error).__name__}: {error}") from error
+
+
 def _imported(path: Path, sha256: str) -> ModuleType:
     """A file as a module; the same file is run once."""
     name = MODULE + sha256[:16]

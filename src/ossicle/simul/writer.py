@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ossicle.errors import RequestError
+from ossicle.errors import ConfigError, RequestError
 from ossicle.simul.choice import Choices
 from ossicle.simul.decoder import Reading
 from ossicle.simul.policies import Decision, Pen, Policy, Read, Write
@@ -114,6 +114,23 @@ class Writer:
         if most < 1:
             return Read(f"{self.most} tokens are written")
         pen = Pen(self.reading, [*self.prefix, *self.ids], eos=self.eos, finished=self.finished, most=most)
-        decision = self.policy.decide(pen)
+        decision = checked(self.policy, self.policy.decide(pen), most)
         pen.settle(decision.ids if isinstance(decision, Write) else ())
         return decision
+
+
+def checked(policy: Policy, decision: object, most: int) -> Decision:
+    """What a policy decided, if it may.
+
+    Raises:
+        ConfigError: it is neither to read nor to write, writes nothing or more than there is room for, or does not say
+            why.
+    """
+    if isinstance(decision, Read):
+        return decision
+    if isinstance(decision, Write) and 0 < len(decision.ids) <= most and len(decision.reasons) == len(decision.ids):
+        return decision
+    raise ConfigError(
+        f"the policy {type(policy).__name__} decides on Read(reason), or on Write(ids, reasons) of 1 to {most} tokens "
+        f"with a reason for each: got {decision!r}"
+    )
