@@ -27,7 +27,7 @@ import typer
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.audio.io import read_clip, write_clip
-from ossicle.errors import DependencyError, OssicleError
+from ossicle.errors import OssicleError
 from ossicle.evaluate.likeness import likeness
 from ossicle.evaluate.report import table, write_page
 from ossicle.evaluate.simultaneous import hardware, interpreted, long_items, recorded
@@ -158,7 +158,8 @@ def main(
 ) -> None:
     """Compare, and write the page; fails where anything differs."""
     if importlib.util.find_spec("simuleval") is None:
-        raise DependencyError("this needs SimulEval: pip install --no-deps simuleval==1.1.4, and the extra simuleval")
+        print("this needs SimulEval: pip install --no-deps simuleval==1.1.4, and pip install -e '.[simuleval]'")
+        return
     torch.set_num_threads(1)
     loaded = load_translator(model, device="cpu")
     loaded.name = model  # as the agent is told

@@ -24,6 +24,7 @@ from ossicle.cli.options import (
     Model,
     OwnParts,
     Threads,
+    few_threads,
     opener,
     own_parts,
     set_threads,
@@ -205,9 +206,10 @@ def evaluate(
             )
         if suite == "simul" and read_back:
             raise RequestError("--suite simul scores text: leave out --read-back")
-        found, told = _translator_scores(
-            translator_opener(model, device, threads)(), suite, limit=limit, read_back=read_back, seed=seed
-        )
+        loaded = translator_opener(model, device, threads)()
+        if suite == "simul":
+            few_threads(loaded, threads)
+        found, told = _translator_scores(loaded, suite, limit=limit, read_back=read_back, seed=seed)
         if as_json:
             print_json({**found.as_dict(), **which})
         else:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
-from ossicle.cli.options import INTERRUPTED, standard_input
+from ossicle.cli.options import INTERRUPTED, few_threads, standard_input
 from ossicle.cli.output import as_line, print_note
 from ossicle.errors import DependencyError, RequestError, StorageError
 
@@ -50,6 +50,7 @@ class Wanted:
         trace: an HTML page.
         max_tokens: of an utterance.
         as_json: one event a line.
+        threads: of the processor; None is one for a small model.
     """
 
     to: str
@@ -65,6 +66,7 @@ class Wanted:
     trace: str | None = None
     max_tokens: int | None = None
     as_json: bool = False
+    threads: int | None = None
 
     def files(self) -> dict[str, str]:
         """Options and the files that they name."""
@@ -117,6 +119,7 @@ def live(opened: Callable[[], Any], wanted: Wanted) -> int:
     """
     _check(wanted)
     model = opened()
+    few_threads(model, wanted.threads)
     with _stopping() as stop:
         return _Live(model, wanted, stop).run()
 

@@ -165,6 +165,20 @@ def translator_opener(model: str, device: str, threads: int | None) -> Callable[
     return opened
 
 
+SMALL = 50_000_000
+"""Parameters of a model whose steps are too small to share between threads."""
+
+
+def few_threads(model: Any, threads: int | None) -> None:
+    """One thread for a small model that works in small steps, piece by piece: two take twice as long together (see
+    docs/results/live.md). Where a number is given, also by OMP_NUM_THREADS, it stands."""
+    import torch
+
+    told = threads is not None or "OMP_NUM_THREADS" in os.environ
+    if not told and sum(value.numel() for value in model.parameters()) < SMALL:
+        torch.set_num_threads(1)
+
+
 def set_threads(threads: int | None) -> None:
     """Use so many CPU threads; where none are given, OMP_NUM_THREADS of them, or one for each physical core."""
     import torch

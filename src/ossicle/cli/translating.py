@@ -102,6 +102,7 @@ def translate(
             trace=trace,
             max_tokens=max_tokens,
             as_json=as_json,
+            threads=threads,
         )
         code = run(translator_opener(model or "mini-simul", device, threads), asked)
         if code:
