@@ -6,6 +6,7 @@ written, by the sound that had come, and which part of the sound it closes: thes
 from the first sample to the last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from ossicle.simul.hearing import Hearing, hearing_of
 from ossicle.simul.policies import Policy, Write
 from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.writer import Writer
-from ossicle.translate.text import BLANK
+from ossicle.translate.text import BLANK, TextTokens
 from ossicle.translate.translator import Translator
 
 
@@ -28,7 +29,7 @@ class Said:
 
     Args:
         text: whole words with the blank before them; empty where only the source ended.
-        at_s: seconds of the source that had been handed in.
+        at_s: seconds of the source that had been handed in; of a text, words.
         span_s: the part of the source since the piece before.
         last: nothing comes after it.
     """
@@ -117,7 +118,7 @@ class Interpreting:
         decision = self.writer.hear(values, finished=last)
         if not last and not isinstance(decision, Write):
             return []
-        n = self._n_whole(last=last)
+        n = len(self.writer.ids) if last else whole_words(self.model.text, self.writer.ids)
         whole = self.model.text.decode(self.writer.ids[:n])
         assert whole.startswith(self.text), (whole, self.text)
         new = whole[len(self.text) :]
@@ -127,16 +128,14 @@ class Interpreting:
         self.text, self.closed_s = whole, self.heard_s
         return [said, *self._spoken(n, last=last)]
 
-    def _n_whole(self, *, last: bool) -> int:
-        """Tokens of the words that are whole; the text that was handed out is that of the first ones."""
-        ids = self.writer.ids
-        if last:
-            return len(ids)
-        return max((i for i, piece in enumerate(self.model.text.pieces(ids)) if piece.startswith(BLANK)), default=0)
-
     def _spoken(self, n: int, *, last: bool) -> list[Uttered]:
         """What is said of the first ``n`` tokens."""
         if self.voice is None or not n:
             return []
         made = self.voice.say(self.writer.states(n), self.writer.ids[:n], last=last)
         return [] if made is None else [Uttered(*made, self.heard_s)]
+
+
+def whole_words(text: TextTokens, ids: Sequence[int]) -> int:
+    """Tokens of the words that are whole, because another one begins behind them; the last word may go on."""
+    return max((i for i, piece in enumerate(text.pieces(ids)) if piece.startswith(BLANK)), default=0)

@@ -59,7 +59,7 @@ class Writer:
         self.most = min(MAX_TOKENS, room) if max_tokens is None else max_tokens
         if not 1 <= self.most <= room:
             raise RequestError(f"max_tokens is {self.most}: {model.name} writes 1 to {room}")
-        self.eos = model.text.eos
+        self.model, self.eos = model, model.text.eos
         self.reading, self.policy = Reading(model, choices), policy
         self.ids: list[int] = []
         self.limits: list[int] = []

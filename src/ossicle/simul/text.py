@@ -1,0 +1,103 @@
+"""Text in as it is written, text out that stays, and speech: for policies that need no choices of the decoder.
+
+A text encoder looks at a whole text, so with every word all of it is read again, and the decoder goes once more through
+what is written already; nothing of that is changed. The end of the text is read only when there is one. Knows words,
+tokens and policies; does not know where the words come from.
+"""
+
+import torch
+
+from ossicle.errors import RequestError
+from ossicle.simul.decoder import Reading
+from ossicle.simul.policies import Decision, Policy, Write
+from ossicle.simul.speech import Uttered, Uttering
+from ossicle.simul.stream import Said, whole_words
+from ossicle.simul.writer import Writer
+from ossicle.translate.translator import Translator
+
+
+class Rewriter(Writer):
+    """A writer whose source is given anew with every turn."""
+
+    def read(self, values: torch.Tensor, *, finished: bool = False) -> Decision:
+        """All of the source until now, (1, n, D) of the encoder, and what is written after it.
+
+        Raises:
+            RequestError: the source had ended before.
+        """
+        self.reading = Reading(self.model, None)
+        return self.hear(values, finished=finished)
+
+
+class Following:
+    """A translation of a text while it is written.
+
+    Args:
+        model: that reads text, in evaluation mode.
+        policy: when to write; its steps are tokens of the source.
+        source_language, language: of the text, and to write.
+        voice: that says what is written.
+        max_tokens: as `Writer`.
+
+    Raises:
+        RequestError: an unknown language, a model that reads no text, tokens out of range.
+    """
+
+    def __init__(
+        self,
+        model: Translator,
+        policy: Policy,
+        source_language: str,
+        language: str,
+        *,
+        voice: Uttering | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        if model.text_encoder is None:
+            raise RequestError(f"{model.name} reads no text: it was made without a text encoder")
+        self.model, self.source_language, self.voice = model, source_language, voice
+        model.text.language_id(source_language)
+        self.writer = Rewriter(model, policy, language, max_tokens=max_tokens)
+        self.source: list[str] = []
+        """Words that have come."""
+        self.text = ""
+        """All that was handed out."""
+        self.closed = 0
+
+    @torch.no_grad()
+    def read(self, word: str) -> list[Said | Uttered]:
+        """One more word, and what is written after it: nothing, or a piece, and speech behind it. Times are words.
+
+        Raises:
+            RequestError: the text had ended; it is longer than the model reads.
+        """
+        self.source += word.split()
+        return self._written(last=False)
+
+    @torch.no_grad()
+    def finish(self) -> list[Said | Uttered]:
+        """The text has ended: the rest, one piece that may be empty, and its speech.
+
+        Raises:
+            RequestError: it had ended before.
+        """
+        return self._written(last=True)
+
+    def _written(self, *, last: bool) -> list[Said | Uttered]:
+        ids = self.model.text.encode(" ".join(self.source), self.source_language)
+        values = self.model.read([ids if last else ids[:-1]]).values if self.source else torch.zeros(1, 0, 1)
+        decision = self.writer.read(values, finished=last)
+        if not last and not isinstance(decision, Write):
+            return []
+        n = len(self.writer.ids) if last else whole_words(self.model.text, self.writer.ids)
+        whole = self.model.text.decode(self.writer.ids[:n])
+        new = whole[len(self.text) :]
+        if not new and not last:
+            return []
+        read = len(self.source)
+        events: list[Said | Uttered] = [Said(new, read, (self.closed, read), last)]
+        self.text, self.closed = whole, read
+        if self.voice is not None and n:
+            said = self.voice.say(self.writer.states(n), self.writer.ids[:n], last=last)
+            events += [] if said is None else [Uttered(*said, read)]
+        return events
