@@ -22,7 +22,7 @@ from simul.test_continuous import TALK
 from tokenizers import Tokenizer, models
 from translate.small import LETTERS, SPECIALS
 
-from ossicle.cli import live, run
+from ossicle.cli import live_sources, run
 from ossicle.hub.translator import save_translator
 from ossicle.translate.text import BLANK, TextTokens
 
@@ -143,6 +143,21 @@ def test_what_cannot_be_is_said_in_one_line(translate, options, message, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_text_is_translated_while_it_is_typed(translate, tmp_path) -> None:
+    typed = "abc de fghi\njkl m\u00e9no".encode()
+    options = ["--from", "en", "--transcript", tmp_path / "a.txt", "--speak", tmp_path / "a.wav"]
+    code, out, err = translate(typed, *options)
+    assert code == 0 and len(out.splitlines()) == 2 and "2 lines · wait-k:1" in err
+    assert (tmp_path / "a.txt").read_text().splitlines() == [one.strip() for one in out.splitlines()]
+    assert soundfile.info(tmp_path / "a.wav").duration > 0.5
+    assert translate(typed, "--from", "en", "--json")[1].count('"ends": true') == 2
+    for wrong, message in ((["--trace", "a.html"], "leave out --trace"), (["--mic"], "leave out --mic")):
+        code, _, err = translate(b"", "--from", "en", *wrong)
+        assert code == 2 and message in err
+    code, _, err = translate(b"\xff\xff", "--from", "en")
+    assert code == 2 and "standard input is no text in UTF-8" in err
+
+
 def test_a_policy_of_ones_own(translate, tmp_path) -> None:
     example = Path(__file__).parents[2] / "examples" / "own_policy.py"
     code, _, err = translate(raw(), "--policy", f"{example}:Sure", "--trace", tmp_path / "a.html", "--max-tokens", 40)
@@ -232,7 +247,7 @@ def test_a_microphone(translate, monkeypatch) -> None:
 
 def test_what_a_microphone_loses_is_told_and_is_silence(translate, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", types.SimpleNamespace(InputStream=LosingMicrophone))
-    monkeypatch.setattr(live, "MIC_S", 4.0)
+    monkeypatch.setattr(live_sources, "MIC_S", 4.0)
     code, _, err = translate(b"", "--mic")
     assert code == 130 and "5.6 s of the microphone were lost" in err
 

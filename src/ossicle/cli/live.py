@@ -1,14 +1,11 @@
-"""Translation while somebody speaks: samples from standard input or a microphone, text as it comes, files at the end.
+"""Translation while somebody speaks or types: text as it comes, files at the end.
 
-Knows samples, events and files; does not know how anything is translated. What was heard until an interrupt is
+Knows events and files; does not know how anything is translated. What was heard until an interrupt is
 translated to its end, and what files were asked for are written whole; a second interrupt ends at once. Nothing heavy
 is imported before it is needed.
 """
 
 import os
-import queue
-import select
-import signal
 import sys
 import tempfile
 import time
@@ -16,22 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, BinaryIO
 
-from ossicle.cli.options import INTERRUPTED, few_threads, standard_input
+from ossicle.cli.live_sources import RATE, Stop, microphone, samples_of, stopping, text_of
+from ossicle.cli.options import INTERRUPTED, few_threads
 from ossicle.cli.output import as_line, print_note
-from ossicle.errors import DependencyError, RequestError, StorageError
-
-RATE = 16_000
-BLOCK_S = 0.08
-"""So much sound is handed on at once."""
-WAIT_S = 0.2
-"""How often it is looked whether somebody wants to stop."""
-MIC_S = 60.0
-"""So much of a microphone's sound waits at most."""
-GAP_S = 0.3
-"""A silence between two pieces of speech that ends a line of a transcript, if a sentence ends there."""
+from ossicle.errors import RequestError, StorageError
 
 
 @dataclass(frozen=True)
@@ -43,6 +30,7 @@ class Wanted:
         policy: by name, or a class of one's own, FILE.py:CLASS; None is the model's best.
         rate: of the samples on standard input, Hz.
         microphone: in place of standard input.
+        source_language: of text, which comes in place of samples; None is sound.
         speak: a WAV file for the speech, each phrase where it would be heard.
         speaker, pace: of speech.
         transcript: a text file, a line for each utterance.
@@ -57,6 +45,7 @@ class Wanted:
     policy: str | None
     rate: int = RATE
     microphone: bool = False
+    source_language: str | None = None
     speak: str | None = None
     speaker: str | int | None = None
     pace: float = 1.0
@@ -120,45 +109,21 @@ def live(opened: Callable[[], Any], wanted: Wanted) -> int:
     _check(wanted)
     model = opened()
     few_threads(model, wanted.threads)
-    with _stopping() as stop:
+    with stopping() as stop:
         return _Live(model, wanted, stop).run()
 
 
-class _Stop:
-    """Whether somebody wants to stop."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-
-
-@contextmanager
-def _stopping() -> Iterator[_Stop]:
-    """The first interrupt asks to stop, the second ends at once."""
-    stop = _Stop()
-
-    def asked(number: int, frame: FrameType | None) -> None:
-        if stop.wanted:
-            raise KeyboardInterrupt
-        stop.wanted = True
-
-    before = {one: signal.signal(one, asked) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
 class _Live:
-    def __init__(self, model: Any, wanted: Wanted, stop: _Stop) -> None:
+    def __init__(self, model: Any, wanted: Wanted, stop: Stop) -> None:
         from ossicle.hub.own import is_own, policy_of
         from ossicle.simul.continuous import Continuous
-        from ossicle.simul.named import best_policy, policy_named
+        from ossicle.simul.named import TEXT_POLICY, best_policy, policy_named
         from ossicle.simul.speech import Uttering
+        from ossicle.simul.text import Lines
         from ossicle.simul.trace import Loudness
 
         self.model, self.wanted, self.stop, self.kept = model, wanted, stop, Kept()
-        name = wanted.policy or best_policy(model)
+        name = wanted.policy or (best_policy(model) if wanted.source_language is None else TEXT_POLICY)
         self.policy, self.loudness = name, Loudness()
 
         def policy() -> Any:
@@ -170,14 +135,12 @@ class _Live:
             def voice() -> Uttering:
                 return Uttering(model, wanted.to, wanted.speaker, pace=wanted.pace)
 
-        self.session = Continuous(
-            model,
-            policy,
-            wanted.to,
-            voice=voice,
-            max_tokens=wanted.max_tokens,
-            look=self._look,
-        )
+        options: dict[str, Any] = {"voice": voice, "max_tokens": wanted.max_tokens}
+        self.session: Any
+        if wanted.source_language is None:
+            self.session = Continuous(model, policy, wanted.to, look=self._look, **options)
+        else:
+            self.session = Lines(model, policy, wanted.source_language, wanted.to, **options)
         self.n_full = 0
         self.spent = 0.0
 
@@ -185,9 +148,8 @@ class _Live:
         folder = Path(self.wanted.transcript).parent if self.wanted.transcript else None
         with _growing(folder, self.wanted.transcript) as growing, tempfile.TemporaryFile() as spool:
             self.growing, self.spool = growing, spool
-            source = _microphone(self.stop) if self.wanted.microphone else _input(self.wanted.rate, self.stop)
-            for samples in source:
-                self._heard(samples)
+            for part in self._source():
+                self._heard(part)
             begun = time.perf_counter()
             events = self.session.finish()
             self.spent += time.perf_counter() - begun
@@ -197,11 +159,16 @@ class _Live:
         self._tell()
         return INTERRUPTED if self.stop.wanted else 0
 
-    def _heard(self, samples: Any) -> None:
+    def _source(self) -> Iterator[Any]:
+        if self.wanted.source_language is not None:
+            return text_of(self.stop)
+        return microphone(self.stop) if self.wanted.microphone else samples_of(self.wanted.rate, self.stop)
+
+    def _heard(self, part: Any) -> None:
         if self.wanted.trace is not None:
-            self.loudness.hear(samples)
+            self.loudness.hear(part)
         begun = time.perf_counter()
-        events = self.session.hear(samples)
+        events = self.session.hear(part)
         self.spent += time.perf_counter() - begun
         self._events(events)
 
@@ -293,11 +260,15 @@ class _Live:
             more = {"utterances": self.session.n_utterances, "work_s": round(self.spent, 3), "policy": self.policy}
             self._print(as_line({**told, **more, "interrupted": self.stop.wanted}) + "\n")
             return
-        speed = f" · {heard / self.spent:.1f} times as fast as it was said" if self.spent > 0 and heard > 0 else ""
-        where = f"heard {heard:.2f} s · {self.session.n_utterances} utterances · {self.policy}{speed}"
+        sound = self.wanted.source_language is None
+        what = f"{len(self.kept.lines)} lines"
+        if sound:
+            what = f"heard {heard:.2f} s · {self.session.n_utterances} utterances"
+        speed = f" · {heard / self.spent:.1f} times as fast as it was said" if sound and min(self.spent, heard) else ""
+        where = f"{what} · {self.policy}{speed}"
         print(f"  {where}{' · interrupted' if self.stop.wanted else ''}", file=sys.stderr, flush=True)
-        if self.n_full:
-            print_note(f"{self.n_full} utterances were cut off at so many tokens as may be written (--max-tokens)", [])
+        if n_full := self.n_full if sound else self.session.n_full:
+            print_note(f"{n_full} utterances were cut off at so many tokens as may be written (--max-tokens)", [])
 
 
 def _check(wanted: Wanted) -> None:
@@ -346,79 +317,3 @@ def _blocks(spool: BinaryIO) -> Iterator[Any]:
     spool.seek(0)
     while data := spool.read(4 * 65_536):
         yield np.frombuffer(data, "<f4")
-
-
-def _input(rate: int, stop: _Stop) -> Iterator[Any]:
-    """Samples of standard input, (S,) float32 at 16 kHz, as soon as they are there.
-
-    Raises:
-        RequestError: it is closed, or ends within a sample.
-    """
-    import numpy as np
-    import soxr
-
-    from ossicle.audio.pcm import pcm_to_float
-
-    number = standard_input().fileno()
-    resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
-    size, left = 2 * max(1, round(BLOCK_S * rate)), b""
-    while not stop.wanted:
-        if not select.select([number], [], [], WAIT_S)[0]:
-            continue
-        data = os.read(number, size - len(left))
-        if not data:
-            break
-        data = left + data
-        whole = len(data) // 2 * 2
-        left = data[whole:]
-        samples = pcm_to_float(data[:whole], "pcm_s16le")
-        yield samples if resampler is None else resampler.resample_chunk(samples)
-    if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-    if left and not stop.wanted:
-        raise RequestError(
-            "standard input ends within a sample of 16 bits: it holds raw samples, pcm_s16le, one channel"
-        )
-
-
-def _microphone(stop: _Stop) -> Iterator[Any]:
-    """Samples of the microphone; where the machine is too slow for them, what is lost is told and is silence.
-
-    Raises:
-        DependencyError: the package sounddevice is not installed.
-    """
-    try:
-        import sounddevice
-    except (ImportError, OSError) as error:
-        raise DependencyError("a microphone needs sounddevice and PortAudio: pip install 'ossicle[mic]'") from error
-    import numpy as np
-
-    size = round(BLOCK_S * RATE)
-    waiting: queue.Queue[Any] = queue.Queue(maxsize=round(MIC_S / BLOCK_S))
-    lost = 0
-
-    def come(block: Any, n: int, when: Any, status: Any) -> None:
-        nonlocal lost
-        try:
-            waiting.put_nowait((lost, block[:, 0].copy()))
-            lost = 0
-        except queue.Full:
-            lost += n
-
-    def waited() -> Iterator[Any]:
-        """What waits, and what of it was lost."""
-        while True:
-            try:
-                before, block = waiting.get_nowait() if stop.wanted else waiting.get(timeout=WAIT_S)
-            except queue.Empty:
-                if stop.wanted:
-                    return
-                continue
-            if before:
-                print_note(f"{before / RATE:.1f} s of the microphone were lost: this machine is too slow for it", [])
-                yield np.zeros(before, np.float32)
-            yield block
-
-    with sounddevice.InputStream(RATE, size, channels=1, dtype="float32", callback=come):
-        yield from waited()
-    yield from waited()  # what came until it was closed

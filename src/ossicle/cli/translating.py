@@ -73,26 +73,31 @@ def translate(
     """Translate sound files or texts, of any length; into the language that is spoken, write it down.
 
     SOURCE is a sound file, a folder of them, a manifest F.jsonl, a text file F.txt, or else the text itself; "-" is
-    sound from standard input. With --live there is none: sound comes as raw samples, and is translated as it comes.
+    sound from standard input. With --live there is none: sound comes as raw samples on standard input, and is
+    translated as it comes; or text does, with --from.
     """
     if live:
-        given = {"SOURCE": sources, "--from": source_language, "--out": out, "--also": also}
-        unfit = [name for name, value in given.items() if value] + (["--beams"] if beams != 1 else [])
-        if unfit:
-            raise RequestError(f"--live takes sound as it comes, on standard input: leave out {', '.join(unfit)}")
+        given: dict[str, Any] = {"SOURCE": sources, "--out": out, "--also": also, "--beams": beams != 1}
+        if source_language is not None:  # text comes in place of sound
+            given |= {"--rate": rate, "--mic": mic, "--trace": trace, "--srt": srt, "--vtt": vtt}
+        if unfit := [name for name, value in given.items() if value]:
+            what = "sound" if source_language is None else "text"
+            raise RequestError(f"--live takes {what} as it comes, on standard input: leave out {', '.join(unfit)}")
         for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
             if is_given and speak is None:
                 raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav")
         if mic and rate is not None:
             raise RequestError("--rate is of samples on standard input: leave it out with --mic")
-        from ossicle.cli.live import RATE, Wanted
+        from ossicle.cli.live import Wanted
         from ossicle.cli.live import live as run
+        from ossicle.cli.live_sources import RATE
 
         asked = Wanted(
             to=to,
             policy=policy,
             rate=RATE if rate is None else rate,
             microphone=mic,
+            source_language=source_language,
             speak=speak,
             speaker=_speaker(voice),
             pace=pace,
@@ -104,7 +109,8 @@ def translate(
             as_json=as_json,
             threads=threads,
         )
-        code = run(translator_opener(model or "mini-simul", device, threads), asked)
+        usual = "mini-simul" if source_language is None else "mini-translate"
+        code = run(translator_opener(model or usual, device, threads), asked)
         if code:
             raise typer.Exit(code)
         return

@@ -5,6 +5,11 @@ what is written already; nothing of that is changed. The end of the text is read
 tokens and policies; does not know where the words come from.
 """
 
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 
 from ossicle.errors import RequestError
@@ -101,3 +106,78 @@ class Following:
             said = self.voice.say(self.writer.states(n), self.writer.ids[:n], last=last)
             events += [] if said is None else [Uttered(*said, read)]
         return events
+
+
+class Lines:
+    """Texts one after another, as they are typed: each line is translated by itself.
+
+    Args:
+        model: as `Following`.
+        policy, voice: make one for each line.
+        source_language, language, max_tokens: as `Following`.
+        clock: seconds; times are those since the begin.
+
+    Raises:
+        RequestError: as `Following`.
+    """
+
+    def __init__(
+        self,
+        model: Translator,
+        policy: Callable[[], Policy],
+        source_language: str,
+        language: str,
+        *,
+        voice: Callable[[], Uttering] | None = None,
+        max_tokens: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.model, self.policy, self.voice, self.max_tokens = model, policy, voice, max_tokens
+        self.source_language, self.language, self.clock = source_language, language, clock
+        self.begun, self.waiting = clock(), ""
+        self.closed_s = 0.0
+        self.n_utterances = self.n_full = 0
+        self.line = self._begin()
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds since the begin."""
+        return self.clock() - self.begun
+
+    def hear(self, text: str) -> list[Said | Uttered]:
+        """More of the text, cut anywhere, and what comes of the words that are whole."""
+        found: list[Said | Uttered] = []
+        *whole, self.waiting = re.split(r"(?<=\s)", self.waiting + text)
+        for word in whole:
+            found += self._placed(self.line.read(word)) if word.strip() else []
+            found += self._ended() if word.endswith("\n") else []
+        return found
+
+    def finish(self) -> list[Said | Uttered]:
+        """The text has ended: the rest."""
+        return self.hear("\n")
+
+    def _begin(self) -> Following:
+        voice = None if self.voice is None else self.voice()
+        return Following(
+            self.model, self.policy(), self.source_language, self.language, voice=voice, max_tokens=self.max_tokens
+        )
+
+    def _ended(self) -> list[Said | Uttered]:
+        if not self.line.source:
+            return []
+        found = self._placed(self.line.finish())
+        self.n_utterances, self.n_full = self.n_utterances + 1, self.n_full + self.line.writer.full
+        self.line = self._begin()
+        return found
+
+    def _placed(self, events: list[Said | Uttered]) -> list[Said | Uttered]:
+        at_s = self.heard_s
+        found: list[Said | Uttered] = []
+        for one in events:
+            if isinstance(one, Said):
+                found.append(replace(one, at_s=at_s, span_s=(self.closed_s, at_s)))
+                self.closed_s = at_s
+            else:
+                found.append(replace(one, at_s=at_s))
+        return found
