@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from simul.small import listening, sound
+from simul.small import listening, sound, speaking
 
+from ossicle.audio.clip import Clip
+from ossicle.cli import run
 from ossicle.errors import RequestError
 from ossicle.evaluate import simultaneous_report
 from ossicle.evaluate.simultaneous import (
@@ -23,9 +25,12 @@ from ossicle.evaluate.simultaneous import (
     recorded,
     score_simultaneous,
 )
+from ossicle.evaluate.simultaneous_speech import Phrases, phrases, score_spoken
+from ossicle.hub.translator import save_translator
 from ossicle.simul.choice import Choices
 from ossicle.simul.latency import MEASURES
 from ossicle.simul.named import policy_named
+from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.stream import Interpreting
 from ossicle.translate.text import BLANK, TextTokens
 
@@ -139,3 +144,75 @@ def test_what_cannot_be_scored_is_said() -> None:
     deaf.hearing = None
     with pytest.raises(RequestError, match="does not hear piece by piece"):
         score_simultaneous(deaf, n=1)
+
+
+class Told:
+    """A recogniser that says how many clips it was given, and of how many samples."""
+
+    name, languages = "told", ("fr", "de")
+
+    def __init__(self) -> None:
+        self.clips: list[int] = []
+
+    def read(self, clip: Clip, language: str) -> str:
+        self.clips.append(clip.n_samples)
+        return f"{language} sentence"
+
+
+SPEAKS = speaking()
+
+
+def test_phrases_and_their_moments() -> None:
+    wave = sound(60000, 1)
+    made = phrases(SPEAKS, "wait-k:1", "fr", wave)
+    assert made.said and len(made.said) == len(made.delays) == len(made.elapsed) == len(made.durations)
+    assert made.durations == [len(one.samples) / 16 for one in made.said] and made.source == 3750
+    assert made.delays == [1000 * one.at_s for one in made.said] == sorted(made.delays)
+    assert all(late > delay for delay, late in zip(made.delays, made.elapsed, strict=True))
+    live = Interpreting(SPEAKS, policy_named("wait-k:1", SPEAKS), "fr", voice=Uttering(SPEAKS, "fr"))
+    events = [one for at in range(0, len(wave), 5120) for one in live.hear(wave[at : at + 5120])] + live.finish()
+    assert [one.text for one in events if isinstance(one, Uttered)] == [one.text for one in made.said]
+    assert sum(len(one.samples) for one in made.sentences()) == sum(len(one.samples) for one in made.said)
+
+
+def test_phrases_are_joined_to_sentences() -> None:
+    said = [
+        Uttered(np.full(n, 0.1, np.float32), text, 1.0) for n, text in ((10, "a b"), (20, "c."), (30, "d?"), (5, "e"))
+    ]
+    made = Phrases(said, [1.0] * 4, [1.0] * 4, 2000.0, 0.0)
+    assert [len(one.samples) for one in made.sentences()] == [30, 30, 5]
+
+
+def test_speech_is_scored_beside_text(tmp_path) -> None:
+    recogniser, shown = Told(), []
+    rows = score_spoken(SPEAKS, "wait-k:2", recogniser, n=2, pairs=[("en", "fr"), ("en", "de")], show=shown.append)
+    assert [(one.source, one.to, one.recogniser) for one in rows] == [("en", "fr", "told"), ("en", "de", "told")]
+    assert recogniser.clips and len(shown) == 2
+    for one in rows:
+        assert {*one.latency} == {f"{name}{ca}" for name in ("start_offset", "end_offset", "atd") for ca in ("", "_ca")}
+        assert one.latency["start_offset_ca"].value > one.latency["start_offset"].value > 0 and one.rtf > 0
+    scores = score_simultaneous(SPEAKS, n=1, pairs=[("en", "fr")], settings=[("wait-k:2", 1)])
+    whole = replace(scores, spoken=rows)
+    assert [one["recogniser"] for one in whole.as_dict()["spoken"]] == ["told", "told"]
+    page = simultaneous_report.tables(whole)
+    assert (
+        "Speech to speech" in page
+        and page.count("| told ") == 2
+        and "Speech to speech" not in simultaneous_report.tables(scores)
+    )
+    mute = listening()
+    with pytest.raises(RequestError, match="tiny writes, but does not speak"):
+        score_spoken(mute, "wait-k:2", recogniser, n=1)
+
+
+def test_the_suite_on_the_command_line(tmp_path, capsys) -> None:
+    folder = save_translator(SPEAKS, tmp_path / "tiny")
+    # fewer settings than the suite's are not for the command line, so one utterance has to do
+    assert run(["evaluate", "--model", str(folder), "--suite", "simul", "--limit", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    policies = {one["policy"].partition(":")[0] for one in told["simultaneous"]}
+    assert policies == {"offline", "emma", "wait-k", "agreement", "alignatt"} and told["spoken"] == []
+    assert {(one["source"], one["to"]) for one in told["simultaneous"]} == {("en", "fr"), ("en", "de")}
+    assert told["fingerprint"]
+    assert run(["evaluate", "--model", str(folder), "--suite", "other"]) == 2
+    assert "--suite world or simul (got 'other')" in capsys.readouterr().err

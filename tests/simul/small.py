@@ -84,7 +84,7 @@ def speaking() -> Translator:
         model.choices = Choices(32, 4, 2, bias=0.3)
         model.unit_decoder = new_unit_decoder(model).eval()
         assert len(letters) <= 40
-        model.vocoder = QuickVocoder(20, ("en", "fr", "de"), {"ann": "fr"}, width=16, ffn=16).eval()
+        model.vocoder = QuickVocoder(20, ("en", "fr", "de"), {"ann": "fr", "bea": "de"}, width=16, ffn=16).eval()
         louden(model.unit_decoder)
         louden(model.vocoder)
         louden(model.choices)

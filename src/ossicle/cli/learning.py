@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -176,7 +177,11 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Items of each task and slice, or of a translator.")] = None,
     read_back: Annotated[
         list[str] | None,
-        typer.Option("--read-back", metavar="WHO", help="Who reads a translator's speech: itself, pocketsphinx."),
+        typer.Option(
+            "--read-back",
+            metavar="WHO",
+            help="Who reads a translator's speech: itself, pocketsphinx; of simul another one.",
+        ),
     ] = None,
     report: Annotated[str | None, typer.Option(metavar="F.md", help="Also write the tables to this file.")] = None,
     seed: DrawSeed = 0,
@@ -204,8 +209,6 @@ def evaluate(
                 f"a translator is scored on the parallel world: --suite world or simul (got {suite!r}), and neither "
                 "--data nor --compare"
             )
-        if suite == "simul" and read_back:
-            raise RequestError("--suite simul scores text: leave out --read-back")
         loaded = translator_opener(model, device, threads)()
         if suite == "simul":
             few_threads(loaded, threads)
@@ -244,14 +247,20 @@ def _translator_scores(
     show = partial(print, file=sys.stderr, flush=True)
     if suite == "simul":
         from ossicle.evaluate import simultaneous, simultaneous_report
+        from ossicle.evaluate.simultaneous_speech import reader, score_spoken
+        from ossicle.simul.named import best_policy
 
         n = limit or simultaneous.N_ITEMS
-        return simultaneous.score_simultaneous(model, n=n, seed=seed, show=show), simultaneous_report
+        readers = [reader(name) for name in read_back or ()]
+        scores = simultaneous.score_simultaneous(model, n=n, seed=seed, show=show)
+        policy = best_policy(model)
+        spoken = [row for one in readers for row in score_spoken(model, policy, one, n=n, seed=seed, show=show)]
+        return replace(scores, spoken=tuple(spoken)), simultaneous_report
     from ossicle.evaluate import parallel, translation_report
 
     n = limit or parallel.N_ITEMS
-    scores = parallel.score_translator(model, n=n, read_back=read_back or ("itself",), seed=seed, show=show)
-    return scores, translation_report
+    wanted = read_back or ("itself",)
+    return parallel.score_translator(model, n=n, read_back=wanted, seed=seed, show=show), translation_report
 
 
 @app.command()

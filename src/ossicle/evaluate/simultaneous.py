@@ -259,6 +259,36 @@ class Point:
 
 
 @dataclass(frozen=True)
+class SpokenPoint:
+    """One pair of languages, spoken.
+
+    Args:
+        source, to: languages.
+        policy: by name.
+        recogniser: that read it back.
+        bleu: of what it read, in the spoken form.
+        latency: means over the items, ms: start_offset, end_offset, atd; with ``_ca`` of the clock.
+        rtf: seconds of work a second of sound.
+        n_silent: items of which nothing was said.
+    """
+
+    source: str
+    to: str
+    policy: str
+    recogniser: str
+    bleu: Likeness
+    latency: dict[str, Mean]
+    rtf: float
+    n_silent: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys of the JSON report."""
+        facts = {key: getattr(self, key) for key in ("source", "to", "policy", "recogniser", "n_silent")}
+        late = {key: one.as_dict() for key, one in self.latency.items()}
+        return {**facts, "asr_bleu": self.bleu.as_dict(), "latency_ms": late, "rtf": round(self.rtf, 4)}
+
+
+@dataclass(frozen=True)
 class SimultaneousScores:
     """Everything that was found.
 
@@ -268,6 +298,7 @@ class SimultaneousScores:
         seed: of items and intervals.
         seconds: that the items last in all, by source language.
         points: of every pair, policy and setting.
+        spoken: of every pair, where speech was asked for.
     """
 
     model: str
@@ -275,6 +306,7 @@ class SimultaneousScores:
     seed: int
     seconds: dict[str, float]
     points: tuple[Point, ...]
+    spoken: tuple[SpokenPoint, ...] = ()
 
     def ceiling(self, source: str, to: str) -> Point:
         """What the model writes of a pair when it has heard all."""
@@ -283,7 +315,7 @@ class SimultaneousScores:
     def within(self, source: str, to: str, policy: str, laal: float) -> Point | None:
         """The best of a policy's settings whose mean LAAL is at most so many ms."""
         fit = [one for one in self.points if (one.source, one.to) == (source, to) and kind(one.policy) == policy]
-        fit = [one for one in fit if one.latency["laal"].value <= laal]
+        fit = [one for one in fit if one.latency and one.latency["laal"].value <= laal]  # not where nothing is written
         return max(fit, key=lambda one: one.bleu.value, default=None)
 
     def as_dict(self) -> dict[str, Any]:
@@ -294,6 +326,7 @@ class SimultaneousScores:
             "seed": self.seed,
             "seconds": {key: round(one, 3) for key, one in self.seconds.items()},
             "simultaneous": [one.as_dict() for one in self.points],
+            "spoken": [one.as_dict() for one in self.spoken],
         }
 
 
@@ -328,7 +361,7 @@ def score_simultaneous(
     hearing_of(model)
     for name, _ in settings:
         policy_named(name, model)
-    codes = {one: _code(model, one) for one in dict.fromkeys(one for pair in pairs for one in pair)}
+    codes = {one: code_of(model, one) for one in dict.fromkeys(one for pair in pairs for one in pair)}
     heard: dict[str, tuple[list[LongItem], list[Pieces]]] = {}
     points: list[Point] = []
     for source, to in pairs:
@@ -371,7 +404,7 @@ def _point(
     return Point(*place, at_once * PIECE_S, bleu, latency, rtf, len(made) - len(spoke))
 
 
-def _code(model: Translator, language: str) -> str:
+def code_of(model: Translator, language: str) -> str:
     """How a model calls a language of the world.
 
     Raises:

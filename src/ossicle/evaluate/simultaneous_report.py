@@ -10,13 +10,17 @@ from operator import itemgetter
 from pathlib import Path
 
 from ossicle.evaluate.report import table, write_page
-from ossicle.evaluate.simultaneous import OFFLINE, Mean, Point, SimultaneousScores, kind
+from ossicle.evaluate.simultaneous import OFFLINE, Mean, Point, SimultaneousScores, SpokenPoint, kind
 
 LATE = 2000.0
 """ms of LAAL at which policies are compared."""
 COLOURS = {"emma": "#1b6ca8", "wait-k": "#d1495b", "agreement": "#2a9d5c", "alignatt": "#8a5cb8"}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 320, 46, 14, 30, 66
 HEAD = ("pair", "policy", "piece, s", "BLEU", "95 % interval", "LAAL", "95 % interval", "LAAL by the clock")
+SPOKEN = (
+    *("pair", "policy", "read back by", "ASR-BLEU", "95 % interval", "start", "by the clock", "end", "by the clock"),
+    *("ATD", "by the clock", "work a second", "n"),
+)
 MORE = ("AL", "AP", "DAL", "ATD", "start", "end", "work a second")
 
 
@@ -37,6 +41,11 @@ def tables(scores: SimultaneousScores) -> str:
         table((*HEAD, *MORE, "n"), [_row(one) for one in scores.points]),
         f"- `BLEU {scores.points[0].bleu.signature}`",
     ]
+    if scores.spoken:
+        lines[3:3] = [
+            "Speech to speech; its sentences are read back, both sides in lower case without marks:",
+            table(SPOKEN, [_spoken(one) for one in scores.spoken]),
+        ]
     return "\n\n".join(lines)
 
 
@@ -92,7 +101,14 @@ def _row(one: Point) -> tuple[str, ...]:
     )
 
 
-def _bleu(one: Point) -> tuple[str, str]:
+def _spoken(one: SpokenPoint) -> tuple[str, ...]:
+    names = ("start_offset", "start_offset_ca", "end_offset", "end_offset_ca", "atd", "atd_ca")
+    late = [f"{one.latency[name].value / 1000:.2f}" if name in one.latency else "" for name in names]
+    pair = f"{one.source} to {one.to}"
+    return pair, one.policy, one.recogniser, *_bleu(one), *late, f"{one.rtf:.3f}", str(one.bleu.n - one.n_silent)
+
+
+def _bleu(one: Point | SpokenPoint) -> tuple[str, str]:
     return f"{one.bleu.value:.1f}", f"{one.bleu.low:.1f} to {one.bleu.high:.1f}"
 
 
