@@ -6,7 +6,7 @@ import torch
 
 from ossicle.audio.clip import Clip
 from ossicle.errors import EncoderError, RequestError
-from ossicle.simul.encoder import Listening, Norm, Usual, chunks_of, masked, normed, placed, usual_of
+from ossicle.simul.encoder import Listening, Norm, Usual, chunks_of, masked, normed, usual_of
 from ossicle.train.translator_parts import new_translator
 from ossicle.translate.sizes import SpeechSizes, TextSizes, TranslatorSizes
 from ossicle.translate.speech_encoder import Chunks
@@ -38,8 +38,8 @@ def sound(n: int, seed: int = 0) -> np.ndarray:
     return (loud * rng.normal(size=n)).astype(np.float32)
 
 
-def heard(model: Translator, wave: np.ndarray, chunks: Chunks, sizes: list[int], places: float = 0.0) -> torch.Tensor:
-    ear, at, found = Listening(model, chunks, USUAL, places=places), 0, []
+def heard(model: Translator, wave: np.ndarray, chunks: Chunks, sizes: list[int]) -> torch.Tensor:
+    ear, at, found = Listening(model, chunks, USUAL), 0, []
     for n in sizes:
         found.append(ear.hear(wave[at : at + n]))
         at += n
@@ -59,10 +59,9 @@ def test_piece_by_piece_is_the_masked_run(stack: int, shorten: int, chunks: Chun
     wave = sound(int(rng.integers(9000, 60000)), seed)
     sizes = [int(n) for n in rng.integers(160, 32000, 40)]
     sizes = sizes[: int(np.searchsorted(np.cumsum(sizes), len(wave)))]
-    places = 0.5 * (seed % 2)
     with torch.no_grad():
-        whole = masked(model, [wave], chunks, USUAL, places=places)
-    found = heard(model, wave, chunks, sizes, places)
+        whole = masked(model, [wave], chunks, USUAL)
+    found = heard(model, wave, chunks, sizes)
     assert found.shape == whole.values.shape and int(whole.lengths[0]) == model.n_encoded(len(wave))
     assert (found - whole.values).abs().max() <= TOLERANCE
 
@@ -114,23 +113,6 @@ def test_a_masked_batch_is_its_items_alone() -> None:
             n = int(alone.lengths[0])
             assert (together.values[row, :n] - alone.values[0]).abs().max() <= TOLERANCE
             assert (together.values[row, n:] == 0).all() and int(together.lengths[row]) == n
-
-
-def test_places_tell_sounds_apart_that_sound_alike() -> None:
-    values = torch.zeros(1, 200, 32)
-    found = placed(values, 0, 0.5)
-    assert torch.equal(found[:, 70:90], placed(values[:, 70:90], 70, 0.5)) and placed(values, 3, 0.0) is values
-    assert found.abs().max() <= 0.5 and torch.allclose(found.pow(2).mean(-1), torch.full((1, 200), 0.125))
-    apart = torch.cdist(found[0], found[0]) + 9 * torch.eye(200)
-    assert apart.min() > 0.1
-    assert torch.equal(placed(values, 0, 1.0)[0, 5, :2], torch.tensor([5.0]).sin().new_tensor([np.sin(5), np.cos(5)]))
-    model, wave = MODELS[4, 2], sound(9000, 2)
-    with torch.no_grad():
-        several = masked(model, [wave, sound(30000)], Chunks(8, 2), USUAL, places=0.5)
-        alone = masked(model, [wave], Chunks(8, 2), USUAL, places=0.5)
-    n = int(alone.lengths[0])
-    assert (several.values[0, :n] - alone.values[0]).abs().max() <= TOLERANCE
-    assert not several.values[0, n:].any()
 
 
 def test_what_is_kept_does_not_grow() -> None:

@@ -152,7 +152,6 @@ def test_what_it_needs_is_named() -> None:
         ({"latency_weight": -1.0}, "timing: latency_weight is -1, it must be a number of at least 0"),
         ({"variance_weight": float("inf")}, "timing: variance_weight is inf"),
         ({"ratio": 0}, "timing: ratio is 0, it must be at least 1"),
-        ({"places": -0.5}, "timing: places is -0.5, it must be a number of at least 0"),
         ({"paced": 1.0}, "timing: paced is 1, it is a share from 0 to below 1"),
         ({"clips": 0}, "timing: clips is 0, it must be at least 1"),
         ({"chunk_s": 0.0}, r"timing: chunk_s is above 0, left_s 0 or more \(got 0 and 0\)"),

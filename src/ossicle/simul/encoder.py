@@ -7,7 +7,6 @@ The layers are those of a `Translator`; the way through them is ours. Knows samp
 know decoders or policies. Source: Seamless Communication 2023 (SeamlessM4T v2), whose chunks these are.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from ossicle.audio.lengths import MEL_HOP, WAVE_FIELD, ceil_div, whole_frames
 from ossicle.encoders.banks import EPSILON, Banks
 from ossicle.errors import RequestError
 from ossicle.simul.choice import split
-from ossicle.tensors import Features, length_mask, stacked
+from ossicle.tensors import Features, stacked
 from ossicle.translate import speech_encoder
 from ossicle.translate.speech_encoder import Chunks
 from ossicle.translate.translator import Encoded, Translator
@@ -75,17 +74,14 @@ class Listening:
         model: whose encoder, in evaluation mode.
         chunks: what a frame may look at.
         usual: what filter banks are like.
-        places: how much of its place in the sound is added to every output, see `placed`.
 
     Raises:
         RequestError: the model hears no speech, or hears by the published rule that leaves out the end.
         EncoderError: a chunk that holds no whole number of outputs.
     """
 
-    def __init__(self, model: Translator, chunks: Chunks, usual: Usual, *, places: float = 0.0) -> None:
-        self.model, self.chunks, self.places = model, chunks, places
-        self.n_out = 0
-        """Outputs that have come."""
+    def __init__(self, model: Translator, chunks: Chunks, usual: Usual) -> None:
+        self.model, self.chunks = model, chunks
         self.encoder = ear_of(model)
         self.banks = model.banks
         self.norm = Norm(usual)
@@ -176,29 +172,27 @@ class Listening:
         hidden = hidden + 0.5 * encoder.intermediate_ffn(hidden)
         for one in self.adaptor:
             hidden = one(hidden, last=last)
-        out = placed(encoder.inner_layer_norm(hidden), self.n_out, self.places)
-        self.n_out += out.shape[1]
+        out: torch.Tensor = encoder.inner_layer_norm(hidden)
         return out
 
 
-def masked(model: Translator, waves: list[np.ndarray], chunks: Chunks, usual: Usual, *, places: float = 0.0) -> Encoded:
+def masked(model: Translator, waves: list[np.ndarray], chunks: Chunks, usual: Usual) -> Encoded:
     """Whole sounds at once, each frame seeing no more than it would if they came piece by piece.
 
     Args:
         model: whose encoder.
         waves: (S,) float32 at 16 kHz each.
-        chunks, usual, places: as `Listening`.
+        chunks, usual: as `Listening`.
 
     Raises:
         RequestError, EncoderError: as `Listening`.
     """
     rows = [normed(model.banks, wave, chunks, usual) for wave in waves]
     seconds = [len(wave) / model.sample_rate for wave in waves]
-    features = stacked([row.T for row in rows], [len(wave) for wave in waves], seconds)
-    return heard(model, features, chunks, places=places)
+    return heard(model, stacked([row.T for row in rows], [len(wave) for wave in waves], seconds), chunks)
 
 
-def heard(model: Translator, features: Features, chunks: Chunks, *, places: float = 0.0) -> Encoded:
+def heard(model: Translator, features: Features, chunks: Chunks) -> Encoded:
     """Filter banks that are normed already, (B, F, T), seen in chunks.
 
     Raises:
@@ -209,25 +203,7 @@ def heard(model: Translator, features: Features, chunks: Chunks, *, places: floa
     values = features.values.to(device=model.device, dtype=model.dtype)
     hidden = speech_encoder.hidden_states(encoder, values, lengths, chunks=chunks)
     found, n = speech_encoder.adapted(encoder, hidden, lengths, chunks=chunks)
-    if places:
-        inside = length_mask(n, found.shape[1]).to(found.device, found.dtype)[..., None]
-        found = placed(found, 0, places) * inside
     return Encoded(found, n, features.durations_s)
-
-
-def placed(values: torch.Tensor, first: int, gain: float) -> torch.Tensor:
-    """Outputs (B, n, D) with their places in the sound, from ``first`` on, as sinusoids of amplitude ``gain``.
-
-    An ear knows what was heard a moment ago, and not when: of several sentences in a row a decoder then cannot tell one
-    from another but by what is said. Source: Vaswani et al. 2017, section 3.5.
-    """
-    if not gain:
-        return values
-    width = values.shape[-1]
-    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
-    angles = torch.arange(first, first + values.shape[1], dtype=torch.float32)[:, None] * rates
-    waves = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
-    return values + gain * waves.to(values.device, values.dtype)
 
 
 def normed(banks: Banks, wave: np.ndarray, chunks: Chunks, usual: Usual) -> np.ndarray:

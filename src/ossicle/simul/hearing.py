@@ -4,7 +4,6 @@ Knows numbers that are kept with the weights; does not know how they were found.
 is learned from and the masked run all take them from here, so that they agree.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +29,6 @@ class Hearing(nn.Module):
         left: chunks before its own that a frame sees, -1 for all.
         weight: of the usual against what is heard, as so many filter banks.
         memory: after so many filter banks what was heard counts e times less.
-        places: how much of its place in the sound is added to every output of the encoder, 0 for none.
 
     Raises:
         ConfigError: a number out of its range.
@@ -40,22 +38,14 @@ class Hearing(nn.Module):
     variance: torch.Tensor
 
     def __init__(
-        self,
-        bins: int,
-        *,
-        frames: int,
-        left: int = -1,
-        weight: float = 100.0,
-        memory: float = 3000.0,
-        places: float = 0.0,
+        self, bins: int, *, frames: int, left: int = -1, weight: float = 100.0, memory: float = 3000.0
     ) -> None:
         super().__init__()
-        if bins < 1 or frames < 1 or left < -1 or not weight > 0 or not memory > 0 or not 0 <= places < math.inf:
+        if bins < 1 or frames < 1 or left < -1 or not weight > 0 or not memory > 0:
             raise ConfigError(
-                "hearing has bins and frames of 1 or more, left of -1 or more, weight and memory above 0, places of 0 "
-                f"or more: got {bins}, {frames}, {left}, {weight:g}, {memory:g}, {places:g}"
+                "hearing has bins and frames of 1 or more, left of -1 or more, weight and memory above 0: got "
+                f"{bins}, {frames}, {left}, {weight:g}, {memory:g}"
             )
-        self.places = float(places)
         self.chunks, self.weight, self.memory = Chunks(frames, left), float(weight), float(memory)
         self.register_buffer("mean", torch.zeros(bins))
         self.register_buffer("variance", torch.ones(bins))
@@ -68,7 +58,6 @@ class Hearing(nn.Module):
             "left": self.chunks.left,
             "weight": self.weight,
             "memory": self.memory,
-            "places": self.places,
         }
 
     @property
@@ -93,7 +82,7 @@ class Hearing(nn.Module):
         Raises:
             RequestError, EncoderError: as `Listening`.
         """
-        return Listening(model, self.chunks, self.usual, places=self.places)
+        return Listening(model, self.chunks, self.usual)
 
     def normed(self, banks: Banks, wave: np.ndarray) -> np.ndarray:
         """Stacked filter banks (T, F) of a whole sound, as they are when it comes piece by piece."""
@@ -105,7 +94,7 @@ class Hearing(nn.Module):
         Raises:
             RequestError, EncoderError: as `Listening`.
         """
-        return heard(model, features, self.chunks, places=self.places)
+        return heard(model, features, self.chunks)
 
 
 def hearing_of(model: Translator) -> Hearing:

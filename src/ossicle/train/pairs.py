@@ -9,7 +9,7 @@ import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.errors import ConfigError
-from ossicle.train.sources import Pair, Sample, Source, said_in
+from ossicle.train.sources import Pair, Sample, Sentence, Source, said_in
 from ossicle.world import speech
 from ossicle.world.grammar import Split
 from ossicle.world.parallel import LANGUAGES, parallel
@@ -82,47 +82,51 @@ class Pairs:
         rng = np.random.default_rng([*self.key, index if self.sentences is None else index % self.sentences])
         source, target = self._languages(rng)
         texts = self._texts(rng, source)
-        pair = Pair(source, target, texts[source], texts[target])
+        pair = Pair(source, target, *(" ".join(one[language] for one in texts) for language in (source, target)))
         also = tuple(self._read(rng) for _ in range(self.also_read))
         if self.dry:
             silence = np.zeros(int(SAMPLE_RATE * len(pair.source_text) / LETTERS_A_SECOND), np.float32)
             return Sample(silence, None, pair.target_text, f"{source}-{target}", pair=pair, also=also)
         if self.voice is not None:
-            scene = Scene((Speech(texts[source], self.voice),))
+            scene = Scene((Speech(pair.source_text, self.voice),))
         else:
             own = self.target or (self.own_voice > 0 and bool(rng.random() < self.own_voice))
-            scene = said(rng, self.split, source, texts[source], target=own, clean=self.clean, abrupt=self.abrupt)
+            spoken = [one[source] for one in texts]
+            scene = said(rng, self.split, source, spoken, target=own, clean=self.clean, abrupt=self.abrupt)
         began: list[tuple[int, float]] = []
 
         def speak(text: str, voice: Voice) -> Spoken:
-            spoken = speech.speak(text, voice)
-            began.extend(spoken.words)
-            return spoken
+            made = speech.speak(text, voice)
+            began.extend(made.words)
+            return made
 
         rendered = render(scene, speak=speak)
         events = tuple(rendered.events)
-        start_s = next(event.start_s for event in events if event.kind == "speech")
+        heard = [event for event in events if event.kind == "speech"]
+        sentences = tuple(
+            Sentence(event.start_s, event.end_s, one[target]) for event, one in zip(heard, texts, strict=False)
+        )
         name = f"{source}-{target}"
         return Sample(
             rendered.samples,
             None,
-            texts[target],
+            pair.target_text,
             name,
             scene,
             events,
             said=said_in(events),
             pair=pair,
             also=also,
-            words=tuple((place, start_s + second) for place, second in began),
+            sentences=sentences if len(heard) == len(texts) else (),
+            words=tuple((place, heard[0].start_s + second) for place, second in began) if len(texts) == 1 else (),
         )
 
-    def _texts(self, rng: np.random.Generator, source: str) -> dict[str, str]:
+    def _texts(self, rng: np.random.Generator, source: str) -> list[dict[str, str]]:
         """A sentence in every language, or several in a row."""
-        texts = dict(parallel(rng, self.split).texts)
+        texts = [dict(parallel(rng, self.split).texts)]
         letters = LETTERS_A_SECOND * self.joined_s * rng.random() if self.joined_s else 0.0
-        while len(texts[source]) < letters:
-            more = parallel(rng, self.split).texts
-            texts = {one: f"{text} {more[one]}" for one, text in texts.items()}
+        while sum(len(one[source]) for one in texts) < letters:
+            texts.append(dict(parallel(rng, self.split).texts))
         return texts
 
     def _languages(self, rng: np.random.Generator) -> tuple[str, str]:

@@ -41,6 +41,15 @@ class Pair:
     target_text: str
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """One of several sentences that are said in a row, and when, seconds."""
+
+    start_s: float
+    end_s: float
+    target_text: str
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One training example with its sound.
@@ -58,6 +67,7 @@ class Sample:
         sound: of a clip that is kept with its frames; then ``samples`` has the clip's length and no sound in it.
         pair: what is said and what it is in another language, where the sample is for a translator.
         also: further sentences, which nobody says.
+        sentences: of the pair, where it has been said.
         words: (place, second): of words that are said, the place of the first letter in the sentence, and when it
             begins; empty where the engine does not tell.
     """
@@ -74,6 +84,7 @@ class Sample:
     sound: Sound | None = None
     pair: Pair | None = None
     also: tuple[Pair, ...] = ()
+    sentences: tuple[Sentence, ...] = ()
     words: tuple[tuple[int, float], ...] = ()
 
 

@@ -20,9 +20,8 @@ class Timing:
     learned to write early cannot use what it hears by waiting, nor serve another policy.
 
     A model that has not learned to hear piece by piece gets chunks of ``chunk_s`` seconds that see ``left_s`` before
-    them (all by default), outputs that hold so much of their ``places`` in the sound, its usual filter banks from
-    ``clips`` clips, and choices of ``layers`` layers over steps of ``ratio`` outputs of its encoder; one that has keeps
-    its own.
+    them (all by default), its usual filter banks from ``clips`` clips, and choices of ``layers`` layers over steps of
+    ``ratio`` outputs of its encoder; one that has keeps its own.
     """
 
     latency_weight: float = 0.1
@@ -32,7 +31,6 @@ class Timing:
     paced: float = 0.4
     chunk_s: float = 0.32
     left_s: float | None = None
-    places: float = 0.0
     ratio: int = 2
     layers: int = 2
     clips: int = 200
@@ -42,8 +40,6 @@ class Timing:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ConfigError(f"timing: {name} is {value:g}, it must be a number of at least 0")
-        if not 0 <= self.places < float("inf"):
-            raise ConfigError(f"timing: places is {self.places:g}, it must be a number of at least 0")
         if not 0 <= self.paced < 1:
             raise ConfigError(f"timing: paced is {self.paced:g}, it is a share from 0 to below 1")
         for name in ("ratio", "layers", "clips"):

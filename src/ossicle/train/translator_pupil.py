@@ -263,7 +263,7 @@ class TranslatorPupil:
             if model.hearing is None:
                 chunks = chunks_of(timing.chunk_s, model, left_s=timing.left_s)
                 bins = model.banks.width // model.banks.stack
-                made = Hearing(bins, frames=chunks.frames, left=chunks.left, places=timing.places)
+                made = Hearing(bins, frames=chunks.frames, left=chunks.left)
                 made.variance.fill_(float("nan"))
                 model.hearing = made.to(model.device)
             if model.choices is None:

@@ -4,6 +4,8 @@ Knows voices and scenes; does not know what the sentence means. Sentences are sa
 so that questions sound like questions.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ossicle.world.grammar import Split
@@ -11,12 +13,15 @@ from ossicle.world.parts import Pause, Scene, Speech
 from ossicle.world.scenes import random_conditions
 from ossicle.world.speech import TARGET_VOICES, sample_voice
 
+GAP_S = (0.05, 0.6)
+"""Between two sentences in a row."""
+
 
 def said(
     rng: np.random.Generator,
     split: Split,
     language: str,
-    text: str,
+    text: str | Sequence[str],
     *,
     target: bool = False,
     clean: bool = False,
@@ -28,7 +33,8 @@ def said(
         rng: draws voice, pauses, noise and room.
         split: whose voices; noise and rooms are training's only, what is measured on is clean.
         language: "en", "fr" or "de".
-        text: as written; numbers spelled out.
+        text: as written; numbers spelled out. Of several sentences each is said by itself, with a pause of `GAP_S`
+            between it and the next one, and is an event of its own.
         target: said by the voice of `TARGET_VOICES`, without pause, noise or room; its sound hangs on the text alone.
         clean: without noise and room.
         abrupt: how likely it begins and ends without a pause.
@@ -39,14 +45,21 @@ def said(
     Raises:
         ConfigError: an unknown split or language.
     """
+    first, *more = [text] if isinstance(text, str) else text
     voice = sample_voice(rng, split, language=language)  # drawn first: it knows which languages and splits there are
     if target:
-        return Scene((Speech(text, TARGET_VOICES[language]),))
-    parts: tuple[Pause | Speech, ...]
-    before, after = (Pause(float(rng.uniform(0.05, 0.4))) for _ in range(2))
-    parts, seed = (before, Speech(text, voice), after), int(rng.integers(2**31))
+        voice = TARGET_VOICES[language]
+    else:
+        before, after = (Pause(float(rng.uniform(0.05, 0.4))) for _ in range(2))
+        seed = int(rng.integers(2**31))
+    spoken: list[Pause | Speech] = [Speech(first, voice)]
+    for one in more:
+        spoken += [Pause(float(rng.uniform(*GAP_S))), Speech(one, voice)]
+    if target:
+        return Scene(tuple(spoken))
+    parts: tuple[Pause | Speech, ...] = (before, *spoken, after)
     if abrupt > 0 and rng.random() < abrupt:
-        parts = (Speech(text, voice),)
+        parts = tuple(spoken)
     if clean or split != "train":
         return Scene(parts, seed=seed)
     return Scene(parts, seed=seed, **random_conditions(rng))
