@@ -50,9 +50,9 @@ def chunked(seed: int) -> list[int]:
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_all_policies_keep_to(model: Translator, choices: Choices, name: str, seed: int) -> None:
     encoded = heard(model, N, seed=seed)
-    writer, at, before = Writer(model, POLICIES[name](), "fr", choices=choices, max_tokens=MOST), 0, []
+    writer, at, before = Writer(model, POLICIES[name](), "fr", choices=choices, max_tokens=MOST, several=False), 0, []
     for n in chunked(seed):
-        decision = writer.hear(encoded.values[:, at : at + n])
+        (decision,) = writer.hear(encoded.values[:, at : at + n])
         at += n
         assert writer.ids[: len(before)] == before  # never taken back
         assert n > 0 or isinstance(decision, Read)  # nothing new, nothing written
@@ -82,7 +82,7 @@ def test_what_all_policies_keep_to(model: Translator, choices: Choices, name: st
 def test_a_source_that_comes_whole_is_translated_as_ever(model: Translator, choices: Choices, name: str) -> None:
     for seed in range(3):
         encoded = heard(model, N, seed=seed)
-        writer = Writer(model, POLICIES[name](), "fr", choices=choices, max_tokens=MOST)
+        writer = Writer(model, POLICIES[name](), "fr", choices=choices, max_tokens=MOST, several=False)
         writer.hear(encoded.values, finished=True)
         found = search(model, encoded, ["fr"], max_tokens=MOST)[0][0]
         assert writer.ids == found.ids
@@ -92,7 +92,7 @@ def paced(
     model: Translator, policy: Policy, choices: Choices | None, encoded: Encoded, piece: int, most: int = MOST
 ) -> Writer:
     """A source that comes evenly."""
-    writer, n = Writer(model, policy, "fr", choices=choices, max_tokens=most), encoded.values.shape[1]
+    writer, n = Writer(model, policy, "fr", choices=choices, max_tokens=most, several=False), encoded.values.shape[1]
     for at in range(0, n, piece):
         writer.hear(encoded.values[:, at : at + piece], finished=at + piece >= n)
     return writer
@@ -113,7 +113,7 @@ def test_wait_k_is_a_diagonal(model: Translator) -> None:
 def test_agreement_writes_the_common_beginning(model: Translator) -> None:
     """Against translations of every beginning, made anew with what is committed."""
     encoded, committed, last = heard(model, N, seed=2), [], None
-    writer = Writer(model, LocalAgreement(), "fr", max_tokens=MOST)
+    writer = Writer(model, LocalAgreement(), "fr", max_tokens=MOST, several=False)
     for at in range(0, N, 4):
         writer.hear(encoded.values[:, at : at + 4])
         if last is not None:

@@ -9,7 +9,7 @@ from translate.small import tiny
 
 from ossicle.errors import RequestError
 from ossicle.simul.hearing import Hearing
-from ossicle.simul.policies import LocalAgreement, WaitK
+from ossicle.simul.policies import LocalAgreement, WaitK, Write
 from ossicle.simul.stream import Interpreting, Said
 from ossicle.simul.writer import Writer
 
@@ -26,13 +26,26 @@ def heard(policy, wave: np.ndarray, sizes: list[int]) -> tuple[Interpreting, lis
     return session, [*found, *session.hear(wave[at:]), *session.finish()]
 
 
+def whole_text(writer: Writer) -> str:
+    """The text of all that was decided, sentence by sentence."""
+    sentences: list[list[int]] = [[]]
+    for turn in writer.turns:
+        for token in turn.decision.ids if isinstance(turn.decision, Write) else ():
+            if token != MODEL.text.eos:
+                sentences[-1].append(token)
+            if token == MODEL.text.eos or len(sentences[-1]) == 40:
+                sentences.append([])
+    texts = [MODEL.text.decode(one) for one in sentences]
+    return " ".join(one for one in texts if one)
+
+
 @pytest.mark.parametrize("make", [lambda: WaitK(1), lambda: WaitK(4), LocalAgreement])
 @pytest.mark.parametrize("seed", range(4))
 def test_pieces_are_whole_words_and_tile_the_source(make, seed: int) -> None:
     rng = np.random.default_rng(seed)
     wave = sound(int(rng.integers(20000, 70000)), seed)
     session, found = heard(make(), wave, rng.integers(160, 9000, 6).tolist())
-    assert "".join(one.text for one in found) == session.text == MODEL.text.decode(session.writer.ids)
+    assert "".join(one.text for one in found) == session.text == whole_text(session.writer)
     assert [one.last for one in found] == [False] * (len(found) - 1) + [True]
     edges = [0.0, *(one.at_s for one in found)]
     assert [one.span_s for one in found] == list(itertools.pairwise(edges))

@@ -230,7 +230,7 @@ class _Live:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _look(self, one: Any) -> None:
-        self.n_full += one.full
+        self.n_full += one.n_full
         if self.wanted.trace is not None:
             self.kept.utterances.append(one)
 
@@ -268,7 +268,7 @@ class _Live:
         where = f"{what} · {self.policy}{speed}"
         print(f"  {where}{' · interrupted' if self.stop.wanted else ''}", file=sys.stderr, flush=True)
         if n_full := self.n_full if sound else self.session.n_full:
-            print_note(f"{n_full} utterances were cut off at so many tokens as may be written (--max-tokens)", [])
+            print_note(f"{n_full} sentences were cut off at so many tokens as may be written (--max-tokens)", [])
 
 
 def _check(wanted: Wanted) -> None:

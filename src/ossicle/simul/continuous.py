@@ -11,7 +11,7 @@ import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.errors import RequestError
-from ossicle.simul.policies import Policy
+from ossicle.simul.policies import Policy, Write
 from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.stream import Interpreting, Said
 from ossicle.simul.utterances import Heard, Pauses, Utterances
@@ -26,15 +26,15 @@ class Utterance:
     Args:
         start_s, end_s: where it lies in the sound.
         turns: of the policy.
-        ids: tokens that were written.
-        full: it was cut, for as many tokens were written as may be.
+        ids: tokens that were written, with the ends of sentences but for the last.
+        n_full: sentences that were cut, for as many tokens were written as may be.
     """
 
     start_s: float
     end_s: float
     turns: tuple[Turn, ...]
     ids: tuple[int, ...]
-    full: bool
+    n_full: int
 
 
 class Continuous:
@@ -140,6 +140,7 @@ class Continuous:
         session = self.session
         assert session is not None
         end_s = self.start / SAMPLE_RATE + session.heard_s
-        writer = session.writer
-        self.look(Utterance(self.start / SAMPLE_RATE, end_s, tuple(writer.turns), tuple(writer.ids), full=writer.full))
+        turns = tuple(session.writer.turns)
+        ids = tuple(one for turn in turns if isinstance(turn.decision, Write) for one in turn.decision.ids)
+        self.look(Utterance(self.start / SAMPLE_RATE, end_s, turns, ids, session.n_full))
         self.session = None

@@ -60,6 +60,8 @@ class Reading:
         self.n_heard = self.n_written = 0
         self.states = torch.zeros(1, 0, model.width, device=model.device, dtype=model.dtype)
         """Of all that was written, (1, n, D), normed."""
+        self.looked: list[int] = []
+        """Of each, the output that the last layer's heads together looked at most."""
         self.open = torch.zeros(1, 0, model.width, device=model.device, dtype=model.dtype)
 
     @torch.no_grad()
@@ -103,6 +105,7 @@ class Reading:
         made = through(self.model, given, self.source, past=self.past, choices=self.choices, keys=newest)
         self.past, self.n_written = made.past, self.n_written + len(ids)
         self.states = torch.cat([self.states, made.states], 1)
+        self.looked += made.attention[-1][0].mean(0).argmax(-1).tolist()
         scores = self.model.logits(made.states[:, -1:])[0, 0].float().log_softmax(-1)
         p_write = None if not made.p_write else torch.stack([one[0, :, -1, -1] for one in made.p_write])
         return Step(scores, p_write, torch.stack([one[0, :, -1] for one in made.attention]).float(), made.states[0, -1])
@@ -116,7 +119,7 @@ class Reading:
         if not 0 <= n <= self.n_written:
             raise RequestError(f"{self.n_written} tokens were given, {n} cannot be forgotten")
         self.n_written -= n
-        self.states = self.states[:, : self.n_written]
+        self.states, self.looked = self.states[:, : self.n_written], self.looked[: self.n_written]
         self.past = [(k[:, :, : self.n_written], v[:, :, : self.n_written]) for k, v in self.past]
 
 

@@ -47,11 +47,14 @@ class Pen:
         eos: the id that ends a translation.
         finished: whether the source has ended.
         most: how many tokens may still be written.
+        several: whether an end may be written while the source goes on, behind which another sentence begins.
     """
 
-    def __init__(self, reading: Reading, written: Sequence[int], *, eos: int, finished: bool, most: int) -> None:
+    def __init__(
+        self, reading: Reading, written: Sequence[int], *, eos: int, finished: bool, most: int, several: bool = True
+    ) -> None:
         self.reading, self.written, self.eos = reading, tuple(written), eos
-        self.finished, self.most = finished, most
+        self.finished, self.most, self.several = finished, most, several
         self.tried: list[int] = []
         self.step = reading.write(self.written[reading.n_written :])
 
@@ -68,6 +71,11 @@ class Pen:
     def likeliest(self) -> int:
         """The token that would come next."""
         return int(self.step.log_probs.argmax())
+
+    def ends(self, token: int, n: int) -> bool:
+        """Whether nothing more is to be written now: the token is the end, ``n`` new ones before it, and the source has
+        ended, or nothing is written of the sentence yet. Else an end may be written like any token."""
+        return token == self.eos and (self.finished or not self.several or not self.n_pieces + n)
 
     def go_on(self, token: int) -> Step:
         """Try a token: the decoder goes on behind it."""
@@ -97,7 +105,7 @@ class Policy(Protocol):
     """When to write. A policy may remember; `begin` makes it forget."""
 
     def begin(self) -> None:
-        """A new source."""
+        """A new sentence."""
 
     def decide(self, pen: Pen) -> Decision:
         """What to do now. ``pen`` stands behind what is committed; what it tries is taken back by who asked."""
@@ -130,10 +138,12 @@ class WaitK:
         reasons: list[str] = []
         while len(ids) < pen.most and (pen.finished or pen.n_pieces + len(ids) < allowed):
             token = pen.likeliest()
-            if token == pen.eos:
+            if pen.ends(token, len(ids)):
                 break
             ids.append(token)
             reasons.append("the source has ended" if pen.finished else f"{steps} steps are {self.k} before this token")
+            if token == pen.eos:
+                break
             pen.go_on(token)
         return (
             Write(tuple(ids), tuple(reasons))
@@ -166,6 +176,8 @@ class LocalAgreement:
         """The common beginning of the newest translations, behind what is committed."""
         committed = list(pen.written)
         whole = [*committed, *pen.greedy()]
+        if pen.likeliest() == pen.eos and not pen.ends(pen.eos, len(whole) - len(committed)):
+            whole.append(pen.eos)
         if pen.finished:
             new = whole[len(committed) :]
             return Write(tuple(new), ("the source has ended",) * len(new)) if new else Read("nothing is left to write")
@@ -217,11 +229,13 @@ class AlignAtt:
                 raise ConfigError(f"the decoder has {len(pen.step.attention)} layers, AlignAtt looks at {self.layer}")
             token = pen.likeliest()
             looks = int(pen.step.attention[self.layer - 1].mean(0).argmax())
-            if token == pen.eos or (not pen.finished and looks >= limit):
+            if pen.ends(token, len(ids)) or (not pen.finished and looks >= limit):
                 why = "it would end here" if token == pen.eos else f"it looks at {looks}, of {pen.n_heard}"
                 break
             ids.append(token)
             reasons.append(f"it looks at {looks}, of {pen.n_heard}")
+            if token == pen.eos:
+                break
             pen.go_on(token)
         return Write(tuple(ids), tuple(reasons)) if ids else Read(why)
 
@@ -297,16 +311,19 @@ class Emma:
         while len(ids) < most:
             p, token = self.probability(pen.step), pen.likeliest()
             if not pen.finished:
-                if p < self.threshold or token == pen.eos:
-                    why = "it would end here" if p >= self.threshold else f"{p:.3f} is below {self.threshold:g}"
+                if p < self.threshold:
+                    why = f"{p:.3f} is below {self.threshold:g}"
                     break
                 if repeats([*pen.written[PREFIX:], *ids, token], self.block):
                     why = f"the last {self.block} tokens would come again"
                     break
-            if token == pen.eos:
+            if pen.ends(token, len(ids)):
+                why = "it would end here"
                 break
             ids.append(token)
             reasons.append("the source has ended" if pen.finished else f"{p:.3f} is not below {self.threshold:g}")
+            if token == pen.eos:
+                break
             pen.go_on(token)
         return Write(tuple(ids), tuple(reasons)) if ids else Read(why)
 

@@ -73,59 +73,36 @@ class Uttering:
         self.model, self.decoder, self.pace, self.least_s = model, decoder, pace, least_s
         self.vocoder, self.language, self.speaker = vocoder, language, speaker
         self._saying()
-        self.begin = 0
-        """The first token of the sentence that is being said."""
         self.n_said = 0
-        """Characters of it that are said."""
+        """Characters of the sentence that are said."""
         self.n_tried = 0
         """Characters of it that were found too short."""
-        self.started = False
 
     @torch.no_grad()
     def say(self, states: torch.Tensor, ids: Sequence[int], *, last: bool) -> tuple[np.ndarray, str] | None:
-        """Say what is new, if it is enough.
+        """Say what is new of a sentence, if it is enough.
 
         Args:
             states: (1, n + 2, D) of the text decoder over [end, language, t1..tn].
-            ids: t1..tn, whole words.
-            last: nothing comes after them.
+            ids: t1..tn, whole words of one sentence.
+            last: the sentence is over: the next ids are those of another one.
 
         Returns:
             samples (S,) float32 and the text that they say; None waits for more.
         """
-        found: list[np.ndarray] = []
-        begin, before = self.begin, self.n_said
-        text = ""
-        while True:
-            stop = self._stop(ids)
-            end = len(ids) if stop is None else stop
-            made = self._phrase(states[:, self.begin : end + 2], ids[self.begin : end], last=last or stop is not None)
-            if made is not None:
-                found.append(made[0])
-                text += made[1]
-            if stop is None:
-                break
-            self.begin, self.n_said, self.n_tried = stop, 0, 0
-        if not found:
-            return None
-        samples = np.concatenate(found)
-        self._fade(samples, first=not self.started and before == 0 and begin == 0, last=last)
-        self.started = True
-        return samples, text.strip()
+        first = not self.n_said
+        made = self._phrase(states, ids, final=last or self._stops(ids)) if ids else None
+        if last:
+            self.n_said = self.n_tried = 0
+        if made is not None:
+            self._fade(made[0], first=first, last=last)
+        return made
 
-    def _stop(self, ids: Sequence[int]) -> int | None:
-        """The end of the sentence that is being said, where another token follows it."""
-        pieces = self.model.text.pieces(ids[self.begin :])
-        for i, piece in enumerate(pieces[:-1]):
-            if STOP.search(piece):
-                return self.begin + i + 1
-        return None
+    def _stops(self, ids: Sequence[int]) -> bool:
+        return STOP.search(self.model.text.pieces(ids[-1:])[0]) is not None
 
-    def _phrase(self, states: torch.Tensor, ids: Sequence[int], *, last: bool) -> tuple[np.ndarray, str] | None:
+    def _phrase(self, states: torch.Tensor, ids: Sequence[int], *, final: bool) -> tuple[np.ndarray, str] | None:
         """New words of the sentence, if they are enough, or it has ended."""
-        if not ids:
-            return None
-        final = last or STOP.search(self.model.text.pieces(ids[-1:])[0]) is not None
         characters = spelled(self.model.text, [list(ids)], self.decoder.letters)
         n = int(characters.lengths[0])
         if n <= self.n_said or (not final and n <= self.n_tried):
@@ -141,7 +118,7 @@ class Uttering:
         saying = self._saying()
         samples = torch.cat([saying.say(new), saying.finish()]).numpy()
         assert len(samples) == UNIT_SAMPLES * len(new)
-        return samples, text
+        return samples, text.strip()
 
     def _text(self, ids: Sequence[int], characters: Characters) -> str:
         """Of the tokens whose characters are not said yet."""

@@ -16,7 +16,7 @@ import torch
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing, hearing_of
-from ossicle.simul.policies import Policy, Write
+from ossicle.simul.policies import Policy
 from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.writer import Writer
 from ossicle.translate.text import BLANK, TextTokens
@@ -85,10 +85,18 @@ class Interpreting:
         self.model = model
         self.ears = (hearing_of(model) if hearing is None else hearing).begin(model) if ears is None else ears
         choices = model.choices if isinstance(model.choices, Choices) else None
-        self.writer = Writer(model, policy, language, choices=choices, max_tokens=max_tokens)
+        self.levels = Levels(round(model.sample_rate / model.encoded_hz))
+        self.writer = Writer(
+            model, policy, language, choices=choices, max_tokens=max_tokens, quietest=self.levels.quietest
+        )
         self.voice = voice
         self.text = ""
         """All that was handed out."""
+        self.open = ""
+        """Of these what belongs to the sentence that is not over."""
+        self.begun = False
+        self.n_full = 0
+        """Sentences that were cut, for as many tokens were written as may be."""
         self.closed_s = 0.0
 
     @property
@@ -102,6 +110,7 @@ class Interpreting:
         Raises:
             RequestError: the sound had ended; samples that are none.
         """
+        self.levels.hear(samples)
         return self._written(self.ears.hear(samples), last=False)
 
     def finish(self) -> list[Said | Uttered]:
@@ -115,25 +124,70 @@ class Interpreting:
     def _written(self, values: torch.Tensor, *, last: bool) -> list[Said | Uttered]:
         if not values.shape[1] and not last:
             return []
-        decision = self.writer.hear(values, finished=last)
-        if not last and not isinstance(decision, Write):
-            return []
-        n = len(self.writer.ids) if last else whole_words(self.model.text, self.writer.ids)
-        whole = self.model.text.decode(self.writer.ids[:n])
-        assert whole.startswith(self.text), (whole, self.text)
-        new = whole[len(self.text) :]
+        self.writer.hear(values, finished=last)
+        new, spoken = "", []
+        for one in self.writer.sentences:
+            new += self._more(one.ids)
+            spoken += self._spoken(one.states, one.ids, over=True)
+            self.open, self.n_full = "", self.n_full + one.full
+        self.writer.sentences.clear()
+        ids = self.writer.ids
+        n = 0 if last else whole_words(self.model.text, ids)
+        if n:
+            new += self._more(ids[:n])
+            spoken += self._spoken(self.writer.states(n), ids[:n], over=False)
+        self.levels.forget(self.writer.first)
         if not new and not last:
             return []
         said = Said(new, self.heard_s, (self.closed_s, self.heard_s), last)
-        self.text, self.closed_s = whole, self.heard_s
-        return [said, *self._spoken(n, last=last)]
+        self.text, self.closed_s = self.text + new, self.heard_s
+        return [said, *spoken]
 
-    def _spoken(self, n: int, *, last: bool) -> list[Uttered]:
-        """What is said of the first ``n`` tokens."""
-        if self.voice is None or not n:
-            return []
-        made = self.voice.say(self.writer.states(n), self.writer.ids[:n], last=last)
+    def _more(self, ids: Sequence[int]) -> str:
+        """What of a sentence was not handed out yet, with the blank before it."""
+        whole = self.model.text.decode(list(ids))
+        assert whole.startswith(self.open), (whole, self.open)
+        new = whole[len(self.open) :]
+        blank = " " if self.begun and new and not self.open else ""
+        self.open, self.begun = whole, self.begun or bool(new)
+        return blank + new
+
+    def _spoken(self, states: torch.Tensor, ids: Sequence[int], *, over: bool) -> list[Uttered]:
+        """What is said of the first tokens of a sentence."""
+        made = None if self.voice is None else self.voice.say(states, ids, last=over)
         return [] if made is None else [Uttered(*made, self.heard_s)]
+
+
+class Levels:
+    """How loud a sound is, encoder output by encoder output, as far back as it may be asked.
+
+    Args:
+        size: samples of an output.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.first = size, 0
+        self.powers: list[float] = []
+        self.waiting = np.zeros(0, np.float32)
+
+    def hear(self, samples: np.ndarray) -> None:
+        """More sound, (S,)."""
+        given = np.concatenate([self.waiting, samples])
+        n = len(given) // self.size
+        blocks = given[: n * self.size].reshape(n, self.size)
+        self.powers += np.square(blocks, dtype=np.float64).mean(1).tolist()
+        self.waiting = given[n * self.size :]
+
+    def forget(self, first: int) -> None:
+        """What lies before an output is not asked for any more."""
+        if first > self.first:
+            self.powers, self.first = self.powers[first - self.first :], first
+
+    def quietest(self, first: int, end: int) -> int:
+        """The quietest output from one to before another; the middle one of those that are alike."""
+        some = self.powers[first - self.first : end - self.first]
+        least = [i for i, power in enumerate(some) if power <= min(some)]
+        return first + least[len(least) // 2] if least else end - 1
 
 
 def whole_words(text: TextTokens, ids: Sequence[int]) -> int:

@@ -14,23 +14,23 @@ import torch
 
 from ossicle.errors import RequestError
 from ossicle.simul.decoder import Reading
-from ossicle.simul.policies import Decision, Policy, Write
+from ossicle.simul.policies import Decision, Policy
 from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.stream import Said, whole_words
-from ossicle.simul.writer import Writer
+from ossicle.simul.writer import Sentence, Writer
 from ossicle.translate.translator import Translator
 
 
 class Rewriter(Writer):
     """A writer whose source is given anew with every turn."""
 
-    def read(self, values: torch.Tensor, *, finished: bool = False) -> Decision:
+    def read(self, values: torch.Tensor, *, finished: bool = False) -> list[Decision]:
         """All of the source until now, (1, n, D) of the encoder, and what is written after it.
 
         Raises:
             RequestError: the source had ended before.
         """
-        self.reading = Reading(self.model, None)
+        self.reading, self.kept = Reading(self.model, None), values[:, :0]
         return self.hear(values, finished=finished)
 
 
@@ -62,12 +62,14 @@ class Following:
             raise RequestError(f"{model.name} reads no text: it was made without a text encoder")
         self.model, self.source_language, self.voice = model, source_language, voice
         model.text.language_id(source_language)
-        self.writer = Rewriter(model, policy, language, max_tokens=max_tokens)
+        self.writer = Rewriter(model, policy, language, max_tokens=max_tokens, several=False)
         self.source: list[str] = []
         """Words that have come."""
         self.text = ""
         """All that was handed out."""
         self.closed = 0
+        self.over: Sentence | None = None
+        """All of it, when nothing more is written."""
 
     @torch.no_grad()
     def read(self, word: str) -> list[Said | Uttered]:
@@ -90,12 +92,15 @@ class Following:
 
     def _written(self, *, last: bool) -> list[Said | Uttered]:
         ids = self.model.text.encode(" ".join(self.source), self.source_language)
-        values = self.model.read([ids if last else ids[:-1]]).values if self.source else torch.zeros(1, 0, 1)
-        decision = self.writer.read(values, finished=last)
-        if not last and not isinstance(decision, Write):
-            return []
-        n = len(self.writer.ids) if last else whole_words(self.model.text, self.writer.ids)
-        whole = self.model.text.decode(self.writer.ids[:n])
+        width = self.model.width
+        values = self.model.read([ids if last else ids[:-1]]).values if self.source else torch.zeros(1, 0, width)
+        if self.over is None:
+            self.writer.read(values, finished=last)
+            self.over = self.writer.sentences[0] if self.writer.sentences else None
+        over = self.over
+        done = list(self.writer.ids) if over is None else list(over.ids)
+        n = len(done) if last else whole_words(self.model.text, done)
+        whole = self.model.text.decode(done[:n])
         new = whole[len(self.text) :]
         if not new and not last:
             return []
@@ -103,7 +108,8 @@ class Following:
         events: list[Said | Uttered] = [Said(new, read, (self.closed, read), last)]
         self.text, self.closed = whole, read
         if self.voice is not None and n:
-            said = self.voice.say(self.writer.states(n), self.writer.ids[:n], last=last)
+            states = self.writer.states(n) if over is None else over.states
+            said = self.voice.say(states, done[:n], last=last)
             events += [] if said is None else [Uttered(*said, read)]
         return events
 
@@ -167,7 +173,10 @@ class Lines:
         if not self.line.source:
             return []
         found = self._placed(self.line.finish())
-        self.n_utterances, self.n_full = self.n_utterances + 1, self.n_full + self.line.writer.full
+        self.n_utterances, self.n_full = (
+            self.n_utterances + 1,
+            self.n_full + (self.line.over is not None and self.line.over.full),
+        )
         self.line = self._begin()
         return found
 

@@ -97,7 +97,7 @@ def _utterance(one: Utterance, pieces: Sequence[str], bars: Sequence[float], rat
                 n += 1
             path.append(f"V{y:.1f}")
         x = at
-    head = f"{one.start_s:.2f} to {one.end_s:.2f} s, {len(one.ids)} tokens{', cut' if one.full else ''}"
+    head = f"{one.start_s:.2f} to {one.end_s:.2f} s, {len(one.ids)} tokens{', cut' if one.n_full else ''}"
     line = f'<path class="p" d="{" ".join(path)}"/>'
     size = f'width="{wide:.0f}" height="{tall:.0f}" viewBox="0 0 {wide:.0f} {tall:.0f}"'
     return f'<h2>{head}</h2><svg xmlns="http://www.w3.org/2000/svg" {size}>{"".join([*parts, line, *marks])}</svg>'
