@@ -1,5 +1,7 @@
 """Tokens with moments: a batch loses what its items lose alone; lateness is in seconds, and costs what is said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,8 @@ from translate.small import tiny
 from ossicle.errors import ConfigError, RequestError
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing
-from ossicle.train.simultaneous import Simultaneous
-from ossicle.train.sources import Pair, Sample
+from ossicle.train.simultaneous import Simultaneous, SimultaneousBatch, SimultaneousItem
+from ossicle.train.sources import Pair, Sample, Sentence
 from ossicle.train.timing import Timing
 from ossicle.translate.translator import Translator
 
@@ -43,7 +45,7 @@ def sample(text: str) -> Sample:
 def test_an_item_in_a_batch_loses_what_it_loses_alone() -> None:
     model = taught()
     for form in ("dal", "delay"):
-        objective = Simultaneous(model, Timing(0.7, 0.3, form=form))
+        objective = Simultaneous(model, Timing(0.7, 0.3, form=form, paced=0.0))
         some = [sample(text) for text in ("a b c", "d", "b a")]
         items = [objective.item(one, RNG(0)) for one in some]
         total, n, parts = objective.loss(model, objective.collate(items))
@@ -58,12 +60,12 @@ def test_an_item_in_a_batch_loses_what_it_loses_alone() -> None:
 
 def test_who_waits_for_the_end_is_as_late_as_the_source_is_long() -> None:
     model = taught(bias=-1e4)
-    objective = Simultaneous(model, Timing(form="delay"))
+    objective = Simultaneous(model, Timing(form="delay", paced=0.0))
     one = sample("a b c d")
     _, _, parts = objective.loss(model, objective.collate([objective.item(one, RNG(0))]))
     last = model.n_encoded(len(one.samples)) / model.encoded_hz
     assert parts["late_s"] == pytest.approx(last, rel=1e-5) and parts["variance_s2"] == pytest.approx(0, abs=1e-6)
-    soon = Simultaneous(taught(bias=1e4), Timing(form="delay"))
+    soon = Simultaneous(taught(bias=1e4), Timing(form="delay", paced=0.0))
     _, _, parts = soon.loss(taught(bias=1e4), soon.collate([soon.item(one, RNG(0))]))
     assert parts["late_s"] == pytest.approx(1 / model.encoded_hz, rel=1e-5)
 
@@ -72,7 +74,7 @@ def test_a_handful_is_learned_and_lateness_that_costs_falls() -> None:
     late = []
     for cost in (0.0, 1.0):
         model = taught()
-        objective = Simultaneous(model, Timing(cost, 0.1))
+        objective = Simultaneous(model, Timing(cost, 0.1, paced=0.0))
         batch = objective.collate([objective.item(sample(text), RNG(0)) for text in TEXTS])
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
         first = None
@@ -96,21 +98,79 @@ def paced(lead_s: float) -> Simultaneous:
     return objective
 
 
+def in_a_row(*texts: str, gap_s: float = 0.5) -> Sample:
+    """Sentences with silence between them, and a second of it at the end."""
+    parts, sentences, at = [], [], 0.0
+    for text in texts:
+        wave = sample(text).samples
+        sentences.append(Sentence(at, at + len(wave) / 16000, text))
+        parts += [wave, np.zeros(round(gap_s * 16000), np.float32)]
+        at += len(wave) / 16000 + gap_s
+    whole = " ".join(texts)
+    samples = np.concatenate([*parts, np.zeros(8000, np.float32)])
+    return Sample(samples, None, whole, "pair", pair=Pair("en", "fr", whole, whole), sentences=tuple(sentences))
+
+
 def test_a_pace_is_how_much_of_the_source_each_token_hears() -> None:
     objective = paced(0.5)
-    items = [objective.item(sample(text), RNG(0)) for text in ("a b c d", "d")]
-    batch = objective.collate(items)
-    encoded = objective.hearing.heard(taught(), batch.features)
-    assert batch.lead_s == 0.5 and batch.lasts == (2.0, 0.5)
-    found = objective.limits(encoded, batch)
-    assert found.shape == (2, max(map(len, batch.read)))
-    n, per_s, chunk = encoded.lengths.tolist(), objective.outputs_hz, objective.chunk
+    batch = objective.collate([objective.item(sample(text), RNG(0)) for text in ("a b c d", "d")])
+    found = objective.limits(batch)
+    assert batch.lead_s == 0.5 and found.shape == (2, max(map(len, batch.read)))
+    n, per_s, chunk = [row.end for row in batch.rows], objective.outputs_hz, objective.chunk
     n_tokens = len(batch.read[0]) - 1  # behind the language
     for position, limit in enumerate(found[0, : len(batch.read[0])].tolist()):
         heard_s = min(2.0, 0.5 + max(0, position - 1) * 2.0 / n_tokens)
         assert limit in (n[0], chunk * np.ceil(heard_s * per_s / chunk))
     assert (found.diff(dim=1) >= 0).all() and found[0, 0] == found[0, 1] < n[0]
     assert found[0, len(batch.read[0]) - 1] == n[0] and found[1].tolist() == [n[1]] * found.shape[1]
+
+
+def test_sentences_in_a_row_are_learned_each_by_itself() -> None:
+    objective = paced(float("inf"))
+    model, texts = taught(), ("a b c", "d c", "b a d")
+    spoken = in_a_row(*texts)
+    firsts, ends, silent = set(), set(), 0
+    for seed in range(30):
+        item = objective.item(spoken, RNG(seed))
+        assert [model.text.decode(row.target[:-1]) for row in item.rows[:3]] == list(texts)
+        for row, one in zip(item.rows, spoken.sentences, strict=False):
+            first_s, end_s = row.first / model.encoded_hz, row.end / model.encoded_hz
+            assert (row.first == 0) == (one.start_s == 0) and first_s <= one.start_s + 0.05 + 1e-9
+            assert first_s >= one.start_s - 0.5 - 1 / model.encoded_hz and end_s >= one.end_s - 1 / model.encoded_hz
+            assert row.first % objective.choices.ratio == 0 and row.start_s == one.start_s
+        firsts.add(item.rows[1].first)
+        ends.add(item.rows[0].end)
+        assert item.rows[2].end == model.n_encoded(len(spoken.samples))
+        if len(item.rows) == 4:  # of the silence at the end nothing is written
+            silent += 1
+            assert item.rows[3].target == [model.text.eos]
+            assert item.rows[3].first / model.encoded_hz >= spoken.sentences[-1].end_s - 1 / model.encoded_hz
+    assert len(firsts) > 1 and len(ends) > 3 and 1 <= silent <= 12
+
+
+def test_a_sentence_among_others_loses_what_its_part_of_the_sound_loses() -> None:
+    model, spoken = taught(), in_a_row("a b c", "d c")
+    for objective in (Simultaneous(model, Timing(0.7, 0.3, paced=0.0)), paced(float("inf")), paced(0.4)):
+        items = [objective.item(spoken, RNG(3)), objective.item(sample("b a"), RNG(4))]
+        batch = objective.collate(items)
+        encoded = objective.hearing.heard(model, batch.features)
+        parts = objective.parts(encoded, batch)
+        for i, row in enumerate(batch.rows):
+            mine = encoded.values[batch.owners[i], row.first : row.end]
+            assert torch.equal(parts.values[i, : len(mine)], mine) and not parts.values[i, len(mine) :].any()
+        total, n, _ = objective.loss(model, batch)
+        each = [objective.loss(model, one) for one in (_alone(objective, items, i, j) for i, j in _places(items))]
+        assert n == sum(one[1] for one in each) == sum(len(row.target) for row in batch.rows)
+        if batch.lead_s is not None:  # else lateness is a mean over sentences
+            assert total.item() == pytest.approx(sum(one[0].item() for one in each), rel=1e-5)
+
+
+def _places(items: list[SimultaneousItem]) -> list[tuple[int, int]]:
+    return [(i, j) for i, item in enumerate(items) for j in range(len(item.rows))]
+
+
+def _alone(objective: Simultaneous, items: list[SimultaneousItem], i: int, j: int) -> SimultaneousBatch:
+    return objective.collate([replace(items[i], rows=(items[i].rows[j],), lead_s=items[0].lead_s)])
 
 
 def test_who_writes_when_all_was_heard_loses_what_a_translator_loses() -> None:
