@@ -15,7 +15,7 @@ import torch
 
 from ossicle.errors import RequestError
 from ossicle.simul.choice import Choices, pooled, split, spread, steps_each
-from ossicle.simul.emma import expected_alignment, infinite_lookback
+from ossicle.simul.emma import expected_alignment, infinite_lookback, with_residual
 from ossicle.translate.translator import Encoded, Translator
 
 PREFIX = 2
@@ -159,7 +159,14 @@ def limited(
     return through(model, padded, sources_of(model, encoded), seen=seen.to(model.device), **_keys(choices, encoded))
 
 
-def expected(model: Translator, encoded: Encoded, ids: Sequence[Sequence[int]], choices: Choices) -> Through:
+def expected(
+    model: Translator,
+    encoded: Encoded,
+    ids: Sequence[Sequence[int]],
+    choices: Choices,
+    *,
+    ends: torch.Tensor | None = None,
+) -> Through:
     """All positions at once, each attending as it is expected to, over all moments at which it may be written.
 
     Args:
@@ -167,9 +174,11 @@ def expected(model: Translator, encoded: Encoded, ids: Sequence[Sequence[int]], 
         encoded: the whole source, B items.
         ids: as `Translator.states` takes them.
         choices: when each is written.
+        ends: (B,) bool, whether a source ends where its outputs do, so that all is written then; where it goes on, what
+            is not written until there attends to nothing. None where all end.
     """
     padded, _ = model.padded(ids)
-    learn = (encoded.lengths, encoded.values.shape[1])
+    learn = (encoded.lengths, encoded.values.shape[1], ends)
     return through(model, padded, sources_of(model, encoded), learn=learn, **_keys(choices, encoded))
 
 
@@ -182,7 +191,7 @@ def through(
     seen: torch.Tensor | None = None,
     choices: Choices | None = None,
     keys: Sequence[torch.Tensor] = (),
-    learn: tuple[torch.Tensor, int] | None = None,
+    learn: tuple[torch.Tensor, int, torch.Tensor | None] | None = None,
 ) -> Through:
     """The layers of a text decoder, one after another.
 
@@ -193,7 +202,8 @@ def through(
         past: of each layer; none at the beginning.
         seen: (B, Y, X) bool, what of the source each position may look at; None is all.
         choices, keys: when tokens are written, and the source's steps as each layer's choice sees them.
-        learn: lengths of the sources (B,) and the longest; given, attention is what is expected of it.
+        learn: lengths of the sources (B,), the longest, and which of them end; given, attention is what is expected of
+            it.
     """
     decoder, before = model.text_decoder, past[0][0].shape[2] if past else 0
     hidden = decoder.embed_tokens(ids) + decoder.embed_positions(ids, past_key_values_length=before)
@@ -213,7 +223,7 @@ def through(
         if choice is not None:
             made.p_write.append(choice(normed, keys[i]))
         if learn is not None and choices is not None:
-            weights = _expected(made, energies, *learn, choices.ratio)
+            weights = _expected(made, energies, *learn, ratio=choices.ratio)
         else:
             far = energies if seen is None else energies.masked_fill(~seen[:, None], float("-inf"))
             weights = far.softmax(-1)
@@ -223,12 +233,18 @@ def through(
     return Through(decoder.layer_norm(hidden), made.past, made.attention, made.p_write, made.alpha)
 
 
-def _expected(made: Through, energies: torch.Tensor, lengths: torch.Tensor, n: int, ratio: int) -> torch.Tensor:
-    """What a layer attends to while it learns, (B, H, Y, X); its alignment is kept."""
+def _expected(
+    made: Through, energies: torch.Tensor, lengths: torch.Tensor, n: int, ends: torch.Tensor | None, *, ratio: int
+) -> torch.Tensor:
+    """What a layer attends to while it learns, (B, H, Y, X); its alignment, all written at the end, is kept."""
     p = made.p_write[-1]
     p = torch.cat([torch.ones_like(p[:, :, : PREFIX - 1]), p[:, :, PREFIX - 1 :]], 2)  # the prefix waits for nothing
-    alpha = expected_alignment(p, steps_each(lengths, ratio), residual=True)
+    steps = steps_each(lengths, ratio)
+    written = expected_alignment(p, steps)
+    alpha = with_residual(written, steps)
     made.alpha.append(alpha)
+    if ends is not None:
+        alpha = torch.where(ends.to(alpha.device)[:, None, None, None], alpha, written)
     return infinite_lookback(spread(alpha, lengths, ratio, n), energies).to(energies.dtype)
 
 

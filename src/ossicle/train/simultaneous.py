@@ -32,7 +32,7 @@ AT_ONCE = 0.3
 """Share of the paces that write when all was heard."""
 LEADS_S = (0.3, 4.0)
 """The others are so late behind the speaker, seconds."""
-EARLY_S, AFTER_S = (-0.05, 0.5), (0.0, 1.6)
+EARLY_S, AFTER_S = (-0.05, 0.5), (0.0, 2.4)
 """What is heard of the sentence before, which was translated, and of the one behind, which was not."""
 SILENT = 0.15
 """Share of the sounds of whose end, where nothing is said, nothing is to be written."""
@@ -46,6 +46,7 @@ class Row:
         first, end: encoder outputs that its translation may look at.
         read, target: what the decoder reads, and is to write at the last positions of it.
         start_s, lasts: when it is said, seconds, and how long.
+        ends: the sound ends there, and does not go on.
     """
 
     first: int
@@ -54,6 +55,7 @@ class Row:
     target: list[int]
     start_s: float
     lasts: float
+    ends: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +143,11 @@ class Simultaneous:
         for i, one in enumerate(sentences):
             first = 0 if i == 0 else self._output(one.start_s - rng.uniform(*EARLY_S), n)
             end = n if i == len(sentences) - 1 else self._output(one.end_s + rng.uniform(*AFTER_S), n) + 1
-            made.append(self._row(first, max(end, first + 1), pair.target, one))
+            made.append(self._row(first, max(end, first + 1), n, pair.target, one))
         first = self._output(sentences[-1].end_s + rng.uniform(0.05, 0.2), n)
         if rng.random() < SILENT and first + self.choices.ratio < n:
             nothing = Sentence(first / self.outputs_hz, seconds, "")
-            made.append(self._row(first, n, pair.target, nothing))
+            made.append(self._row(first, n, n, pair.target, nothing))
         lead_s = self._lead_s(rng) if rng.random() < self.timing.paced else None
         return SimultaneousItem(rows.T, len(sample.samples), tuple(made), seconds, lead_s)
 
@@ -154,9 +156,10 @@ class Simultaneous:
         whole = max(0, int(second * self.outputs_hz)) // self.choices.ratio * self.choices.ratio
         return min(whole, (n - 1) // self.choices.ratio * self.choices.ratio)
 
-    def _row(self, first: int, end: int, language: str, one: Sentence) -> Row:
+    def _row(self, first: int, end: int, n: int, language: str, one: Sentence) -> Row:
         prefix, target = self.text.prefix(language), [*self.text.tokens(one.target_text), self.text.eos]
-        return Row(first, end, [*prefix, *target[:-1]], target, one.start_s, one.end_s - one.start_s)
+        read, lasts = [*prefix, *target[:-1]], one.end_s - one.start_s
+        return Row(first, end, read, target, one.start_s, lasts, ends=end == n)
 
     def _lead_s(self, rng: np.random.Generator) -> float:
         return float("inf") if rng.random() < AT_ONCE else float(rng.uniform(*LEADS_S))
@@ -190,7 +193,8 @@ class Simultaneous:
             made = limited(model, encoded, batch.read, self.limits(batch), None)
             lost, n, right = _next_tokens(model, made.states, batch.targets)
             return lost, n, {"paced_token": lost.item() / n, "paced_right": right / n}
-        made = expected(model, encoded, batch.read, self.choices)
+        ends = torch.tensor([row.ends for row in batch.rows])
+        made = expected(model, encoded, batch.read, self.choices, ends=ends)
         lost, n, right = _next_tokens(model, made.states, batch.targets)
         n_targets = (batch.targets != IGNORE).sum(1).cpu()
         steps = steps_each(encoded.lengths, self.choices.ratio)
