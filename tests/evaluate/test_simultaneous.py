@@ -18,10 +18,13 @@ from ossicle.evaluate import simultaneous_report
 from ossicle.evaluate.simultaneous import (
     LEAST_S,
     OFFLINE,
+    SETTINGS,
+    LongItem,
     Pieces,
     interpreted,
     long_items,
     mean,
+    offline,
     recorded,
     score_simultaneous,
 )
@@ -30,11 +33,14 @@ from ossicle.hub.translator import save_translator
 from ossicle.simul.choice import Choices
 from ossicle.simul.latency import MEASURES
 from ossicle.simul.named import policy_named
+from ossicle.simul.policies import WaitK
 from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.stream import Interpreting
 from ossicle.translate.text import BLANK, TextTokens
 
-MODEL = listening()
+SHORT = {"max_position_embeddings": 14}
+"""Sentences of random weights do not end by themselves."""
+MODEL = listening(**SHORT)
 with torch.random.fork_rng():
     torch.manual_seed(4)
     MODEL.choices = Choices(32, 4, 2, bias=0.3)
@@ -55,18 +61,32 @@ class Words(TextTokens):
 MODEL.text = Words(MODEL.text.tokenizer, MODEL.text.ids)
 
 
-@pytest.mark.parametrize("policy", ["wait-k:2", "emma:0.6", "agreement:2", OFFLINE])
+@pytest.mark.parametrize("policy", ["wait-k:2", "emma:0.6", "agreement:2", "wait-k:1000"])
 def test_recorded_ears_give_what_ears_give(policy: str) -> None:
     wave = sound(60000, 1)
     made = interpreted(MODEL, policy, "fr", wave, recorded(MODEL, wave))
-    live = Interpreting(MODEL, policy_named("wait-k:100000" if policy == OFFLINE else policy, MODEL), "fr")
+    live = Interpreting(MODEL, policy_named(policy, MODEL), "fr")
     said = [one for at in range(0, len(wave), 5120) for one in live.hear(wave[at : at + 5120])] + live.finish()
     assert made.text == live.text and made.said == said
     words = [(word, 1000 * one.at_s) for one in said for word in one.text.split()]
     assert made.text.split() == [word for word, _ in words] and made.delays == [delay for _, delay in words]
     assert made.source == 3750 and all(0 < one <= 3750 for one in made.delays)
-    if policy == OFFLINE:
+    if policy == "wait-k:1000":
         assert set(made.delays) == {3750.0}
+
+
+def test_the_ceiling_hears_each_sentence_alone() -> None:
+    wave = sound(60000, 1)
+    item = LongItem({"en": "a b", "fr": "a b"}, "en", Clip(wave, 16000), ((3000, 20000), (30000, 58000)))
+    made = offline(MODEL, "fr", item)
+    alone = []
+    for first, end in ((1400, 21600), (28400, 59600)):
+        one = Interpreting(MODEL, WaitK(10**6), "fr")
+        one.hear(wave[first:end])
+        one.finish()
+        alone.append(one.text)
+    assert made.text == " ".join(alone) and all(alone) and made.spent > 0
+    assert set(made.delays) == {3750.0} and set(made.elapsed) == {3750 + made.spent}
 
 
 def test_the_clock_waits_for_the_sound_and_for_the_work_before() -> None:
@@ -102,6 +122,12 @@ def test_utterances_are_long_and_the_first_are_the_same() -> None:
     two, one = long_items(2, "en"), long_items(1, "en")
     assert all(item.speech.duration_s >= LEAST_S for item in two)
     assert two[0].texts == one[0].texts and np.array_equal(two[0].speech.samples, one[0].speech.samples)
+    for item in two:
+        edges = [edge for bounds in item.sentences for edge in bounds]
+        assert edges == sorted(edges) and edges[0] > 0 and edges[-1] < item.speech.n_samples
+        assert len(item.sentences) == sum(item.texts["de"].count(mark) for mark in ".?!") > 1
+        quiet = item.speech.samples[item.sentences[0][1] : item.sentences[1][0]]
+        assert np.abs(quiet).max() < 0.01 * np.abs(item.speech.samples).max()
     assert all(sum(text.count(mark) for mark in ".?!") > 1 for item in two for text in item.texts.values())
     other = long_items(1, "fr")[0]
     assert other.language == "fr" and other.speech.duration_s >= LEAST_S
@@ -159,7 +185,9 @@ class Told:
         return f"{language} sentence"
 
 
-SPEAKS = speaking()
+SPEAKS = speaking(**SHORT)
+with torch.no_grad():
+    SPEAKS.shared.weight[:8] = 0  # letters are likeliest, not a blank
 
 
 def test_phrases_and_their_moments() -> None:
@@ -205,9 +233,11 @@ def test_speech_is_scored_beside_text(tmp_path) -> None:
         score_spoken(mute, "wait-k:2", recogniser, n=1)
 
 
-def test_the_suite_on_the_command_line(tmp_path, capsys) -> None:
+def test_the_suite_on_the_command_line(tmp_path, capsys, monkeypatch) -> None:
+    assert {policy.partition(":")[0] for policy, _ in SETTINGS} == {"emma", "wait-k", "agreement", "alignatt"}
+    few = (("emma:0.5", 1), ("wait-k:9", 1), ("agreement:2", 5), ("alignatt:5,layer=2", 1))
+    monkeypatch.setattr("ossicle.evaluate.simultaneous.SETTINGS", few)
     folder = save_translator(SPEAKS, tmp_path / "tiny")
-    # fewer settings than the suite's are not for the command line, so one utterance has to do
     assert run(["evaluate", "--model", str(folder), "--suite", "simul", "--limit", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     policies = {one["policy"].partition(":")[0] for one in told["simultaneous"]}

@@ -59,9 +59,9 @@ def heard(model: Translator, *lengths: int, seed: int = 0) -> Encoded:
     return Encoded(values, torch.tensor(lengths))
 
 
-def listening() -> Translator:
-    """A translator of letters, so that words have several tokens."""
-    model = tiny(stack=4, adaptor_kernel_size=2, adaptor_stride=2)
+def listening(**changes: int) -> Translator:
+    """A translator of letters, so that words have several tokens; ``changes`` are of its config."""
+    model = tiny(stack=4, adaptor_kernel_size=2, adaptor_stride=2, **changes)
     louden(model.text_decoder)
     with torch.no_grad():  # a blank now and then: words
         blank = model.text.tokens("a")[0]
@@ -75,9 +75,9 @@ def sound(n: int, seed: int = 0) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).normal(size=n)).astype(np.float32)
 
 
-def speaking() -> Translator:
+def speaking(**changes: int) -> Translator:
     """The same, whose every token is a letter or a stop, with choices, units and a voice: it says what it writes."""
-    model = listening()
+    model = listening(**changes)
     letters = characters_of(model.text)
     with torch.random.fork_rng():
         torch.manual_seed(5)

@@ -4,7 +4,7 @@ Knows items, translators, policies and clocks; does not know the look of a table
 over the same sound in the same pieces; what the encoder makes of a piece is computed once for all of them, and the time
 that it took is counted for each. The clock is that of somebody who speaks: work on a piece begins when the piece is
 there and the work before it is done; the elapsed time of a word is when its piece is through. Text is counted in words
-between blanks. The ceiling is the same model, in the same pieces, which writes when all was heard.
+between blanks. The ceiling is the same model, which is told where sentences are, and hears each to its end.
 """
 
 import platform
@@ -24,6 +24,7 @@ from ossicle.evaluate.parallel import CODES
 from ossicle.simul.hearing import hearing_of
 from ossicle.simul.latency import MEASURES, tokens
 from ossicle.simul.named import policy_named
+from ossicle.simul.policies import WaitK
 from ossicle.simul.stream import Interpreting, Said
 from ossicle.translate.translator import Translator
 from ossicle.world.parallel import LANGUAGES, parallel
@@ -37,6 +38,9 @@ LEAST_S = 8.0
 PIECE_S = 0.32
 PAIRS = (("en", "fr"), ("en", "de"))
 OFFLINE = "offline"
+HEARS_ALL = 10**6
+AROUND = 1600
+"""Samples around a sentence that is heard alone."""
 N_RESAMPLES = 1000
 SETTINGS: tuple[tuple[str, float], ...] = (
     *((f"emma:{one:g}", 1) for one in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
@@ -56,11 +60,13 @@ class LongItem:
         texts: by language.
         language: that it is said in.
         speech: of `LEAST_S` seconds at least.
+        sentences: where each is said, first sample and end.
     """
 
     texts: dict[str, str]
     language: str
     speech: Clip
+    sentences: tuple[tuple[int, int], ...]
 
 
 def long_items(n: int, language: str, *, seed: int = 0) -> list[LongItem]:
@@ -72,15 +78,18 @@ def long_items(n: int, language: str, *, seed: int = 0) -> list[LongItem]:
     found = []
     for number in range(n):
         drawn = np.random.default_rng([seed, number, 8])
-        texts = dict.fromkeys(LANGUAGES, "")
+        sentences: list[dict[str, str]] = []
         while True:
-            more = parallel(drawn, "test").texts
-            texts = {one: f"{text} {more[one]}".strip() for one, text in texts.items()}
+            sentences.append(dict(parallel(drawn, "test").texts))
             rng = np.random.default_rng([seed, number, 9, LANGUAGES.index(language)])
-            samples = render(said(rng, "test", language, texts[language], clean=True), speak=speak_afresh).samples
-            if len(samples) >= LEAST_S * SAMPLE_RATE:
+            scene = said(rng, "test", language, [one[language] for one in sentences], clean=True)
+            made = render(scene, speak=speak_afresh)
+            if len(made.samples) >= LEAST_S * SAMPLE_RATE:
                 break
-        found.append(LongItem(texts, language, Clip(samples, SAMPLE_RATE)))
+        texts = {one: " ".join(sentence[one] for sentence in sentences) for one in LANGUAGES}
+        spoken = [event for event in made.events if event.kind == "speech"]
+        bounds = tuple((round(one.start_s * SAMPLE_RATE), round(one.end_s * SAMPLE_RATE)) for one in spoken)
+        found.append(LongItem(texts, language, Clip(made.samples, SAMPLE_RATE), bounds))
     return found
 
 
@@ -173,7 +182,7 @@ def interpreted(
 
     Args:
         model: that hears piece by piece.
-        policy: by name; `OFFLINE` writes when all was heard.
+        policy: by name.
         language: to write, by the model's code.
         samples: (S,) of the sound.
         pieces: what the model's ears made of it.
@@ -183,9 +192,7 @@ def interpreted(
         RequestError, ConfigError: as `policy_named` and `Interpreting`.
     """
     ears = Recorded(pieces)
-    offline = policy == OFFLINE
-    made = policy_named("wait-k:100000" if offline else policy, model)
-    session = Interpreting(model, made, language, ears=ears)
+    session = Interpreting(model, policy_named(policy, model), language, ears=ears)
     said: list[Said] = []
     delays: list[float] = []
     elapsed: list[float] = []
@@ -204,6 +211,25 @@ def interpreted(
             elapsed += [clock] * len(words)
             said.append(one)
     return Interpreted(session.text, delays, elapsed, 1000 * len(samples) / SAMPLE_RATE, spent, said)
+
+
+def offline(model: Translator, language: str, item: LongItem) -> Interpreted:
+    """Each sentence of an utterance by itself, heard to its end by the same ears before anything is written: what the
+    model knows when it need not hurry, nor find out where a sentence ends.
+
+    Raises:
+        RequestError: as `Interpreting`.
+    """
+    samples, texts, begun = item.speech.samples, [], time.perf_counter()
+    for first, end in item.sentences:
+        session = Interpreting(model, WaitK(HEARS_ALL), language)
+        session.hear(samples[max(0, first - AROUND) : end + AROUND])
+        session.finish()
+        texts.append(session.text)
+    spent, source = 1000 * (time.perf_counter() - begun), 1000 * len(samples) / SAMPLE_RATE
+    text = " ".join(one for one in texts if one)
+    n = len(tokens(text))
+    return Interpreted(text, [source] * n, [source + spent] * n, source, spent)
 
 
 @dataclass(frozen=True)
@@ -340,7 +366,7 @@ def score_simultaneous(
     *,
     n: int = N_ITEMS,
     pairs: Sequence[tuple[str, str]] = PAIRS,
-    settings: Sequence[tuple[str, float]] = SETTINGS,
+    settings: Sequence[tuple[str, float]] | None = None,
     seed: int = 0,
     show: Show = lambda line: None,
 ) -> SimultaneousScores:
@@ -350,7 +376,7 @@ def score_simultaneous(
         model: that hears piece by piece.
         n: utterances of each source language.
         pairs: of the world's languages.
-        settings: policies by name, and how many pieces of `PIECE_S` are handed in at once.
+        settings: policies by name, and how many pieces of `PIECE_S` are handed in at once; by default `SETTINGS`.
         seed: of the items and the bootstrap.
         show: takes a line of progress for each point.
 
@@ -359,6 +385,7 @@ def score_simultaneous(
         DependencyError: eSpeak NG or sacrebleu is not installed.
     """
     hearing_of(model)
+    settings = SETTINGS if settings is None else settings
     for name, _ in settings:
         policy_named(name, model)
     codes = {one: code_of(model, one) for one in dict.fromkeys(one for pair in pairs for one in pair)}
@@ -389,7 +416,9 @@ def _point(
 ) -> Point:
     _, to, policy = place
     made = [
-        interpreted(model, policy, language, item.speech.samples, pieces, at_once=at_once)
+        offline(model, language, item)
+        if policy == OFFLINE
+        else interpreted(model, policy, language, item.speech.samples, pieces, at_once=at_once)
         for item, pieces in zip(items, heard, strict=True)
     ]
     references = [item.texts[to] for item in items]

@@ -30,8 +30,8 @@ def tables(scores: SimultaneousScores) -> str:
         f"{scores.points[0].bleu.n} utterances of each source language, "
         + ", ".join(f"{seconds / 60:.1f} minutes of {one}" for one, seconds in scores.seconds.items())
         + f", on {scores.hardware}. Latencies are means over utterances, in seconds (AP is a share), counted in words. "
-        "LAAL by the clock counts the work too. The ceiling is the model itself, in the same pieces, when it has heard "
-        "all. Work a second is of all that was computed, encoder and decoder.",
+        "LAAL by the clock counts the work too. The ceiling, `offline`, is the model itself, told where sentences are, "
+        "which hears each to its end. Work a second is of all that was computed, encoder and decoder.",
         f"Best setting of each policy whose LAAL is at most {LATE / 1000:g} s:",
         table(
             ("pair", "policy", "BLEU", "95 % interval", "of the ceiling", "LAAL", "LAAL by the clock"),
@@ -133,7 +133,7 @@ def svg(scores: SimultaneousScores) -> str:
             f'stroke-width="3"/><text x="{x + 25:g}" y="{HEIGHT - 8}">{escape(policy)}</text>'
         )
         x += 44 + 7.2 * len(policy)
-    legend.append(f'<text x="{x:g}" y="{HEIGHT - 8}">dashed: when all was heard</text>')
+    legend.append(f'<text x="{x:g}" y="{HEIGHT - 8}">dashed: each sentence heard first</text>')
     size = f'width="{wide}" height="{HEIGHT}" viewBox="0 0 {wide} {HEIGHT}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12" fill="#222">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *panels, *legend, "</svg>"]) + "\n"
