@@ -174,12 +174,39 @@ def test_emma_reduces_over_layers_and_heads(model: Translator, choices: Choices,
     writer.reading.hear(heard(model, 7).values)
     step = writer.reading.write(writer.prefix)
     assert step.p_write is not None and step.p_write.shape == (3, 4)
-    for first in (1, 3):
-        some = step.p_write[first - 1 :].flatten()
-        wanted = np.median(some.numpy()) if of is None else of(some).item()
-        assert Emma(reduced=reduced, first_layer=first).probability(step) == pytest.approx(wanted)
+    assert step.p_steps is not None and step.p_steps.shape == (3, 4, 3)  # seven outputs, three a step
+    assert torch.equal(step.p_steps[..., -1], step.p_write)
+    for first, since in ((1, 0), (3, 0), (3, 1), (1, 2), (1, 9)):
+        waits = (1 - step.p_steps[first - 1 :, :, min(since, 2) :]).prod(-1).flatten()  # at no step since then
+        newest = step.p_write[first - 1 :].flatten()
+        for counted, some in (("since", 1 - waits), ("newest", newest)):
+            wanted = np.median(some.numpy()) if of is None else of(some).item()
+            emma = Emma(reduced=reduced, first_layer=first, counted=counted)
+            emma.since = since
+            assert emma.probability(step) == pytest.approx(wanted, rel=1e-5)
     with pytest.raises(ConfigError, match="the decoder has 3 layers, EMMA begins at 4"):
         Emma(first_layer=4).probability(step)
+
+
+def test_a_token_is_waited_for_from_the_one_before(model: Translator, choices: Choices) -> None:
+    """What the policy says at each turn, against the choices of a run over everything."""
+    encoded, emma = heard(model, N, seed=3), Emma(0.7, ratio=RATIO)
+    writer = Writer(model, emma, "fr", choices=choices, max_tokens=MOST, several=False)
+    since, n_told = 0, 0
+    for at in range(0, N, RATIO):
+        ids = [*model.text.prefix("fr"), *writer.ids]
+        (decision,) = writer.hear(encoded.values[:, at : at + RATIO])
+        if isinstance(decision, Read) and " is below 0.7" in decision.reason:
+            with torch.no_grad():
+                limits = torch.tensor([[RATIO, *writer.limits, at + RATIO]])
+                here = Encoded(encoded.values[:, : at + RATIO], torch.tensor([at + RATIO]))
+                p = torch.stack([one[0, :, -1, since:] for one in limited(model, here, [ids], limits, choices).p_write])
+            told = float(decision.reason.split(" ")[0])
+            assert told == pytest.approx(float((1 - (1 - p).prod(-1)).mean()), abs=0.02)
+            n_told += 1
+        if isinstance(decision, Write):
+            since = at // RATIO
+    assert n_told >= 2
 
 
 def test_emma_waits_stops_and_blocks(model: Translator, choices: Choices) -> None:
@@ -218,6 +245,7 @@ def test_what_cannot_be_is_refused(model: Translator) -> None:
         (lambda: Emma(1.5), "EMMA has a threshold from 0 to 1; .* got 1.5, 1, 1, 50, 2, 0"),
         (lambda: Emma(most=0), "got 0.5, 1, 1, 0, 2, 0"),
         (lambda: Emma(block=-1), "got 0.5, 1, 1, 50, 2, -1"),
+        (lambda: Emma(counted="all"), "choices are counted since the token before, or at the newest step, not 'all'"),
         (lambda: Emma(reduced="max"), "choices are reduced by min, mean or median, not 'max'"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -32,6 +32,7 @@ class Step:
     Args:
         log_probs: (V,) float32 of the token to come.
         p_write: (L, H) float32, how probable it is that it is written now, by layer and head; None without choices.
+        p_steps: (L, H, N) float32, the same at every step of the source until now.
         attention: (L, H, X) float32, where each layer and head looked.
         state: (D,), of which the token to come is predicted.
     """
@@ -40,6 +41,7 @@ class Step:
     p_write: torch.Tensor | None
     attention: torch.Tensor
     state: torch.Tensor
+    p_steps: torch.Tensor | None = None
 
 
 class Reading:
@@ -101,14 +103,15 @@ class Reading:
                 f"were heard, {self.n_written} tokens written, {len(ids)} to come"
             )
         given = torch.tensor([list(ids)], device=self.model.device)
-        newest = [one[:, :, -1:] for one in self.keys]
-        made = through(self.model, given, self.source, past=self.past, choices=self.choices, keys=newest)
+        made = through(self.model, given, self.source, past=self.past, choices=self.choices, keys=self.keys)
         self.past, self.n_written = made.past, self.n_written + len(ids)
         self.states = torch.cat([self.states, made.states], 1)
         self.looked += made.attention[-1][0].mean(0).argmax(-1).tolist()
         scores = self.model.logits(made.states[:, -1:])[0, 0].float().log_softmax(-1)
-        p_write = None if not made.p_write else torch.stack([one[0, :, -1, -1] for one in made.p_write])
-        return Step(scores, p_write, torch.stack([one[0, :, -1] for one in made.attention]).float(), made.states[0, -1])
+        p_steps = None if not made.p_write else torch.stack([one[0, :, -1] for one in made.p_write])
+        p_write = None if p_steps is None else p_steps[..., -1]
+        looked = torch.stack([one[0, :, -1] for one in made.attention]).float()
+        return Step(scores, p_write, looked, made.states[0, -1], p_steps)
 
     def forget(self, n: int) -> None:
         """The newest ``n`` tokens were not written.

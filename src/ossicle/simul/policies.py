@@ -245,6 +245,9 @@ class Emma:
 
     Args:
         threshold: probability of writing below which it reads.
+        counted: "since" takes the probability that the token would have been written by now, from the step at which
+            the one before it was, as the alignment that is learned has it; "newest" that at the newest step alone, as
+            released: a token whose moment has passed may then wait for the end.
         reduced: over all layers and heads: "min", "mean" or "median".
         first_layer: the first whose choice counts, counted from 1.
         wait: steps before the first token.
@@ -260,7 +263,8 @@ class Emma:
         self,
         threshold: float = 0.5,
         *,
-        reduced: Reduced = "min",
+        counted: Literal["since", "newest"] = "since",
+        reduced: Reduced = "mean",
         first_layer: int = 1,
         wait: int = 1,
         most: int = 50,
@@ -274,25 +278,34 @@ class Emma:
             )
         if reduced not in ("min", "mean", "median"):
             raise ConfigError(f"choices are reduced by min, mean or median, not {reduced!r}")
+        if counted not in ("since", "newest"):
+            raise ConfigError(f"choices are counted since the token before, or at the newest step, not {counted!r}")
+        self.counted = counted
         self.threshold, self.reduced, self.first_layer = threshold, reduced, first_layer
         self.wait, self.most, self.block, self.ratio = wait, most, block, ratio
+        self.begin()
 
     def begin(self) -> None:
-        """Nothing is remembered."""
+        """No token was written."""
+        self.since = 0
+        """The step at which the newest token was."""
 
     def probability(self, step: Step) -> float:
-        """That the next token is written now.
+        """That the next token is written by now.
 
         Raises:
             ConfigError: the decoder has no choices, or not so many layers.
         """
-        if step.p_write is None:
+        if step.p_write is None or step.p_steps is None:
             raise ConfigError(
                 "EMMA decides by a decoder's choices, this one has none: train them, or take another policy"
             )
         if self.first_layer > len(step.p_write):
             raise ConfigError(f"the decoder has {len(step.p_write)} layers, EMMA begins at {self.first_layer}")
         some = step.p_write[self.first_layer - 1 :].flatten()
+        if self.counted == "since":
+            first = min(self.since, step.p_steps.shape[-1] - 1)
+            some = 1 - (1 - step.p_steps[self.first_layer - 1 :, :, first:]).prod(-1).flatten()
         match self.reduced:
             case "min":
                 return float(some.min())
@@ -322,6 +335,7 @@ class Emma:
                 break
             ids.append(token)
             reasons.append("the source has ended" if pen.finished else f"{p:.3f} is not below {self.threshold:g}")
+            self.since = n_steps(pen.n_heard, self.ratio) - 1
             if token == pen.eos:
                 break
             pen.go_on(token)
