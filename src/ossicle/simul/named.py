@@ -20,7 +20,7 @@ NAMES: dict[str, tuple[Callable[..., Policy], str]] = {
 }
 """What makes each, and what a number without a name is."""
 BEST = "emma:0.5"
-"""Of mini-simul; see docs/results/mini-simul.md."""
+"""Of models that choose."""
 TEXT_POLICY = "agreement:2"
 """Of texts, for which no choices are learned."""
 

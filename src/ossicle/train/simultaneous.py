@@ -32,7 +32,7 @@ AT_ONCE = 0.3
 """Share of the paces that write when all was heard."""
 LEADS_S = (0.3, 4.0)
 """The others are so late behind the speaker, seconds."""
-EARLY_S, AFTER_S = (-0.05, 0.5), (0.0, 2.4)
+EARLY_S, AFTER_S = (-0.05, 0.5), (0.0, 4.0)
 """What is heard of the sentence before, which was translated, and of the one behind, which was not."""
 SILENT = 0.15
 """Share of the sounds of whose end, where nothing is said, nothing is to be written."""
