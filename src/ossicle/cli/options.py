@@ -170,8 +170,8 @@ SMALL = 50_000_000
 
 
 def few_threads(model: Any, threads: int | None) -> None:
-    """One thread for a small model that works in small steps, piece by piece: two take longer together. Where a number is
-    given, also by OMP_NUM_THREADS, it stands."""
+    """One thread for a small model that works in small steps, piece by piece: two take longer together. Where a number
+    is given, also by OMP_NUM_THREADS, it stands."""
     import torch
 
     told = threads is not None or "OMP_NUM_THREADS" in os.environ
