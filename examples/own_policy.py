@@ -15,11 +15,13 @@ class Sure:
 
     def decide(self, pen):
         ids, reasons = [], []
-        while len(ids) < pen.most and (token := pen.likeliest()) != pen.eos:
+        while len(ids) < pen.most and not pen.ends(token := pen.likeliest(), len(ids)):
             p = float(pen.step.log_probs[token].exp())
             if p < 0.9 and not pen.finished:
                 break
             ids, reasons = [*ids, token], [*reasons, f"it is {p:.0%} sure"]
+            if token == pen.eos:  # the sentence is over, the next one may begin
+                break
             pen.go_on(token)
         return Write(tuple(ids), tuple(reasons)) if ids else Read("it is not sure of the next token")
 

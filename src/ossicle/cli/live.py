@@ -36,7 +36,7 @@ class Wanted:
         transcript: a text file, a line for each utterance.
         srt, vtt: subtitles.
         trace: an HTML page.
-        max_tokens: of an utterance.
+        max_tokens: of a sentence.
         as_json: one event a line.
         threads: of the processor; None is one for a small model.
     """
@@ -145,8 +145,7 @@ class _Live:
         self.spent = 0.0
 
     def run(self) -> int:
-        folder = Path(self.wanted.transcript).parent if self.wanted.transcript else None
-        with _growing(folder, self.wanted.transcript) as growing, tempfile.TemporaryFile() as spool:
+        with _growing(self.wanted.transcript) as growing, tempfile.TemporaryFile() as spool:
             self.growing, self.spool = growing, spool
             for part in self._source():
                 self._heard(part)
@@ -292,14 +291,14 @@ def _check(wanted: Wanted) -> None:
 
 
 @contextmanager
-def _growing(folder: Path | None, transcript: str | None) -> Iterator[BinaryIO | None]:
+def _growing(transcript: str | None) -> Iterator[BinaryIO | None]:
     """A transcript that grows line by line in a file beside its own, which it becomes at the end; what is left of one
     that was killed stays under that name.
 
     Raises:
         StorageError: it cannot be written.
     """
-    if transcript is None or folder is None:
+    if transcript is None:
         yield None
         return
     partial = Path(transcript + ".partial")

@@ -20,6 +20,7 @@ import torch
 from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.errors import RequestError
 from ossicle.evaluate.likeness import Likeness, likeness
+from ossicle.evaluate.metrics import N_RESAMPLES
 from ossicle.evaluate.parallel import CODES
 from ossicle.simul.hearing import hearing_of
 from ossicle.simul.latency import MEASURES, tokens
@@ -41,7 +42,6 @@ OFFLINE = "offline"
 HEARS_ALL = 10**6
 AROUND = 1600
 """Samples around a sentence that is heard alone."""
-N_RESAMPLES = 1000
 SETTINGS: tuple[tuple[str, float], ...] = (
     *((f"emma:{one:g}", 1) for one in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
     *((f"wait-k:{one}", 1) for one in (3, 6, 9, 13, 18, 25)),
@@ -280,8 +280,7 @@ class Point:
     def as_dict(self) -> dict[str, Any]:
         """The keys of the JSON report."""
         facts = {key: getattr(self, key) for key in ("source", "to", "policy", "piece_s", "n_silent")}
-        late = {key: one.as_dict() for key, one in self.latency.items()}
-        return {**facts, "bleu": self.bleu.as_dict(), "latency_ms": late, "rtf": round(self.rtf, 4)}
+        return {**facts, "bleu": self.bleu.as_dict(), **_cost(self)}
 
 
 @dataclass(frozen=True)
@@ -310,8 +309,13 @@ class SpokenPoint:
     def as_dict(self) -> dict[str, Any]:
         """The keys of the JSON report."""
         facts = {key: getattr(self, key) for key in ("source", "to", "policy", "recogniser", "n_silent")}
-        late = {key: one.as_dict() for key, one in self.latency.items()}
-        return {**facts, "asr_bleu": self.bleu.as_dict(), "latency_ms": late, "rtf": round(self.rtf, 4)}
+        return {**facts, "asr_bleu": self.bleu.as_dict(), **_cost(self)}
+
+
+def _cost(point: "Point | SpokenPoint") -> dict[str, Any]:
+    """What a point costs: delays and work."""
+    late = {key: one.as_dict() for key, one in point.latency.items()}
+    return {"latency_ms": late, "rtf": round(point.rtf, 4)}
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Continuous:
         language: to write.
         voice: makes one for each utterance, if it is to be spoken.
         pauses: where utterances end.
-        max_tokens: of an utterance, as `Interpreting`.
+        max_tokens: of a sentence, as `Interpreting`.
         look: takes every utterance when it has ended.
 
     Raises:

@@ -31,17 +31,21 @@ class Step:
 
     Args:
         log_probs: (V,) float32 of the token to come.
-        p_write: (L, H) float32, how probable it is that it is written now, by layer and head; None without choices.
-        p_steps: (L, H, N) float32, the same at every step of the source until now.
+        p_steps: (L, H, N) float32, how probable it is that it is written at each step of the source until now, by layer
+            and head; None without choices.
         attention: (L, H, X) float32, where each layer and head looked.
         state: (D,), of which the token to come is predicted.
     """
 
     log_probs: torch.Tensor
-    p_write: torch.Tensor | None
+    p_steps: torch.Tensor | None
     attention: torch.Tensor
     state: torch.Tensor
-    p_steps: torch.Tensor | None = None
+
+    @property
+    def p_write(self) -> torch.Tensor | None:
+        """(L, H), how probable it is that it is written now."""
+        return None if self.p_steps is None else self.p_steps[..., -1]
 
 
 class Reading:
@@ -109,9 +113,8 @@ class Reading:
         self.looked += made.attention[-1][0].mean(0).argmax(-1).tolist()
         scores = self.model.logits(made.states[:, -1:])[0, 0].float().log_softmax(-1)
         p_steps = None if not made.p_write else torch.stack([one[0, :, -1] for one in made.p_write])
-        p_write = None if p_steps is None else p_steps[..., -1]
         looked = torch.stack([one[0, :, -1] for one in made.attention]).float()
-        return Step(scores, p_write, looked, made.states[0, -1], p_steps)
+        return Step(scores, p_steps, looked, made.states[0, -1])
 
     def forget(self, n: int) -> None:
         """The newest ``n`` tokens were not written.

@@ -296,16 +296,15 @@ class Emma:
         Raises:
             ConfigError: the decoder has no choices, or not so many layers.
         """
-        if step.p_write is None or step.p_steps is None:
+        if step.p_steps is None:
             raise ConfigError(
                 "EMMA decides by a decoder's choices, this one has none: train them, or take another policy"
             )
-        if self.first_layer > len(step.p_write):
-            raise ConfigError(f"the decoder has {len(step.p_write)} layers, EMMA begins at {self.first_layer}")
-        some = step.p_write[self.first_layer - 1 :].flatten()
-        if self.counted == "since":
-            first = min(self.since, step.p_steps.shape[-1] - 1)
-            some = 1 - (1 - step.p_steps[self.first_layer - 1 :, :, first:]).prod(-1).flatten()
+        if self.first_layer > len(step.p_steps):
+            raise ConfigError(f"the decoder has {len(step.p_steps)} layers, EMMA begins at {self.first_layer}")
+        newest = step.p_steps.shape[-1] - 1
+        first = newest if self.counted == "newest" else min(self.since, newest)
+        some = 1 - (1 - step.p_steps[self.first_layer - 1 :, :, first:]).prod(-1).flatten()
         match self.reduced:
             case "min":
                 return float(some.min())

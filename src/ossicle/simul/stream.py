@@ -186,8 +186,11 @@ class Levels:
     def quietest(self, first: int, end: int) -> int:
         """The quietest output from one to before another; the middle one of those that are alike."""
         some = self.powers[first - self.first : end - self.first]
-        least = [i for i, power in enumerate(some) if power <= min(some)]
-        return first + least[len(least) // 2] if least else end - 1
+        if not some:
+            return end - 1
+        least = min(some)
+        alike = [i for i, power in enumerate(some) if power == least]
+        return first + alike[len(alike) // 2]
 
 
 def whole_words(text: TextTokens, ids: Sequence[int]) -> int:

@@ -173,10 +173,8 @@ class Lines:
         if not self.line.source:
             return []
         found = self._placed(self.line.finish())
-        self.n_utterances, self.n_full = (
-            self.n_utterances + 1,
-            self.n_full + (self.line.over is not None and self.line.over.full),
-        )
+        self.n_utterances += 1
+        self.n_full += self.line.over is not None and self.line.over.full
         self.line = self._begin()
         return found
 
