@@ -1,4 +1,4 @@
-"""Sentence by sentence: where one is over, the decoder begins anew in the source, as if there had been nothing before."""
+"""Sentence by sentence: where one is over, the decoder begins anew, as if there had been nothing before."""
 
 import itertools
 
