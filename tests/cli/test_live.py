@@ -163,9 +163,14 @@ def test_a_policy_of_ones_own(translate, tmp_path) -> None:
     code, _, err = translate(raw(), "--policy", f"{example}:Sure", "--trace", tmp_path / "a.html", "--max-tokens", 40)
     assert code == 0 and f"{example}:Sure" in err and "% sure" in (tmp_path / "a.html").read_text()
     wrong = tmp_path / "wrong.py"
-    wrong.write_text("class Odd:\n    def begin(self): ...\n    def decide(self, pen): return 3\n\n\nclass No: ...\n")
+    wrong.write_text(
+        "class Odd:\n    def begin(self): ...\n    def decide(self, pen): return 3\n\n\nclass No: ...\n\n\n"
+        "class Bad(Odd):\n    def __init__(self): raise ValueError('no')\n"
+    )
     code, out, err = translate(raw(), "--policy", f"{wrong}:Odd")
     assert code == 2 and out == "" and "the policy Odd decides on Read(reason), or on Write(ids, reasons)" in err
+    code, _, err = translate(raw(), "--policy", f"{wrong}:Bad")
+    assert code == 2 and "Bad() raised ValueError: no" in err
     code, _, err = translate(raw(), "--policy", f"{wrong}:No")
     assert code == 2 and "holds no class No with begin() and decide(pen)" in err
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -115,7 +116,7 @@ def live(opened: Callable[[], Any], wanted: Wanted) -> int:
 
 class _Live:
     def __init__(self, model: Any, wanted: Wanted, stop: Stop) -> None:
-        from ossicle.hub.own import is_own, policy_of
+        from ossicle.hub.own import is_own, own_policy
         from ossicle.simul.continuous import Continuous
         from ossicle.simul.named import TEXT_POLICY, best_policy, policy_named
         from ossicle.simul.speech import Uttering
@@ -126,9 +127,7 @@ class _Live:
         name = wanted.policy or (best_policy(model) if wanted.source_language is None else TEXT_POLICY)
         self.policy, self.loudness = name, Loudness()
 
-        def policy() -> Any:
-            return policy_of(name) if is_own(name) else policy_named(name, model)
-
+        policy = own_policy(name) if is_own(name) else partial(policy_named, name, model)
         voice = None
         if wanted.speak is not None:
 

@@ -9,9 +9,10 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
@@ -92,32 +93,39 @@ def build_own(source: str, arguments: Mapping[str, Any] | None = None) -> Any:
     found = getattr(_imported(path, sha256), name, None)
     if not isinstance(found, type) or not issubclass(found, nn.Module):
         raise ConfigError(f"{source}: {path.name} holds no class {name} that is a torch.nn.Module")
-    try:
-        part: Any = found(**given)
-    except (Exception, SystemExit) as error:  # a class that is not ours may raise anything; that it does is told
-        said = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        raise ConfigError(f"{source}: {name}({said}) raised {type(error).__name__}: {error}") from error
+    part = _built(found, source, given)
     part.ossicle_own = Own(path.name, name, sha256, given)
     return part
 
 
-def policy_of(source: str) -> Any:
-    """Import a policy of one's own (see `ossicle.simul.policies`) and make one. This runs the file.
+def own_policy(source: str) -> Callable[[], Any]:
+    """Import a policy of one's own (see `ossicle.simul.policies`): what makes one. This runs the file, once.
 
     Args:
         source: ``FILE.py:CLASS``.
 
     Raises:
-        ConfigError: no such file or class, a file or a class that raises, a class without ``begin`` and ``decide``.
+        ConfigError: no such file or class, a file that raises, a class without ``begin`` and ``decide``; when one is
+            made, a class that raises.
     """
     path, name = file_of(source), source.rpartition(":")[2]
     found = getattr(_imported(path, digest(path)), name, None)
     if not isinstance(found, type) or not all(callable(getattr(found, one, None)) for one in ("begin", "decide")):
         raise ConfigError(f"{source}: {path.name} holds no class {name} with begin() and decide(pen)")
+    return partial(_built, found, source, {})
+
+
+def _built(found: type, source: str, arguments: Mapping[str, Any]) -> Any:
+    """One of a class that is not ours.
+
+    Raises:
+        ConfigError: it raises; it may raise anything.
+    """
     try:
-        return found()
-    except (Exception, SystemExit) as error:  # a class that is not ours may raise anything; that it does is told
-        raise ConfigError(f"{source}: {name}() raised {type(error).__name__}: {error}") from error
+        return found(**arguments)
+    except (Exception, SystemExit) as error:
+        said = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ConfigError(f"{source}: {found.__name__}({said}) raised {type(error).__name__}: {error}") from error
 
 
 def _imported(path: Path, sha256: str) -> ModuleType:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.simul.blocks import Blocks
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing, hearing_of
 from ossicle.simul.policies import Policy
@@ -166,17 +167,12 @@ class Levels:
     """
 
     def __init__(self, size: int) -> None:
-        self.size, self.first = size, 0
+        self.blocks, self.first = Blocks(size), 0
         self.powers: list[float] = []
-        self.waiting = np.zeros(0, np.float32)
 
     def hear(self, samples: np.ndarray) -> None:
         """More sound, (S,)."""
-        given = np.concatenate([self.waiting, samples])
-        n = len(given) // self.size
-        blocks = given[: n * self.size].reshape(n, self.size)
-        self.powers += np.square(blocks, dtype=np.float64).mean(1).tolist()
-        self.waiting = given[n * self.size :]
+        self.powers += np.square(self.blocks.hear(samples), dtype=np.float64).mean(1).tolist()
 
     def forget(self, first: int) -> None:
         """What lies before an output is not asked for any more."""

@@ -12,6 +12,7 @@ from html import escape
 import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE
+from ossicle.simul.blocks import Blocks
 from ossicle.simul.continuous import Utterance
 from ossicle.simul.policies import Write
 from ossicle.translate.text import BLANK
@@ -26,15 +27,11 @@ class Loudness:
     """How loud a sound is, bar by bar, as it comes."""
 
     bars: list[float] = field(default_factory=list)
-    waiting: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    blocks: Blocks = field(default_factory=lambda: Blocks(round(BAR_S * SAMPLE_RATE)))
 
     def hear(self, samples: np.ndarray) -> None:
         """More sound, (S,) float32 at 16 kHz."""
-        size = round(BAR_S * SAMPLE_RATE)
-        given = np.concatenate([self.waiting, samples])
-        n = len(given) // size
-        self.bars += np.abs(given[: n * size].reshape(n, size)).max(1).tolist() if n else []
-        self.waiting = given[n * size :]
+        self.bars += np.abs(self.blocks.hear(samples)).max(1, initial=0.0).tolist()
 
 
 def page(

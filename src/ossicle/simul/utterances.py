@@ -15,6 +15,7 @@ import numpy as np
 
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.errors import ConfigError, RequestError
+from ossicle.simul.blocks import Blocks
 
 MOMENT = 160
 """Samples whose level is one: 10 ms."""
@@ -85,8 +86,7 @@ class Utterances:
         self.levels: deque[float] = deque(maxlen=round(SPAN_S * SAMPLE_RATE / MOMENT))
         self.powers: deque[float] = deque(maxlen=AROUND)
         self.loud_db = LEAST_DB
-        self.waiting = np.zeros(0, np.float32)
-        """Less than a moment."""
+        self.blocks = Blocks(MOMENT)
         self.lead = np.zeros(0, np.float32)
         """Of the quiet before an utterance; with the moments that may be its first."""
         self.n_samples = 0
@@ -99,7 +99,7 @@ class Utterances:
     @property
     def kept_bytes(self) -> int:
         """Of all that is remembered of the sound."""
-        return self.waiting.nbytes + self.lead.nbytes + 8 * (len(self.levels) + len(self.powers))
+        return self.blocks.waiting.nbytes + self.lead.nbytes + 8 * (len(self.levels) + len(self.powers))
 
     def hear(self, samples: np.ndarray) -> list[Heard]:
         """More sound.
@@ -112,11 +112,8 @@ class Utterances:
         """
         if self.ended:
             raise RequestError("the sound has ended: a new one needs a new cutter")
-        given = np.concatenate([self.waiting, samples.astype(np.float32, copy=False)])
-        n = len(given) // MOMENT
-        self.waiting = given[n * MOMENT :].copy()
         found: list[Heard] = []
-        for moment in given[: n * MOMENT].reshape(n, MOMENT):
+        for moment in self.blocks.hear(samples):
             found += self._moment(moment)
         return joined(found)
 
@@ -129,8 +126,9 @@ class Utterances:
         if self.ended:
             raise RequestError("the sound has ended: a new one needs a new cutter")
         self.ended = True
-        start, self.n_samples = self.n_samples, self.n_samples + len(self.waiting)
-        return [Heard(self.waiting, start, ends=True)] if self.speaking else []
+        left, start = self.blocks.waiting, self.n_samples
+        self.n_samples += len(left)
+        return [Heard(left, start, ends=True)] if self.speaking else []
 
     def _moment(self, moment: np.ndarray) -> list[Heard]:
         quiet = self._is_quiet(moment)
