@@ -30,7 +30,8 @@ from ossicle.audio.io import read_clip, write_clip
 from ossicle.errors import OssicleError
 from ossicle.evaluate.likeness import likeness
 from ossicle.evaluate.report import table, write_page
-from ossicle.evaluate.simultaneous import hardware, interpreted, long_items, recorded
+from ossicle.evaluate.simultaneous import hardware
+from ossicle.evaluate.simultaneous_runs import interpreted, long_items, recorded
 from ossicle.hub.translator import load_translator
 from ossicle.simul.latency import MEASURES, end_offset, start_offset, tokens
 from ossicle.simul.named import best_policy, policy_named

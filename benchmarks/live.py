@@ -32,7 +32,8 @@ from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.audio.io import read_clip
 from ossicle.errors import OssicleError
 from ossicle.evaluate.report import table, write_page
-from ossicle.evaluate.simultaneous import PIECE_S, hardware, long_items
+from ossicle.evaluate.simultaneous import hardware
+from ossicle.evaluate.simultaneous_runs import PIECE_S, long_items
 from ossicle.hub.translator import load_translator
 from ossicle.simul.continuous import Continuous
 from ossicle.simul.hearing import hearing_of

@@ -15,19 +15,8 @@ from ossicle.audio.clip import Clip
 from ossicle.cli import run
 from ossicle.errors import RequestError
 from ossicle.evaluate import simultaneous_report
-from ossicle.evaluate.simultaneous import (
-    LEAST_S,
-    OFFLINE,
-    SETTINGS,
-    LongItem,
-    Pieces,
-    interpreted,
-    long_items,
-    mean,
-    offline,
-    recorded,
-    score_simultaneous,
-)
+from ossicle.evaluate.simultaneous import OFFLINE, SETTINGS, mean, score_simultaneous
+from ossicle.evaluate.simultaneous_runs import LEAST_S, LongItem, Pieces, interpreted, long_items, offline, recorded
 from ossicle.evaluate.simultaneous_speech import Phrases, phrases, score_spoken
 from ossicle.hub.translator import save_translator
 from ossicle.simul.choice import Choices

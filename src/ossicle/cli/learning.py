@@ -213,12 +213,7 @@ def evaluate(
         if suite == "simul":
             few_threads(loaded, threads)
         found, told = _translator_scores(loaded, suite, limit=limit, read_back=read_back, seed=seed)
-        if as_json:
-            print_json({**found.as_dict(), **which})
-        else:
-            print(told.tables(found), flush=True)
-        if report is not None:
-            told.write(report, found, command=shlex.join(["ossicle", *context.obj]))
+        _show_scores(context, found, told, which, as_json=as_json, page=report)
         return
     if read_back:
         raise RequestError(f"{model} does not speak: --read-back is for translators")
@@ -232,12 +227,19 @@ def evaluate(
         compare=None if compare is None else opener(compare, device, threads, compare_parts)(),
         show=partial(print, file=sys.stderr, flush=True),
     )
+    _show_scores(context, result, reports, which, as_json=as_json, page=report)
+
+
+def _show_scores(
+    context: typer.Context, found: Any, told: Any, which: dict[str, Any], *, as_json: bool, page: str | None
+) -> None:
+    """Scores on standard output, and in a file if one is named; ``told`` is the module that makes tables of them."""
     if as_json:
-        print_json({**result.as_dict(), **which})
+        print_json({**found.as_dict(), **which})
     else:
-        print(reports.tables(result), flush=True)
-    if report is not None:
-        reports.write(report, result, command=shlex.join(["ossicle", *context.obj]))
+        print(told.tables(found), flush=True)
+    if page is not None:
+        told.write(page, found, command=shlex.join(["ossicle", *context.obj]))
 
 
 def _translator_scores(

@@ -5,7 +5,6 @@ made, or when the one before has been; what a sentence's phrases say is read bac
 them. Delays are those of phrases, their ends with what is still being played.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,18 +14,8 @@ from ossicle.audio.clip import SAMPLE_RATE, Clip
 from ossicle.evaluate.likeness import likeness
 from ossicle.evaluate.parallel import engine_of
 from ossicle.evaluate.recognisers import Itself, Recogniser
-from ossicle.evaluate.simultaneous import (
-    N_ITEMS,
-    PAIRS,
-    PIECE_S,
-    Recorded,
-    Show,
-    SpokenPoint,
-    code_of,
-    long_items,
-    mean,
-    recorded,
-)
+from ossicle.evaluate.simultaneous import N_ITEMS, PAIRS, Show, SpokenPoint, code_of, mean
+from ossicle.evaluate.simultaneous_runs import PIECE_S, Recorded, long_items, recorded, turns
 from ossicle.evaluate.translation import read_back
 from ossicle.hub.translator import load_translator
 from ossicle.simul.latency import average_token_delay, end_offset, start_offset
@@ -75,24 +64,19 @@ def phrases(model: Translator, policy: str, language: str, samples: np.ndarray) 
     Raises:
         RequestError: the model does not speak the language, or does not hear piece by piece.
     """
-    pieces = recorded(model, samples)
-    ears = Recorded(pieces)
-    session = Interpreting(model, policy_named(policy, model), language, ears=ears, voice=Uttering(model, language))
-    made = Phrases([], [], [], 1000 * len(samples) / SAMPLE_RATE, 0.0)
-    clock = spent = 0.0
-    at = 0
-    for n in [*pieces.sizes, 0]:
-        before, begun = ears.spent, time.perf_counter()
-        events = session.hear(samples[at : at + n]) if n else session.finish()
-        work = 1000 * (time.perf_counter() - begun + ears.spent - before)
-        at += n
-        clock, spent = max(clock, 1000 * at / SAMPLE_RATE) + work, spent + work
-        for one in events:
-            if isinstance(one, Uttered):
-                made.said.append(one)
-                made.delays.append(1000 * one.at_s)
-                made.elapsed.append(clock)
-    return Phrases(made.said, made.delays, made.elapsed, made.source, spent)
+    ears, voice = Recorded(recorded(model, samples)), Uttering(model, language)
+    session = Interpreting(model, policy_named(policy, model), language, ears=ears, voice=voice)
+    said: list[Uttered] = []
+    delays: list[float] = []
+    elapsed: list[float] = []
+    spent = 0.0
+    for events, clock, work in turns(session, ears, samples):
+        spent += work
+        for one in (event for event in events if isinstance(event, Uttered)):
+            said.append(one)
+            delays.append(1000 * one.at_s)
+            elapsed.append(clock)
+    return Phrases(said, delays, elapsed, 1000 * len(samples) / SAMPLE_RATE, spent)
 
 
 def score_spoken(
