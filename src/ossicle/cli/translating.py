@@ -83,9 +83,7 @@ def translate(
         if unfit := [name for name, value in given.items() if value]:
             what = "sound" if source_language is None else "text"
             raise RequestError(f"--live takes {what} as it comes, on standard input: leave out {', '.join(unfit)}")
-        for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
-            if is_given and speak is None:
-                raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav")
+        _check_of_speech(voice, pace, "--speak OUT.wav", speaks=speak is not None)
         if mic and rate is not None:
             raise RequestError("--rate is of samples on standard input: leave it out with --mic")
         from ossicle.cli.live import Wanted
@@ -131,9 +129,7 @@ def translate(
         )
     if texts and not speaks and (srt or vtt or {*(also or ())} & {"srt", "vtt"}):
         raise RequestError(f"{_short(texts[0])} is a text, which has no times for subtitles: speak it, --speak OUT.wav")
-    for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
-        if is_given and not speaks:
-            raise RequestError(f"{option} is of speech, and none is asked for: --speak OUT.wav, or --out F --also wav")
+    _check_of_speech(voice, pace, "--speak OUT.wav, or --out F --also wav", speaks=speaks)
     opened = translator_opener(model, device, threads)
     settings: dict[str, Any] = {"to": to, "source_language": source_language, "beams": beams, "max_tokens": max_tokens}
     settings |= {"speak": speaks, "speaker": _speaker(voice), "pace": pace}
@@ -199,6 +195,13 @@ def speak(
     else:
         print(f"  {clip.duration_s:.2f} s in {out}", file=sys.stderr, flush=True)
         print_note(_left_out(result.unread), [])
+
+
+def _check_of_speech(voice: str | None, pace: float, how: str, *, speaks: bool) -> None:
+    """Refuse what is said of speech where none is asked for."""
+    for option, is_given in (("--voice", voice is not None), ("--pace", pace != 1.0)):
+        if is_given and not speaks:
+            raise RequestError(f"{option} is of speech, and none is asked for: {how}")
 
 
 def _text(argument: str) -> str:
