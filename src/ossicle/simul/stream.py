@@ -95,7 +95,6 @@ class Interpreting:
         """All that was handed out."""
         self.open = ""
         """Of these what belongs to the sentence that is not over."""
-        self.begun = False
         self.n_full = 0
         """Sentences that were cut, for as many tokens were written as may be."""
         self.closed_s = 0.0
@@ -111,8 +110,9 @@ class Interpreting:
         Raises:
             RequestError: the sound had ended; samples that are none.
         """
+        values = self.ears.hear(samples)  # which refuses what is no sound
         self.levels.hear(samples)
-        return self._written(self.ears.hear(samples), last=False)
+        return self._written(values, last=False)
 
     def finish(self) -> list[Said | Uttered]:
         """The sound has ended: the rest, one piece that may be empty, and its speech.
@@ -141,17 +141,17 @@ class Interpreting:
         if not new and not last:
             return []
         said = Said(new, self.heard_s, (self.closed_s, self.heard_s), last)
-        self.text, self.closed_s = self.text + new, self.heard_s
+        self.closed_s = self.heard_s
         return [said, *spoken]
 
     def _more(self, ids: Sequence[int]) -> str:
-        """What of a sentence was not handed out yet, with the blank before it."""
+        """Hands out what of a sentence was not yet, with the blank before it."""
         whole = self.model.text.decode(list(ids))
         assert whole.startswith(self.open), (whole, self.open)
         new = whole[len(self.open) :]
-        blank = " " if self.begun and new and not self.open else ""
-        self.open, self.begun = whole, self.begun or bool(new)
-        return blank + new
+        piece = f" {new}" if self.text and new and not self.open else new
+        self.text, self.open = self.text + piece, whole
+        return piece
 
     def _spoken(self, states: torch.Tensor, ids: Sequence[int], *, over: bool) -> list[Uttered]:
         """What is said of the first tokens of a sentence."""
