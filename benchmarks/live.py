@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -31,13 +32,14 @@ from talk import write_talk
 from ossicle.audio.clip import SAMPLE_RATE
 from ossicle.audio.io import read_clip
 from ossicle.errors import OssicleError
+from ossicle.evaluate.likeness import likeness
 from ossicle.evaluate.report import table, write_page
 from ossicle.evaluate.simultaneous import hardware
 from ossicle.evaluate.simultaneous_runs import PIECE_S, long_items
 from ossicle.hub.translator import load_translator
 from ossicle.simul.continuous import Continuous
 from ossicle.simul.hearing import hearing_of
-from ossicle.simul.latency import Sentence, stream_laal
+from ossicle.simul.latency import Sentence, segmented, stream_laal, tokens
 from ossicle.simul.named import best_policy, policy_named
 from ossicle.simul.speech import Uttering
 from ossicle.simul.stream import Interpreting, Said
@@ -104,22 +106,45 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def delays(made: Streamed, sentences: Sequence[dict], to: str) -> list[tuple[float, float]]:  # type: ignore[type-arg]
-    """Where each sentence that has a translation begins, seconds, and its LAAL by the clock, seconds."""
+@dataclass(frozen=True)
+class Translated:
+    """What was written of a sentence.
+
+    Args:
+        start_s: when it begins.
+        late_s: its LAAL by the clock, None where nothing was written of it.
+        text, reference: what was written, and is right.
+    """
+
+    start_s: float
+    late_s: float | None
+    text: str
+    reference: str
+
+
+def translated(made: Streamed, sentences: Sequence[dict], to: str) -> list[Translated]:  # type: ignore[type-arg]
+    """The text laid on the sentences."""
     told = [Sentence(one["texts"][to], 1000 * one["start_s"], 1000 * one["end_s"]) for one in sentences]
     each = stream_laal(made.words, made.elapsed, told).each
-    return [(one.start / 1000, late / 1000) for one, late in zip(told, each, strict=True) if late is not None]
+    cuts = segmented(made.words, [tokens(one.reference) for one in told])
+    return [
+        Translated(one.start / 1000, None if late is None else late / 1000, " ".join(made.words[a:b]), one.reference)
+        for one, late, (a, b) in zip(told, each, cuts, strict=True)
+    ]
 
 
-def delay_rows(found: Sequence[tuple[float, float]], total_s: float) -> tuple[list[tuple[str, ...]], float]:
-    """The delays of each five minutes, and how many times the first 95th percentile the last one is."""
-    rows, tops, part_s = [], [], min(PART_S, total_s / 2)
+def delay_rows(found: Sequence[Translated], total_s: float) -> tuple[list[tuple[str, ...]], float]:
+    """Delays and BLEU of each five minutes, and how many times the first 95th percentile the last one is."""
+    rows: list[tuple[str, ...]] = []
+    tops, part_s = [], min(PART_S, total_s / 2)
     for begin in np.arange(0, total_s - part_s + 1, part_s):
-        some = [late for start, late in found if begin <= start < begin + part_s]
-        half, top = np.quantile(some, [0.5, 0.95])
+        some = [one for one in found if begin <= one.start_s < begin + part_s]
+        late = [one.late_s for one in some if one.late_s is not None] or [float("inf")]
+        half, top = np.quantile(late, [0.5, 0.95])
         tops.append(top)
+        bleu = likeness("bleu", [one.reference for one in some], [one.text for one in some]).value
         minutes = f"{begin / 60:.0f} to {(begin + part_s) / 60:.0f}"
-        rows.append((minutes, str(len(some)), f"{np.mean(some):.2f}", f"{half:.2f}", f"{top:.2f}"))
+        rows.append((minutes, str(len(some)), *(f"{one:.2f}" for one in (np.mean(late), half, top)), f"{bleu:.1f}"))
     return rows, tops[-1] / tops[0]
 
 
@@ -178,7 +203,7 @@ def ear_rows(model: Translator, samples: np.ndarray) -> list[tuple[str, ...]]:
 def main(
     model: str = "mini-simul",
     policy: str | None = None,
-    minutes: float = 30.0,
+    minutes: Annotated[float, typer.Option(min=2.0)] = 30.0,
     to: str = "fr",
     folder: Path = Path("runs/live"),
     out: Path = RESULTS,
@@ -193,7 +218,7 @@ def main(
     sentences = json.loads((folder / "talk.json").read_text())["sentences"]
     total_s = len(samples) / SAMPLE_RATE
     made = stream(loaded, name, to, samples)
-    found = delays(made, sentences, to)
+    found = translated(made, sentences, to)
     rows, grew = delay_rows(found, total_s)
     after = made.memory[min(5, len(made.memory) // 2) :]
     slope = float(np.polyfit(np.arange(len(after)), after, 1)[0]) * 60 / 1e6 if len(after) > 1 else 0.0
@@ -202,10 +227,10 @@ def main(
             f"# {loaded.name}: half an hour while it is spoken",
             f"Made by `{shlex.join(['python', 'benchmarks/live.py', *sys.argv[1:]])}`: {total_s / 60:.1f} minutes of "
             f"English, {len(sentences)} sentences, to {to}, policy `{name}`, on {hardware()}.",
-            "Delay of a sentence by the clock, seconds:",
-            table(("minutes", "sentences", "mean", "median", "95th percentile"), rows),
+            "Delay of a sentence by the clock, seconds, and BLEU:",
+            table(("minutes", "sentences", "mean", "median", "95th percentile", "BLEU"), rows),
             f"The last 95th percentile is {grew:.2f} times the first (aim: at most {GROWS:g}). "
-            f"{len(found)} of {len(sentences)} sentences have a translation of their own. "
+            f"{sum(bool(one.text) for one in found)} of {len(found)} sentences have a translation of their own. "
             f"The spans of the pieces {'cover every sample once' if made.covered else 'DO NOT cover the sound'}. "
             f"{made.utterances} utterances; {made.spent:.0f} s of work, {total_s / made.spent:.1f} times as fast as "
             "it was said.",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from infer.test_translate import talking
 from models.tiny import tiny_model
+from simul.small import speaking as simultaneous
 from translate.small import letters
 from translate.test_quick_vocoder import small
 
@@ -213,3 +214,53 @@ def test_until_the_new_folder_is_whole_the_old_one_stays(
         (tmp_path / stray / "card.md").write_text("half")
     ship(scored.folder, {**scored.scores, "seed": 58}, assets=tmp_path)
     assert b"(seed 58)" in (target / "card.md").read_bytes() and {*contents()} == {*before}
+
+
+def test_one_that_chooses_when_to_write_has_a_name_and_a_card_of_its_own(
+    ship: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = save_translator(simultaneous(), tmp_path / "model", dtype="float16", origin=ORIGIN)
+    target = ship(folder, assets=tmp_path)  # first to be measured by its name
+    weights = {path.name: path.read_bytes() for path in target.glob("*.safetensors")}
+    assert target.name == "mini-simul" and "Nothing was measured yet." in (target / "card.md").read_text()
+    points = [
+        _point("offline", 64.94, 9000.0),
+        _point("emma:0.5", 50.04, 1250.4),
+        _point("emma:0.6", 57.16, 1990.0),
+        _point("emma:0.9", 60.0, 2100.0),  # too late
+        _point("wait-k:9", 30.0, 2100.0),
+        {**_point("agreement:2", 0.0, 0.0), "latency_ms": {}},
+    ]
+    heard = {"source": "en", "to": "fr", "policy": "emma:0.5", "recogniser": "mini-translate"}
+    heard |= {"asr_bleu": {"value": 41.26, "low": 40.0, "high": 42.0, "n": 4, "signature": "s"}}
+    scores = {"model": "tiny", "seed": 3, "hardware": "a laptop", "simultaneous": points, "spoken": [heard]}
+    card = (ship(folder, scores, assets=tmp_path) / "card.md").read_text()
+    rows = [[one.strip() for one in line.split("|")[1:-1]] for line in card.splitlines() if line.startswith("| en to")]
+    assert rows == [
+        ["en to fr", "offline", "64.9 (63.9 to 65.9)", "9.00", "9.05"],
+        ["en to fr", "emma:0.6", "57.2 (56.2 to 58.2)", "1.99", "2.04"],
+        ["en to fr", "emma:0.5", "mini-translate", "41.3 (40.0 to 42.0)"],
+    ]
+    assert "on a laptop" in card and "on 4 utterances" in card and "(seed 3)" in card and "- `BLEU nrefs:1`" in card
+    assert {path.name: path.read_bytes() for path in target.glob("*.safetensors")} == weights
+
+
+def test_a_card_is_made_of_the_scores_of_its_own_kind_of_model(
+    scored: Scored, ship: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = save_translator(simultaneous(), tmp_path / "model", dtype="float16", origin=ORIGIN)
+    with pytest.raises(SystemExit, match="no scores of this kind of model: wanted 'simultaneous' among model, "):
+        ship(folder, {"model": "tiny", "translation": []}, assets=tmp_path)
+    with pytest.raises(SystemExit, match="wanted 'translation' among model, seed, simultaneous"):
+        ship(scored.folder, {"model": "tiny", "seed": 3, "simultaneous": []}, assets=tmp_path)
+    answering = save(tiny_model(), tmp_path / "answering", dtype="float16", origin=ORIGIN)
+    with pytest.raises(SystemExit, match="holds no translator, and its card needs scores"):
+        ship(answering, assets=tmp_path)
+    assert not list(tmp_path.glob("mini*"))
+
+
+def _point(policy: str, bleu: float, laal: float) -> dict[str, Any]:
+    """A row of ``ossicle evaluate --suite simul --json``."""
+    bleus = {"value": bleu, "low": bleu - 1, "high": bleu + 1, "n": 4, "signature": "nrefs:1"}
+    late = {"laal": {"value": laal}, "laal_ca": {"value": laal + 50}}
+    return {"source": "en", "to": "fr", "policy": policy, "piece_s": 0.32, "bleu": bleus, "latency_ms": late}

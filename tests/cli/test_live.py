@@ -16,15 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from simul.small import speaking
+from simul.small import wordy
 from simul.test_continuous import TALK
-from tokenizers import Tokenizer, models
-from translate.small import LETTERS, SPECIALS
 
 from ossicle.cli import live_sources, run
+from ossicle.errors import RequestError
 from ossicle.hub.translator import save_translator
-from ossicle.translate.text import BLANK, TextTokens
 
 OSSICLE = [sys.executable, "-c", "import sys; from ossicle.cli import main; sys.argv[0] = 'ossicle'; main()"]
 
@@ -32,16 +29,7 @@ OSSICLE = [sys.executable, "-c", "import sys; from ossicle.cli import main; sys.
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
     """A folder that hears piece by piece, chooses, and speaks; each token is a word, so that words come soon."""
-    made = speaking()
-    with torch.no_grad():
-        made.shared.weight[: len(SPECIALS) + 1] = 0  # never the likeliest: it does not end by itself
-    pieces = [*SPECIALS, BLANK, *(one if one in ".?" else BLANK + one for one in LETTERS)]
-    tokenizer = Tokenizer(models.BPE({one: i for i, one in enumerate(pieces)}, [], unk_token="<unk>"))
-    tokenizer.add_special_tokens(list(SPECIALS))
-    tokenizer.pre_tokenizer = made.text.tokenizer.pre_tokenizer
-    tokenizer.decoder = made.text.tokenizer.decoder
-    made.text = TextTokens(tokenizer, made.text.ids)
-    return str(save_translator(made, tmp_path_factory.mktemp("live") / "tiny"))
+    return str(save_translator(wordy(), tmp_path_factory.mktemp("live") / "tiny"))
 
 
 def raw(wave: np.ndarray = TALK) -> bytes:
@@ -186,6 +174,36 @@ def test_half_a_sample_is_told_when_all_else_is_translated(translate, tmp_path) 
     code, out, err = translate(raw() + b"x", "--transcript", tmp_path / "a.txt")
     assert code == 2 and "ends within a sample" in err and out
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt.partial"]  # what was written until then
+
+
+@pytest.mark.parametrize(("head", "name"), [(b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3\x03", "MP3")])
+def test_a_file_of_a_format_is_no_raw_samples(translate, tmp_path, head, name) -> None:
+    code, out, err = translate(head + raw(), "--transcript", tmp_path / "a.txt", "--rate", 8000)
+    assert code == 2 and not out and "file, wanted are raw samples" in err and f" {name} " in err and "-ar 8000 " in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_few_samples_are_heard_too(translate, n) -> None:
+    code, out, err = translate(raw()[: 2 * n], "--json")
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1])["heard_s"] == round(n / 16_000, 3)
+
+
+def test_bytes_that_come_one_by_one_are_the_same_sound(monkeypatch) -> None:
+    data, stop = raw()[:4001], live_sources.Stop()
+    given, taken = os.pipe()
+    writer = threading.Thread(target=_feed, args=(taken, data))
+    writer.start()
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda number, n: read(number, min(n, 1)))
+    with os.fdopen(given, "rb") as file:
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=file))
+        heard = []
+        with pytest.raises(RequestError, match="ends within a sample"):
+            heard.extend(live_sources.samples_of(16_000, stop))
+    writer.join()
+    assert np.array_equal(np.concatenate(heard), np.frombuffer(data[:4000], "<i2").astype(np.float32) / 32768)
 
 
 def start(model: str, *options: object) -> subprocess.Popen[bytes]:

@@ -2,14 +2,16 @@
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer, models
 from torch import nn
-from translate.small import tiny
+from translate.small import LETTERS, SPECIALS, tiny
 
 from ossicle.simul.choice import Choices
 from ossicle.simul.hearing import Hearing
 from ossicle.train.translator_parts import characters_of, new_translator, new_unit_decoder
 from ossicle.translate.quick_vocoder import QuickVocoder
 from ossicle.translate.sizes import SpeechSizes, TextSizes, TranslatorSizes
+from ossicle.translate.text import BLANK, TextTokens
 from ossicle.translate.translator import Encoded, Translator
 
 SIZES = TranslatorSizes(
@@ -88,4 +90,18 @@ def speaking(**changes: int) -> Translator:
         louden(model.unit_decoder)
         louden(model.vocoder)
         louden(model.choices)
+    return model
+
+
+def wordy(**changes: int) -> Translator:
+    """The same, but that each token is a word, so that words come soon; it does not end by itself."""
+    model = speaking(**changes)
+    with torch.no_grad():
+        model.shared.weight[: len(SPECIALS) + 1] = 0  # never the likeliest
+    pieces = [*SPECIALS, BLANK, *(one if one in ".?" else BLANK + one for one in LETTERS)]
+    tokenizer = Tokenizer(models.BPE({one: i for i, one in enumerate(pieces)}, [], unk_token="<unk>"))
+    tokenizer.add_special_tokens(list(SPECIALS))
+    tokenizer.pre_tokenizer = model.text.tokenizer.pre_tokenizer
+    tokenizer.decoder = model.text.tokenizer.decoder
+    model.text = TextTokens(tokenizer, model.text.ids)
     return model

@@ -1,5 +1,6 @@
 """Benchmarks of translators: what their lines are made of; and, slowly, that each goes through on a trained one."""
 
+import contextlib
 import importlib
 import json
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
+from simul.small import wordy
 from translate.small import noise, tiny
 
 from ossicle.audio.clip import SAMPLE_RATE, Clip
@@ -176,6 +179,24 @@ def test_vocoders_are_compared_before_and_after_and_nothing_else(benchmarks: Any
         new_voice.models_of(origin_of(tmp_path / "other", speaker), tmp_path / "grown")
 
 
+def test_a_long_talk_is_laid_on_its_sentences_and_told_part_by_part(benchmarks: Any) -> None:
+    live = benchmarks("live")
+    texts = ["un chat dort", "il pleut", "nous mangeons du pain"]
+    told = [{"texts": {"fr": one}, "start_s": 10.0 * i, "end_s": 10.0 * i + 4} for i, one in enumerate(texts)]
+    words, at = ["un", "chat", "dort", "nous", "mangeons", "du", "vin"], [2, 3, 6, 24, 25, 26, 27]
+    made = live.Streamed(words, [1000.0 * one for one in at], True, [], 1.0, 1)
+    found = live.translated(made, told, "fr")
+    assert [one.text for one in found] == ["un chat dort", "", "nous mangeons du vin"]
+    assert [one.start_s for one in found] == [0.0, 10.0, 20.0] and found[1].late_s is None
+    # 3 words over 4 s: 2 - 0, 3 - 4/3, and the first one after the end, 6 - 8/3
+    assert found[0].late_s == pytest.approx(np.mean([2, 3 - 4 / 3, 6 - 8 / 3]))
+    rows, grew = live.delay_rows(found, 30.0)
+    assert [row[:2] for row in rows] == [("0 to 0", "2"), ("0 to 0", "1")]
+    assert grew == pytest.approx(found[2].late_s / found[0].late_s) and rows[0][4] == f"{found[0].late_s:.2f}"
+    rows, _ = live.delay_rows(found, 600.0)
+    assert [row[0] for row in rows] == ["0 to 5", "5 to 10"] and rows[1][1:3] == ("0", "inf")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(TINY, out=tmp_path_factory.mktemp("runs") / "tiny", device="cpu")
@@ -223,3 +244,14 @@ def test_a_new_voice_goes_through(benchmarks: Any, trained: Path, tmp_path: Path
     assert near[0] == "1" and near[1] != near[3] and read[0][0] == "tiny-translator"
     hours = json.loads((folder / "model" / "origin.json").read_text())["data_hours"]
     assert f"{hours:.2f} hours of audio" in out.read_text()
+
+
+@pytest.mark.slow
+def test_half_an_hour_while_it_is_spoken_goes_through(benchmarks: Any, tmp_path: Path) -> None:
+    save_translator(wordy(max_position_embeddings=40), tmp_path / "model")
+    out, more = tmp_path / "page.md", {"policy": "wait-k:2", "minutes": 2.0, "folder": tmp_path / "talk"}
+    with contextlib.suppress(typer.Exit):  # what is random may well be later at the end
+        benchmarks("live").main(str(tmp_path / "model"), out=out, **more)
+    told = cells(out)
+    assert [one[0] for one in told["speech to text"]] == ["1", "2"] == [one[0] for one in told["speech to speech"]]
+    assert {"5", "10", "20"} <= {*told} and "cover every sample once" in out.read_text()

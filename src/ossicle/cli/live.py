@@ -292,7 +292,7 @@ def _check(wanted: Wanted) -> None:
 @contextmanager
 def _growing(transcript: str | None) -> Iterator[BinaryIO | None]:
     """A transcript that grows line by line in a file beside its own, which it becomes at the end; what is left of one
-    that was killed stays under that name.
+    that was killed or failed stays under that name, unless it is nothing.
 
     Raises:
         StorageError: it cannot be written.
@@ -303,7 +303,12 @@ def _growing(transcript: str | None) -> Iterator[BinaryIO | None]:
     partial = Path(transcript + ".partial")
     try:
         with open(partial, "wb") as file:
-            yield file
+            try:
+                yield file
+            except BaseException:
+                if not file.tell():
+                    partial.unlink()
+                raise
         partial.replace(transcript)
     except OSError as error:
         raise StorageError(f"{transcript} cannot be written: {error.strerror}") from error

@@ -24,6 +24,9 @@ WAIT_S = 0.2
 """How often it is looked whether somebody wants to stop."""
 MIC_S = 60.0
 """So much of a microphone's sound waits at most."""
+HEAD = 4
+FILES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3\x03": "an MP3 file"}
+"""What begins so is no raw samples."""
 
 
 class Stop:
@@ -55,7 +58,7 @@ def samples_of(rate: int, stop: Stop) -> Iterator[Any]:
     """Samples of standard input, (S,) float32 at 16 kHz, as soon as they are there.
 
     Raises:
-        RequestError: it is closed, or ends within a sample.
+        RequestError: it is closed, ends within a sample, or begins as the file of a format does.
     """
     import numpy as np
     import soxr
@@ -64,18 +67,25 @@ def samples_of(rate: int, stop: Stop) -> Iterator[Any]:
 
     number = standard_input().fileno()
     resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
-    size, left = 2 * max(1, round(BLOCK_S * rate)), b""
+    size, left, begun = 2 * max(1, round(BLOCK_S * rate)), b"", False
     while not stop.wanted:
         if not select.select([number], [], [], WAIT_S)[0]:
             continue
         data = os.read(number, size - len(left))
+        left += data
+        if not begun and data and len(left) < HEAD:
+            continue
+        if not begun and left[:HEAD] in FILES:
+            raise RequestError(
+                f"standard input is {FILES[left[:HEAD]]}, wanted are raw samples of 16 bits, one channel: "
+                f"ffmpeg -v error -i FILE -f s16le -ar {rate} -ac 1 - | ossicle translate --live .."
+            )
+        begun, whole = True, len(left) // 2 * 2
+        if whole:
+            samples, left = pcm_to_float(left[:whole], "pcm_s16le"), left[whole:]
+            yield samples if resampler is None else resampler.resample_chunk(samples)
         if not data:
             break
-        data = left + data
-        whole = len(data) // 2 * 2
-        left = data[whole:]
-        samples = pcm_to_float(data[:whole], "pcm_s16le")
-        yield samples if resampler is None else resampler.resample_chunk(samples)
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
     if left and not stop.wanted:

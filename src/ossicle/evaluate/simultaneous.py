@@ -36,10 +36,10 @@ N_ITEMS = 50
 PAIRS = (("en", "fr"), ("en", "de"))
 OFFLINE = "offline"
 SETTINGS: tuple[tuple[str, float], ...] = (
-    *((f"emma:{one:g}", 1) for one in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
-    *((f"wait-k:{one}", 1) for one in (3, 6, 9, 13, 18, 25)),
+    *((f"emma:{one:g}", 1) for one in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
+    *((f"wait-k:{one}", 1) for one in (3, 6, 9, 13, 18)),
     *(("agreement:2", one) for one in (1, 2, 3, 5)),
-    *((f"alignatt:{one},layer=2", 1) for one in (2, 5, 8, 12, 17, 24)),
+    *((f"alignatt:{one},layer=2", 1) for one in (2, 5, 8, 12, 17)),
 )
 """Policies, and how many pieces are handed in at once."""
 Show = Callable[[str], None]
