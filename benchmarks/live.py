@@ -139,6 +139,8 @@ def delay_rows(found: Sequence[Translated], total_s: float) -> tuple[list[tuple[
     tops, part_s = [], min(PART_S, total_s / 2)
     for begin in np.arange(0, total_s - part_s + 1, part_s):
         some = [one for one in found if begin <= one.start_s < begin + part_s]
+        if not some:
+            continue
         late = [one.late_s for one in some if one.late_s is not None] or [float("inf")]
         half, top = np.quantile(late, [0.5, 0.95])
         tops.append(top)
