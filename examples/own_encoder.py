@@ -16,7 +16,7 @@ class WavLM(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.tower = WavLMModel(WavLMConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4))
+        self.ear = WavLMModel(WavLMConfig(hidden_size=64, conv_dim=[8] * 7, num_hidden_layers=2, num_attention_heads=4))
 
     def n_frames(self, n_samples):
         return -(-n_samples // 320)
@@ -29,7 +29,7 @@ class WavLM(torch.nn.Module):
     def forward(self, features):
         n_frames = [self.n_frames(n) for n in features.n_samples.tolist()]
         rows = zip(features.values, n_frames, strict=True)  # one by one: its first norm would see the padding
-        heard = [self.tower(row[:, : 400 + 320 * (n - 1)]).last_hidden_state[0] for row, n in rows]
+        heard = [self.ear(row[:, : 400 + 320 * (n - 1)]).last_hidden_state[0] for row, n in rows]
         values = torch.nn.utils.rnn.pad_sequence(heard, batch_first=True)
         return Frames(values, torch.tensor(n_frames), self.rate_hz, features.durations_s)
 

@@ -70,6 +70,7 @@ def test_who_waits_for_the_end_is_as_late_as_the_source_is_long() -> None:
     assert parts["late_s"] == pytest.approx(1 / model.encoded_hz, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_handful_is_learned_and_lateness_that_costs_falls() -> None:
     late = []
     for cost in (0.0, 1.0):
