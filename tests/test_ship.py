@@ -234,7 +234,8 @@ def test_one_that_chooses_when_to_write_has_a_name_and_a_card_of_its_own(
     heard = {"source": "en", "to": "fr", "policy": "emma:0.5", "recogniser": "mini-translate"}
     heard |= {"asr_bleu": {"value": 41.26, "low": 40.0, "high": 42.0, "n": 4, "signature": "s"}}
     scores = {"model": "tiny", "seed": 3, "hardware": "a laptop", "simultaneous": points, "spoken": [heard]}
-    card = (ship(folder, scores, assets=tmp_path) / "card.md").read_text()
+    again = ship(target, {**scores, "fingerprint": fingerprint(target)}, assets=tmp_path)
+    card = (again / "card.md").read_text()
     rows = [[one.strip() for one in line.split("|")[1:-1]] for line in card.splitlines() if line.startswith("| en to")]
     assert rows == [
         ["en to fr", "offline", "64.9 (63.9 to 65.9)", "9.00", "9.05"],
@@ -243,6 +244,7 @@ def test_one_that_chooses_when_to_write_has_a_name_and_a_card_of_its_own(
     ]
     assert "on a laptop" in card and "on 4 utterances" in card and "(seed 3)" in card and "- `BLEU nrefs:1`" in card
     assert {path.name: path.read_bytes() for path in target.glob("*.safetensors")} == weights
+    assert (target / "origin.json").read_bytes() == (folder / "origin.json").read_bytes()
 
 
 def test_a_card_is_made_of_the_scores_of_its_own_kind_of_model(

@@ -8,7 +8,7 @@
 
     python tools/ship.py runs/simul/model
     ossicle evaluate --model mini-simul --suite simul --json > scores.json
-    python tools/ship.py runs/simul/model scores.json
+    python tools/ship.py src/ossicle/assets/mini-simul scores.json
 
 A folder that holds a translator becomes `mini-translate`, one that chooses when to write `mini-simul`, any other
 `mini`. Without scores a translator's card says that nothing was measured yet. Refuses a folder that is too large, and
