@@ -1,4 +1,4 @@
-"""Policies by name, as they are written on a command line: ``emma:0.6``, ``wait-k:5``, ``alignatt:6,layer=2``.
+"""Policies by name, as they are written on a command line: ``emma:0.7``, ``wait-k:5``, ``alignatt:6,layer=2``.
 
 Knows names and numbers; does not know models but for the steps of their choices.
 """
@@ -19,7 +19,7 @@ NAMES: dict[str, tuple[Callable[..., Policy], str]] = {
     "alignatt": (AlignAtt, "frames"),
 }
 """What makes each, and what a number without a name is."""
-BEST = "emma:0.5"
+BEST = "emma:0.7"
 """Of models that choose."""
 TEXT_POLICY = "agreement:2"
 """Of texts, for which no choices are learned."""
