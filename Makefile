@@ -26,6 +26,7 @@ demo: $(VENV)/.done
 		while IFS= read -r question; do $(BIN)/ossicle ask "$$file" "$$question" < /dev/null; done < "$${file%.flac}.txt"; \
 	done
 	$(BIN)/ossicle translate examples/en.wav --to fr
+	tail -c +45 examples/en.wav | $(BIN)/ossicle translate --live --to de
 
 test: $(VENV)/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"

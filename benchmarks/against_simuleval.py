@@ -31,7 +31,7 @@ from ossicle.errors import OssicleError
 from ossicle.evaluate.likeness import likeness
 from ossicle.evaluate.report import table, write_page
 from ossicle.evaluate.simultaneous import hardware
-from ossicle.evaluate.simultaneous_runs import interpreted, long_items, recorded
+from ossicle.evaluate.simultaneous_runs import interpreted, long_items, ms_of, recorded
 from ossicle.hub.translator import load_translator
 from ossicle.simul.latency import MEASURES, end_offset, start_offset, tokens
 from ossicle.simul.named import best_policy, policy_named
@@ -126,7 +126,7 @@ def speech_rows(
         turns = [session.hear(samples[at : at + size]) for at in range(0, len(samples), size)]
         turns[-1] += session.finish()
         said = [[one for one in turn if isinstance(one, Uttered)] for turn in turns]
-        spoken = [(1000 * turn[-1].at_s, sum(len(one.samples) for one in turn) / SAMPLE_RATE) for turn in said if turn]
+        spoken = [(ms_of(turn[-1].at_s), sum(len(one.samples) for one in turn) / SAMPLE_RATE) for turn in said if turn]
         delays, durations = [delay for delay, _ in spoken], [1000 * seconds for _, seconds in spoken]
         same = len(durations) == len(it["durations"])
         other += not (same and np.allclose(durations, it["durations"], atol=CLOSE))

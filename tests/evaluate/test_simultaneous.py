@@ -16,7 +16,16 @@ from ossicle.cli import run
 from ossicle.errors import RequestError
 from ossicle.evaluate import simultaneous_report
 from ossicle.evaluate.simultaneous import OFFLINE, SETTINGS, mean, score_simultaneous
-from ossicle.evaluate.simultaneous_runs import LEAST_S, LongItem, Pieces, interpreted, long_items, offline, recorded
+from ossicle.evaluate.simultaneous_runs import (
+    LEAST_S,
+    LongItem,
+    Pieces,
+    interpreted,
+    long_items,
+    ms_of,
+    offline,
+    recorded,
+)
 from ossicle.evaluate.simultaneous_speech import Phrases, phrases, score_spoken
 from ossicle.hub.translator import save_translator
 from ossicle.simul.choice import Choices
@@ -76,6 +85,15 @@ def test_the_ceiling_hears_each_sentence_alone() -> None:
         alone.append(one.text)
     assert made.text == " ".join(alone) and all(alone) and made.spent > 0
     assert set(made.delays) == {3750.0} and set(made.elapsed) == {3750 + made.spent}
+
+
+def test_what_is_written_at_the_end_is_as_late_as_the_source_is_long_to_the_last_bit() -> None:
+    lengths = range(120_000, 140_000)
+    assert any(1000 * (n / 16_000) < 1000 * n / 16_000 for n in lengths)
+    assert all(ms_of(n / 16_000) == 1000 * n / 16_000 for n in lengths)
+    wave = sound(129_378, 1)
+    made = interpreted(MODEL, "wait-k:1000", "fr", wave, recorded(MODEL, wave))
+    assert {*made.delays} == {made.source}
 
 
 def test_the_clock_waits_for_the_sound_and_for_the_work_before() -> None:

@@ -75,9 +75,22 @@ def test_short_pauses_end_what_is_long() -> None:
     assert all(5 < len(one.samples) / RATE < 7 for one in long[:2])
 
 
-def test_silence_and_steady_noise_before_anybody_speaks() -> None:
-    assert cut(np.zeros(5 * RATE, np.float32), [777]) == []
+@pytest.mark.parametrize("level", [0.0, 1e-4, 1e-2, 0.3])
+def test_silence_and_steady_noise_are_no_utterance_but_what_stands_out_of_them_is(level: float) -> None:
+    steady = scene(("quiet", 5.0), floor=level)
+    assert cut(steady, [777]) == []
+    if level < 0.05:
+        (one,) = cut(np.concatenate([steady, scene(("loud", 2.0), ("quiet", 1.0), floor=level)]), [777])
+        assert one.start / RATE == pytest.approx(4.8, abs=0.06)
     assert cut(np.zeros(0, np.float32), []) == []
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, 0.75])
+def test_speech_that_began_before_the_sound_is_whole(phase: float) -> None:
+    syllables = 0.55 + 0.45 * np.sin(2 * np.pi * (4 * np.arange(3 * RATE) / RATE + phase))
+    wave = np.concatenate([syllables * scene(("loud", 3.0)), scene(("quiet", 1.0))]).astype(np.float32)
+    (one,) = cut(wave, [500])
+    assert one.start == 0 and one.ends
 
 
 def test_what_is_remembered_does_not_grow() -> None:

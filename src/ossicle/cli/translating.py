@@ -48,7 +48,7 @@ def translate(
     ] = False,
     policy: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:N]", help="Of --live: emma:0.7, wait-k:9, agreement:2, alignatt:6, FILE.py:CLASS."),
+        typer.Option(metavar="NAME[:N]", help="Of --live: alignatt:8, emma:0.6, wait-k:6, agreement:2, FILE.py:CLASS."),
     ] = None,
     rate: Annotated[
         int | None, typer.Option(metavar="HZ", help="Of --live: of the samples, 16 bit, little-endian, mono; 16000.")

@@ -268,4 +268,5 @@ def hardware() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {torch.get_num_threads()} threads"
+    n = torch.get_num_threads()
+    return f"{names[0] if names else platform.machine()}, {n} thread{'s' if n > 1 else ''}"

@@ -182,10 +182,15 @@ def interpreted(
         spent += work
         for one in (event for event in events if isinstance(event, Said)):
             words = tokens(one.text)
-            delays += [1000 * one.at_s] * len(words)
+            delays += [ms_of(one.at_s)] * len(words)
             elapsed += [clock] * len(words)
             said.append(one)
     return Interpreted(session.text, delays, elapsed, 1000 * len(samples) / SAMPLE_RATE, spent, said)
+
+
+def ms_of(second: float) -> float:
+    """ms of a second that is a whole number of samples, equal to those of the source where it is its last one."""
+    return 1000 * round(second * SAMPLE_RATE) / SAMPLE_RATE
 
 
 def turns(

@@ -15,7 +15,7 @@ from ossicle.evaluate.likeness import likeness
 from ossicle.evaluate.parallel import engine_of
 from ossicle.evaluate.recognisers import Itself, Recogniser
 from ossicle.evaluate.simultaneous import N_ITEMS, PAIRS, Show, SpokenPoint, code_of, mean
-from ossicle.evaluate.simultaneous_runs import PIECE_S, Recorded, long_items, recorded, turns
+from ossicle.evaluate.simultaneous_runs import PIECE_S, Recorded, long_items, ms_of, recorded, turns
 from ossicle.evaluate.translation import read_back
 from ossicle.hub.translator import load_translator
 from ossicle.simul.latency import average_token_delay, end_offset, start_offset
@@ -74,7 +74,7 @@ def phrases(model: Translator, policy: str, language: str, samples: np.ndarray) 
         spent += work
         for one in (event for event in events if isinstance(event, Uttered)):
             said.append(one)
-            delays.append(1000 * one.at_s)
+            delays.append(ms_of(one.at_s))
             elapsed.append(clock)
     return Phrases(said, delays, elapsed, 1000 * len(samples) / SAMPLE_RATE, spent)
 

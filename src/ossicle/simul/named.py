@@ -19,8 +19,8 @@ NAMES: dict[str, tuple[Callable[..., Policy], str]] = {
     "alignatt": (AlignAtt, "frames"),
 }
 """What makes each, and what a number without a name is."""
-BEST = "emma:0.7"
-"""Of models that choose."""
+BEST, CLOSEST = "alignatt:8,layer=2", "agreement:2"
+"""What mini-simul is best with within two seconds (docs/results/mini-simul.md), and what asks nothing of a decoder."""
 TEXT_POLICY = "agreement:2"
 """Of texts, for which no choices are learned."""
 
@@ -62,5 +62,5 @@ def policy_named(text: str, model: Translator) -> Policy:
 
 
 def best_policy(model: Translator) -> str:
-    """The policy that a model is best with, by name: its own choices, or agreement where it has none."""
-    return BEST if isinstance(model.choices, Choices) else "agreement:2"
+    """The policy that is best as far as we know, by name; agreement where a decoder has too few layers for it."""
+    return BEST if model.settings.decoder_layers > 1 else CLOSEST

@@ -4,8 +4,9 @@ Knows samples and how loud they are; does not know words. A moment is quiet wher
 tenth of the last seconds' moments do not reach, as in `ossicle.audio.pauses`, which looks at a whole stretch and can
 put its cuts where they are best. Here a cut can only be made now: after a pause that is long enough, the shorter the
 longer the utterance is; and where somebody pauses not at all, at the longest that an utterance may be. What is quiet
-between two utterances is passed over, but for a little before the next one; nothing of it is kept. The same cuts come
-out however the sound was handed in.
+between two utterances is passed over, but for a little before the next one; nothing of it is kept. A sound that was
+steady from its begin, as the noise of a room is, is quiet until something stands out of it. The same cuts come out
+however the sound was handed in.
 """
 
 from collections import deque
@@ -26,6 +27,9 @@ SPAN_S = 6.0
 FLOOR_SHARE, LOUD_SHARE, BELOW_SHARE, SPREADS = 0.10, 0.95, 0.02, 7.0
 OVER_DB, LEAST_OVER_DB, UNDER_DB, FAINT_DB, LEAST_DB = 6.0, 3.0, 12.0, -70.0, -100.0
 """As in `ossicle.audio.pauses`."""
+STEADY_DB, UNSURE_S = 6.0, 1.0
+"""A sound whose levels differ by less was steady till now, and nothing stands out of it. Before the first utterance so
+much is kept, for what is speech may show late, where somebody spoke already when the sound began."""
 BEGINS = 4
 """Moments in a row that are not quiet begin an utterance."""
 
@@ -85,13 +89,13 @@ class Utterances:
         self.pauses = pauses or Pauses()
         self.levels: deque[float] = deque(maxlen=round(SPAN_S * SAMPLE_RATE / MOMENT))
         self.powers: deque[float] = deque(maxlen=AROUND)
-        self.loud_db = LEAST_DB
+        self.loud_db = self.quiet_db = LEAST_DB
         self.blocks = Blocks(MOMENT)
         self.lead = np.zeros(0, np.float32)
         """Of the quiet before an utterance; with the moments that may be its first."""
         self.n_samples = 0
         """That were handed in, but for those waiting."""
-        self.speaking = False
+        self.speaking = self.begun = False
         self.n_inside = self.n_quiet = self.n_loud = 0
         """Samples of the utterance; moments of the pause, or in a row that are not quiet."""
         self.ended = False
@@ -135,12 +139,12 @@ class Utterances:
         start, self.n_samples = self.n_samples, self.n_samples + MOMENT
         if not self.speaking:
             self.n_loud = 0 if quiet else self.n_loud + 1
-            most = round(self.pauses.lead_s * SAMPLE_RATE) + BEGINS * MOMENT
+            most = round(max(self.pauses.lead_s, 0 if self.begun else UNSURE_S) * SAMPLE_RATE) + BEGINS * MOMENT
             self.lead = np.concatenate([self.lead, moment])[-most:]
             if self.n_loud < BEGINS:
                 return []
-            self.speaking, self.n_inside, self.n_quiet = True, len(self.lead), 0
-            lead, self.lead = self.lead, np.zeros(0, np.float32)
+            lead, self.lead = self.lead[self._passed() :], np.zeros(0, np.float32)
+            self.speaking, self.begun, self.n_inside, self.n_quiet = True, True, len(lead), 0
             return [Heard(lead, self.n_samples - len(lead))]
         self.n_inside += MOMENT
         self.n_quiet = self.n_quiet + 1 if quiet else 0
@@ -149,6 +153,13 @@ class Utterances:
             return [Heard(moment.copy(), start)]
         self.speaking, self.n_loud = False, 0
         return [Heard(moment.copy(), start, ends=True, paused=self.n_quiet > 0)]
+
+    def _passed(self) -> int:
+        """Samples of what was kept that are passed over: up to the lead of its first moment that is not quiet now."""
+        n = len(self.lead) // MOMENT
+        levels = list(self.levels)[-n:]
+        first = next((i for i, level in enumerate(levels) if level >= self.quiet_db), n - BEGINS)
+        return max(0, first * MOMENT - round(self.pauses.lead_s * SAMPLE_RATE))
 
     def _pause_s(self) -> float:
         """What ends an utterance now: from ``soft_s`` on less and less."""
@@ -160,9 +171,11 @@ class Utterances:
         level = float(10 * np.log10(sum(self.powers) / len(self.powers) + 10 ** (LEAST_DB / 10)))
         self.levels.append(level)
         least, low, high = np.quantile(np.fromiter(self.levels, float), (BELOW_SHARE, FLOOR_SHARE, LOUD_SHARE)).tolist()
-        self.loud_db = max(self.loud_db, high)
-        floor = min(low, max(self.loud_db - UNDER_DB, FAINT_DB))
-        return bool(level < floor + min(max(SPREADS * (low - least), LEAST_OVER_DB), OVER_DB))
+        if high - least >= STEADY_DB or self.loud_db > LEAST_DB:
+            self.loud_db = max(self.loud_db, high)
+        floor = min(low, max(self.loud_db - UNDER_DB, FAINT_DB)) if self.loud_db > LEAST_DB else low
+        self.quiet_db = floor + min(max(SPREADS * (low - least), LEAST_OVER_DB), OVER_DB)
+        return level < self.quiet_db
 
 
 def joined(parts: list[Heard]) -> list[Heard]:
