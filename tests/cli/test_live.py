@@ -132,18 +132,81 @@ def test_what_cannot_be_is_said_in_one_line(translate, options, message, tmp_pat
 
 
 def test_text_is_translated_while_it_is_typed(translate, tmp_path) -> None:
-    typed = "abc de fghi\njkl m\u00e9no".encode()
+    typed = "\ufeffa b c d\ne f \u20ac 7 g".encode()
     options = ["--from", "en", "--transcript", tmp_path / "a.txt", "--speak", tmp_path / "a.wav"]
     code, out, err = translate(typed, *options)
     assert code == 0 and len(out.splitlines()) == 2 and "2 lines · wait-k:1" in err
+    assert "left out, for tiny has no token for them: \u20ac 7\n" in err
     assert (tmp_path / "a.txt").read_text().splitlines() == [one.strip() for one in out.splitlines()]
     assert soundfile.info(tmp_path / "a.wav").duration > 0.5
-    assert translate(typed, "--from", "en", "--json")[1].count('"ends": true') == 2
+    told = translate(typed, "--from", "en", "--json")[1]
+    assert told.count('"ends": true') == 2 and json.loads(told.splitlines()[-1])["unread"] == "\u20ac7"
     for wrong, message in ((["--trace", "a.html"], "leave out --trace"), (["--mic"], "leave out --mic")):
         code, _, err = translate(b"", "--from", "en", *wrong)
         assert code == 2 and message in err
-    code, _, err = translate(b"\xff\xff", "--from", "en")
-    assert code == 2 and "standard input is no text in UTF-8" in err
+    code, bad, err = translate("\ufeffa b c d\ne \u00e9".encode() + b" f \xff\xff g\n", "--from", "en")
+    assert code == 2 and bad.splitlines()[0] == out.splitlines()[0] and len(bad.splitlines()) == 2
+    assert "standard input is no text in UTF-8 from byte 18 on (invalid start byte); all before that was tra" in err
+    assert translate(b"\n  \n7 7 7\n", "--from", "en")[:2] == (0, "")
+
+
+def test_a_line_of_too_many_words_is_cut(translate, tmp_path) -> None:
+    alone = [translate(one, "--from", "en", "--max-tokens", 20)[1] for one in (b"a b c", b"g h")]
+    code, out, err = translate(b"a b c\n" + 40 * b"a b c d e f g " + b"\ng h\n", "--from", "en", "--max-tokens", 20)
+    lines = out.splitlines(keepends=True)
+    assert code == 0 and lines[0] == alone[0] and lines[-1] == alone[-1] and len(lines) > 3, err
+
+
+def test_faults_of_a_policy_of_ones_own_are_its_own(translate, tmp_path) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text(
+        "from ossicle.simul.policies import Write\n\n\nclass Odd:\n    def begin(self): ...\n"
+        "    def decide(self, pen): return 1 / 0\n\n\nclass Far(Odd):\n"
+        "    def decide(self, pen): return Write((99999,), ('x',))\n"
+    )
+    code, _, err = translate(raw(), "--policy", f"{file}:Odd")
+    assert code == 2 and f"{file}: Odd.decide raised ZeroDivisionError: division by zero" in err
+    code, _, err = translate(raw(), "--policy", f"{file}:Far")
+    assert code == 2 and "on Write(ids, reasons) of 1 to " in err and "got Write(ids=(99999,)" in err
+    for name, told in (("", "there is no policy ''"), ("alignatt:3,layer=9", "decoder has 2 layers, counted from 1")):
+        code, out, err = translate(raw(), "--policy", name)
+        assert code == 2 and told in err and not out
+
+
+def test_a_file_that_cannot_be_written_costs_no_other(translate, tmp_path, monkeypatch) -> None:
+    replace = Path.replace
+
+    def full(path: Path, to: object) -> Path:
+        if str(to).endswith(".srt"):
+            raise OSError(28, "No space left on device")
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", full)
+    files = {end: tmp_path / f"talk.{end}" for end in ("txt", "srt", "vtt", "html", "wav")}
+    options = ["--transcript", files["txt"], "--srt", files["srt"], "--vtt", files["vtt"], "--trace", files["html"]]
+    code, out, err = translate(raw(), *options, "--speak", files["wav"], "--max-tokens", 40)
+    assert code == 5 and out and f"{files['srt']} cannot be written: No space left on device" in err
+    assert {one.name for one in tmp_path.iterdir()} == {"talk.txt", "talk.vtt", "talk.html", "talk.wav"}
+    code, out, err = translate(raw(), "--trace", tmp_path / f"{300 * 'n'}.html", "--transcript", tmp_path / "c.txt")
+    assert code == 5 and not out and "nnn.html' cannot be written: File name too long" in err
+    assert not (tmp_path / "c.txt").exists()
+
+
+def test_subtitles_begin_when_somebody_speaks(translate, tmp_path) -> None:
+    wave = np.concatenate([TALK, np.zeros(16_000 * 5, np.float32), TALK])
+    code, _, err = translate(raw(wave), "--vtt", tmp_path / "a.vtt", "--max-tokens", 40)
+    assert code == 0, err
+    cues = [line.split(" --> ")[0] for line in (tmp_path / "a.vtt").read_text().splitlines() if "-->" in line]
+    starts = [60 * int(one.split(":")[-2]) + float(one.split(":")[-1]) for one in cues]
+    assert len(starts) >= 4 and starts[0] > 0.5
+    late = len(TALK) / 16_000 + 5.0
+    assert not any(len(TALK) / 16_000 + 0.1 < one < late + 0.5 for one in starts)
+
+
+def test_a_terminal_holds_no_samples(monkeypatch, translate) -> None:
+    monkeypatch.setattr(os, "isatty", lambda number: True)
+    code, out, err = translate(raw())
+    assert code == 2 and not out and "standard input is a terminal, wanted are raw samples" in err
 
 
 def test_a_policy_of_ones_own(translate, tmp_path) -> None:
@@ -173,7 +236,8 @@ def test_options_of_live_without_it(translate, capfd) -> None:
 def test_half_a_sample_is_told_when_all_else_is_translated(translate, tmp_path) -> None:
     code, out, err = translate(raw() + b"x", "--transcript", tmp_path / "a.txt")
     assert code == 2 and "ends within a sample" in err and out
-    assert [one.name for one in tmp_path.iterdir()] == ["a.txt.partial"]  # what was written until then
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+    assert (out, (tmp_path / "a.txt").read_text().split()) == (translate(raw())[1], out.split())
 
 
 @pytest.mark.parametrize(("head", "name"), [(b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3\x03", "MP3")])
@@ -199,10 +263,9 @@ def test_bytes_that_come_one_by_one_are_the_same_sound(monkeypatch) -> None:
     monkeypatch.setattr(os, "read", lambda number, n: read(number, min(n, 1)))
     with os.fdopen(given, "rb") as file:
         monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=file))
-        heard = []
-        with pytest.raises(RequestError, match="ends within a sample"):
-            heard.extend(live_sources.samples_of(16_000, stop))
+        heard = list(live_sources.samples_of(16_000, stop))
     writer.join()
+    assert isinstance(stop.fault, RequestError) and "ends within a sample" in str(stop.fault)
     assert np.array_equal(np.concatenate(heard), np.frombuffer(data[:4000], "<i2").astype(np.float32) / 32768)
 
 
@@ -232,17 +295,18 @@ def test_words_come_before_the_speaker_ends_and_an_interrupt_leaves_all(model, t
     assert not path.with_name("talk.txt.partial").exists()
 
 
-def test_who_reads_no_more_ends_it_and_the_transcript_is_whole(model, tmp_path) -> None:
+@pytest.mark.parametrize("keeps", [True, False])
+def test_who_reads_no_more_ends_it_unless_there_is_a_transcript(model, translate, tmp_path, keeps) -> None:
     path = tmp_path / "talk.txt"
-    with start(model, "--transcript", path) as child:
+    with start(model, *(["--transcript", path] if keeps else [])) as child:
         assert child.stdin is not None and child.stdout is not None
         child.stdout.close()
         with contextlib.suppress(BrokenPipeError):
             child.stdin.write(raw(TALK))
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
-        assert child.wait(timeout=60) == 130
-    assert len(path.read_text().splitlines()) >= 1
+        assert child.wait(timeout=60) == (0 if keeps else 130)
+    assert not keeps or path.read_text().split() == translate(raw(TALK))[1].split()
 
 
 class FakeMicrophone:

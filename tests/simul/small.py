@@ -94,12 +94,12 @@ def speaking(**changes: int) -> Translator:
 
 
 def wordy(**changes: int) -> Translator:
-    """The same, but that each token is a word, so that words come soon; it does not end by itself."""
+    """The same, but that each token is a word of one letter, so that words come soon; it does not end by itself."""
     model = speaking(**changes)
     with torch.no_grad():
         model.shared.weight[: len(SPECIALS) + 1] = 0  # never the likeliest
     pieces = [*SPECIALS, BLANK, *(one if one in ".?" else BLANK + one for one in LETTERS)]
-    tokenizer = Tokenizer(models.BPE({one: i for i, one in enumerate(pieces)}, [], unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel({one: i for i, one in enumerate(pieces)}, unk_token="<unk>"))
     tokenizer.add_special_tokens(list(SPECIALS))
     tokenizer.pre_tokenizer = model.text.tokenizer.pre_tokenizer
     tokenizer.decoder = model.text.tokenizer.decoder

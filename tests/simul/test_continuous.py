@@ -85,6 +85,12 @@ def test_silence_and_steady_noise_are_no_utterance_but_what_stands_out_of_them_i
     assert cut(np.zeros(0, np.float32), []) == []
 
 
+def test_what_is_faint_does_not_stand_out_of_silence() -> None:
+    silence = np.zeros(3 * RATE, np.float32)
+    assert cut(np.concatenate([silence, scene(("quiet", 2.0)), silence]), [777]) == []
+    assert len(cut(np.concatenate([TALK, silence, scene(("quiet", 2.0))]), [777])) == len(cut(TALK, []))
+
+
 @pytest.mark.parametrize("phase", [0.0, 0.25, 0.5, 0.75])
 def test_speech_that_began_before_the_sound_is_whole(phase: float) -> None:
     syllables = 0.55 + 0.45 * np.sin(2 * np.pi * (4 * np.arange(3 * RATE) / RATE + phase))

@@ -9,7 +9,7 @@ from ossicle.errors import ConfigError, RequestError
 from ossicle.simul.policies import AlignAtt, Emma, LocalAgreement, WaitK
 from ossicle.simul.speech import Uttered, Uttering
 from ossicle.simul.stream import Said
-from ossicle.simul.text import Following
+from ossicle.simul.text import Following, Lines
 from ossicle.translate.search import search
 
 from .small import speaking
@@ -58,6 +58,20 @@ def test_nothing_written_nothing_read() -> None:
     assert events == [Said("", 0, (0, 0), last=True)] and session.text == ""
     with pytest.raises(RequestError, match="the source has ended"):
         session.finish()
+
+
+def test_sentences_are_translated_one_by_one_and_what_cannot_be_read_is_kept() -> None:
+    def through(*parts: str) -> tuple[Lines, str]:
+        session = Lines(MODEL, lambda: WaitK(1, ratio=1), "en", "fr", max_tokens=30)
+        events = [one for part in parts for one in session.hear(part)] + session.finish()
+        assert session.closed_s == max(one.at_s for one in events if isinstance(one, Said))
+        return session, "|".join(one.text + ("|" if one.last else "") for one in events if isinstance(one, Said))
+
+    alone = "|".join(through(one)[1] for one in ("abc de.", "fghi jk?", "l.m no"))
+    session, text = through("abc d", "e. fghi jk? l.", "m no")
+    assert text == alone and session.n_utterances == 3 and session.unread == ""
+    session, _ = through("a\u20acb 7. \u20ac8\n")
+    assert session.unread == "\u20ac78" and session.n_utterances == 2
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -86,6 +86,8 @@ class Kept:
     lines: list[Line] = field(default_factory=list)
     text: str = ""
     start_s: float | None = None
+    begun_s: float | None = None
+    """Where the utterance that is over began, behind the pause before it."""
     utterances: list[Any] = field(default_factory=list)
     speech_s: float = 0.0
     """Where the speech that was made ends, in the time of the sound."""
@@ -111,7 +113,10 @@ def live(opened: Callable[[], Any], wanted: Wanted) -> int:
     model = opened()
     few_threads(model, wanted.threads)
     with stopping() as stop:
-        return _Live(model, wanted, stop).run()
+        code = _Live(model, wanted, stop).run()
+    if stop.fault is not None:
+        raise stop.fault
+    return code
 
 
 class _Live:
@@ -124,7 +129,8 @@ class _Live:
         from ossicle.simul.trace import Loudness
 
         self.model, self.wanted, self.stop, self.kept = model, wanted, stop, Kept()
-        name = wanted.policy or (best_policy(model) if wanted.source_language is None else TEXT_POLICY)
+        usual = best_policy(model) if wanted.source_language is None else TEXT_POLICY
+        name = usual if wanted.policy is None else wanted.policy
         self.policy, self.loudness = name, Loudness()
 
         policy = own_policy(name) if is_own(name) else partial(policy_named, name, model)
@@ -144,15 +150,17 @@ class _Live:
         self.spent = 0.0
 
     def run(self) -> int:
-        with _growing(self.wanted.transcript) as growing, tempfile.TemporaryFile() as spool:
-            self.growing, self.spool = growing, spool
-            for part in self._source():
-                self._heard(part)
-            begun = time.perf_counter()
-            events = self.session.finish()
-            self.spent += time.perf_counter() - begun
-            self._events(events)
-            self._line_ends()
+        from ossicle.hub.own import faults_told
+
+        with tempfile.TemporaryFile() as self.spool:
+            with _growing(self.wanted.transcript) as self.growing, faults_told():
+                for part in self._source():
+                    self._heard(part)
+                begun = time.perf_counter()
+                events = self.session.finish()
+                self.spent += time.perf_counter() - begun
+                self._events(events)
+                self._line_ends()
             self._write()
         self._tell()
         return INTERRUPTED if self.stop.wanted else 0
@@ -198,14 +206,16 @@ class _Live:
         """An utterance has ended: its text is a line."""
         kept = self.kept
         if kept.text.strip():
-            line = Line(kept.text.strip(), kept.start_s or 0.0, self.session.heard_s if end_s is None else end_s)
+            start_s = (kept.start_s if kept.begun_s is None else kept.begun_s) or 0.0
+            line = Line(kept.text.strip(), start_s, self.session.heard_s if end_s is None else end_s)
             kept.lines.append(line)
             if self.growing is not None:
-                self.growing.write((line.text + "\n").encode())
-                self.growing.flush()
+                with _stored(self.wanted.transcript):
+                    self.growing.write((line.text + "\n").encode())
+                    self.growing.flush()
             if not self.wanted.as_json:
                 self._print("\n")
-        kept.text, kept.start_s = "", None
+        kept.text, kept.start_s, kept.begun_s = "", None, None
 
     def _speech(self, one: Any) -> None:
         import numpy as np
@@ -220,53 +230,73 @@ class _Live:
             self._print(as_line({**told, "seconds": round(len(one.samples) / RATE, 3)}) + "\n")
 
     def _print(self, text: str) -> None:
-        """On standard output; when nobody reads it any more, that ends the session as an interrupt does."""
+        """On standard output; when nobody reads it any more, that ends the session as an interrupt does, unless there
+        are files to write."""
         try:
             print(text, end="", flush=True)
         except BrokenPipeError:
-            self.stop.wanted = True
+            self.stop.wanted |= not self.wanted.files()
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _look(self, one: Any) -> None:
         self.n_full += one.n_full
+        self.kept.begun_s = one.start_s
         if self.wanted.trace is not None:
             self.kept.utterances.append(one)
 
     def _write(self) -> None:
-        """The files, each whole or not at all."""
+        """The files, each whole or not at all, whatever becomes of the others.
+
+        Raises:
+            StorageError: one of them cannot be written, the first of those.
+        """
         from ossicle.audio.io import write_wav
         from ossicle.evaluate.report import write_page
         from ossicle.infer.subtitles import cues, srt, vtt
         from ossicle.simul.trace import page
 
         wanted, kept = self.wanted, self.kept
-        if wanted.srt is not None:
-            write_page(wanted.srt, srt(cues(kept.lines)))
-        if wanted.vtt is not None:
-            write_page(wanted.vtt, vtt(cues(kept.lines)))
-        if wanted.speak is not None:
-            write_wav(_blocks(self.spool), RATE, wanted.speak)
-        if wanted.trace is not None:
+        jobs: list[Callable[[], Any]] = []
+        if (name := wanted.srt) is not None:
+            jobs.append(partial(write_page, name, srt(cues(kept.lines))))
+        if (name := wanted.vtt) is not None:
+            jobs.append(partial(write_page, name, vtt(cues(kept.lines))))
+        if (name := wanted.speak) is not None:
+            jobs.append(partial(write_wav, _blocks(self.spool), RATE, name))
+        if (name := wanted.trace) is not None:
             pieces = [self.model.text.pieces(one.ids) for one in kept.utterances]
             title = f"{self.model.name} to {wanted.to}, {self.policy}"
-            write_page(wanted.trace, page(title, kept.utterances, pieces, self.loudness, self.model.encoded_hz))
+            shown = page(title, kept.utterances, pieces, self.loudness, self.model.encoded_hz)
+            jobs.append(partial(write_page, name, shown))
+        faults: list[StorageError] = []
+        for job in jobs:
+            try:
+                job()
+            except StorageError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
 
     def _tell(self) -> None:
         heard = self.session.heard_s
         if self.wanted.as_json:
             told = {"event": "end", "heard_s": round(heard, 3), "closed_s": round(self.session.closed_s, 3)}
             more = {"utterances": self.session.n_utterances, "work_s": round(self.spent, 3), "policy": self.policy}
+            if self.wanted.source_language is not None:
+                more["unread"] = self.session.unread
             self._print(as_line({**told, **more, "interrupted": self.stop.wanted}) + "\n")
             return
         sound = self.wanted.source_language is None
-        what = f"{len(self.kept.lines)} lines"
+        what = _many(len(self.kept.lines), "line")
         if sound:
-            what = f"heard {heard:.2f} s · {self.session.n_utterances} utterances"
+            what = f"heard {heard:.2f} s · {_many(self.session.n_utterances, 'utterance')}"
         speed = f" · {heard / self.spent:.1f} times as fast as it was said" if sound and min(self.spent, heard) else ""
         where = f"{what} · {self.policy}{speed}"
         print(f"  {where}{' · interrupted' if self.stop.wanted else ''}", file=sys.stderr, flush=True)
         if n_full := self.n_full if sound else self.session.n_full:
             print_note(f"{n_full} sentences were cut off at so many tokens as may be written (--max-tokens)", [])
+        if not sound and (unread := self.session.unread):
+            print_note(f"left out, for {self.model.name} has no token for them: {' '.join(unread)}", [])
 
 
 def _check(wanted: Wanted) -> None:
@@ -285,8 +315,16 @@ def _check(wanted: Wanted) -> None:
             raise RequestError(f"{option} names a file that ends in {' or '.join(endings[option])}, got {file!r}")
         if os.path.isdir(file):
             raise StorageError(f"{file!r} is a folder: name a file")
-        if not os.path.isdir(os.path.dirname(os.path.abspath(file))):
+        if not os.path.isdir(folder := os.path.dirname(os.path.abspath(file))):
             raise StorageError(f"the folder of {file!r} is not there: make it first")
+        if not os.access(folder, os.W_OK):
+            raise StorageError(f"the folder of {file!r} cannot be written to")
+        try:
+            os.lstat(file + ".partial")  # of a name that is too long this says so
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StorageError(f"{file!r} cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -301,17 +339,36 @@ def _growing(transcript: str | None) -> Iterator[BinaryIO | None]:
         yield None
         return
     partial = Path(transcript + ".partial")
+    with _stored(transcript):
+        file = open(partial, "wb")  # noqa: SIM115 - closed below, and what it raises then is told
     try:
-        with open(partial, "wb") as file:
-            try:
-                yield file
-            except BaseException:
-                if not file.tell():
-                    partial.unlink()
-                raise
+        yield file
+    except BaseException:
+        if not file.tell():
+            partial.unlink()
+        raise
+    finally:
+        with _stored(transcript):
+            file.close()
+    with _stored(transcript):
         partial.replace(transcript)
+
+
+@contextmanager
+def _stored(file: str | None) -> Iterator[None]:
+    """What the system says against a file is told with its name.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
-        raise StorageError(f"{transcript} cannot be written: {error.strerror}") from error
+        raise StorageError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _blocks(spool: BinaryIO) -> Iterator[Any]:

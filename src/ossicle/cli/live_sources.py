@@ -25,15 +25,22 @@ WAIT_S = 0.2
 MIC_S = 60.0
 """So much of a microphone's sound waits at most."""
 HEAD = 4
-FILES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3\x03": "an MP3 file"}
+FILES = {
+    b"RIFF": "a WAV file",
+    b"FORM": "an AIFF file",
+    b"fLaC": "a FLAC file",
+    b"OggS": "an Ogg file",
+    **{bytes((*b"ID3", version)): "an MP3 file" for version in (2, 3, 4)},
+}
 """What begins so is no raw samples."""
 
 
 class Stop:
-    """Whether somebody wants to stop."""
+    """Whether somebody wants to stop, and what was wrong with the source, to be told when all else is done."""
 
     def __init__(self) -> None:
         self.wanted = False
+        self.fault: RequestError | None = None
 
 
 @contextmanager
@@ -57,8 +64,10 @@ def stopping() -> Iterator[Stop]:
 def samples_of(rate: int, stop: Stop) -> Iterator[Any]:
     """Samples of standard input, (S,) float32 at 16 kHz, as soon as they are there.
 
+    An end within a sample is a fault of ``stop``.
+
     Raises:
-        RequestError: it is closed, ends within a sample, or begins as the file of a format does.
+        RequestError: it is closed, is a terminal, or begins as the file of a format does.
     """
     import numpy as np
     import soxr
@@ -66,6 +75,11 @@ def samples_of(rate: int, stop: Stop) -> Iterator[Any]:
     from ossicle.audio.pcm import pcm_to_float
 
     number = standard_input().fileno()
+    if os.isatty(number):
+        raise RequestError(
+            "standard input is a terminal, wanted are raw samples: hand them on by a pipe, take --mic, or give --from "
+            "for text"
+        )
     resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
     size, left, begun = 2 * max(1, round(BLOCK_S * rate)), b"", False
     while not stop.wanted:
@@ -89,8 +103,9 @@ def samples_of(rate: int, stop: Stop) -> Iterator[Any]:
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
     if left and not stop.wanted:
-        raise RequestError(
-            "standard input ends within a sample of 16 bits: it holds raw samples, pcm_s16le, one channel"
+        stop.fault = RequestError(
+            "standard input ends within a sample of 16 bits: it holds raw samples, pcm_s16le, one channel; all before "
+            "that was translated"
         )
 
 
@@ -140,17 +155,26 @@ def microphone(stop: Stop) -> Iterator[Any]:
 def text_of(stop: Stop) -> Iterator[str]:
     """Text of standard input, as soon as it is there.
 
+    What is not UTF-8 ends it, and is a fault of ``stop``.
+
     Raises:
-        RequestError: it is closed, or is not UTF-8.
+        RequestError: it is closed.
     """
-    number, decoder = standard_input().fileno(), codecs.getincrementaldecoder("utf-8")()
+    number, decoder, done = standard_input().fileno(), codecs.getincrementaldecoder("utf-8-sig")(), 0
     while not stop.wanted:
         if not select.select([number], [], [], WAIT_S)[0]:
             continue
         data = os.read(number, 4096)
         try:
-            yield decoder.decode(data, final=not data)
+            text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            raise RequestError(f"standard input is no text in UTF-8: {error}") from error
+            at = done + len(data) - len(error.object) + error.start
+            stop.fault = RequestError(
+                f"standard input is no text in UTF-8 from byte {at} on ({error.reason}); all before that was translated"
+            )
+            yield error.object[: error.start].decode("utf-8-sig")
+            return
+        done += len(data)
+        yield text
         if not data:
             return

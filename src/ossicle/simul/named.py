@@ -56,6 +56,8 @@ def policy_named(text: str, model: Translator) -> Policy:
     choices = model.choices if isinstance(model.choices, Choices) else None
     if make is Emma and choices is None:
         raise RequestError(f"{model.name} has not learned when to write, which emma asks it: take wait-k or agreement")
+    if given.get("layer", 1) > (layers := model.settings.decoder_layers):
+        raise RequestError(f"{text!r}: {model.name}'s decoder has {layers} layers, counted from 1")
     if "ratio" in known and choices is not None:
         given.setdefault("ratio", choices.ratio)
     return make(**given)

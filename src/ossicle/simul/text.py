@@ -20,6 +20,9 @@ from ossicle.simul.stream import Said, whole_words
 from ossicle.simul.writer import Sentence, Writer
 from ossicle.translate.translator import Translator
 
+OVER = re.compile(r"[.?!\u2026][\"'\u00bb\u201d)]*\s$")
+"""A word with which a sentence is over."""
+
 
 class Rewriter(Writer):
     """A writer whose source is given anew with every turn."""
@@ -91,9 +94,10 @@ class Following:
         return self._written(last=True)
 
     def _written(self, *, last: bool) -> list[Said | Uttered]:
-        ids = self.model.text.encode(" ".join(self.source), self.source_language)
-        width = self.model.width
-        values = self.model.read([ids if last else ids[:-1]]).values if self.source else torch.zeros(1, 0, width)
+        text = self.model.text.legible(" ".join(self.source))[0]
+        ids = self.model.text.encode(text, self.source_language)
+        legible, width = any(char.isalnum() for char in text), self.model.width
+        values = self.model.read([ids if last else ids[:-1]]).values if legible else torch.zeros(1, 0, width)
         if self.over is None:
             self.writer.read(values, finished=last)
             self.over = self.writer.sentences[0] if self.writer.sentences else None
@@ -115,7 +119,10 @@ class Following:
 
 
 class Lines:
-    """Texts one after another, as they are typed: each line is translated by itself.
+    """Texts one after another, as they are typed: each sentence and each line is translated by itself.
+
+    A sentence ends with a mark that ends one, or where the model reads no more. Characters without a token are left out
+    and kept in ``unread``.
 
     Args:
         model: as `Following`.
@@ -143,6 +150,7 @@ class Lines:
         self.begun, self.waiting = clock(), ""
         self.closed_s = 0.0
         self.n_utterances = self.n_full = 0
+        self.unread = ""
         self.line = self._begin()
 
     @property
@@ -155,8 +163,10 @@ class Lines:
         found: list[Said | Uttered] = []
         *whole, self.waiting = re.split(r"(?<=\s)", self.waiting + text)
         for word in whole:
-            found += self._placed(self.line.read(word)) if word.strip() else []
-            found += self._ended() if word.endswith("\n") else []
+            if word.strip():
+                found += [] if self._has_room(word) else self._ended()
+                found += self._placed(self.line.read(word))
+            found += self._ended() if word.endswith("\n") or OVER.search(word) else []
         return found
 
     def finish(self) -> list[Said | Uttered]:
@@ -169,9 +179,17 @@ class Lines:
             self.model, self.policy(), self.source_language, self.language, voice=voice, max_tokens=self.max_tokens
         )
 
+    def _has_room(self, word: str) -> bool:
+        """Whether the model reads one more word of the sentence; a first one it has to."""
+        text = " ".join([*self.line.source, *word.split()])
+        n_tokens = len(self.model.text.encode(self.model.text.legible(text)[0], self.source_language))
+        return not self.line.source or n_tokens <= self.model.settings.max_position_embeddings
+
     def _ended(self) -> list[Said | Uttered]:
         if not self.line.source:
             return []
+        unread = self.model.text.legible(" ".join(self.line.source))[1]
+        self.unread = "".join(dict.fromkeys(self.unread + unread))
         found = self._placed(self.line.finish())
         self.n_utterances += 1
         self.n_full += self.line.over is not None and self.line.over.full

@@ -174,7 +174,7 @@ class Utterances:
         if high - least >= STEADY_DB or self.loud_db > LEAST_DB:
             self.loud_db = max(self.loud_db, high)
         floor = min(low, max(self.loud_db - UNDER_DB, FAINT_DB)) if self.loud_db > LEAST_DB else low
-        self.quiet_db = floor + min(max(SPREADS * (low - least), LEAST_OVER_DB), OVER_DB)
+        self.quiet_db = max(FAINT_DB, floor + min(max(SPREADS * (low - least), LEAST_OVER_DB), OVER_DB))
         return level < self.quiet_db
 
 

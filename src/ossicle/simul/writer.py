@@ -162,7 +162,7 @@ class Writer:
         if most < 1:  # where there is one sentence only
             return Read(f"{self.most} tokens are written"), self.finished
         pen = Pen(self.reading, written, eos=self.eos, finished=self.finished, most=most, several=self.several)
-        decision = checked(self.policy, self.policy.decide(pen), most, self.eos)
+        decision = checked(self.policy, self.policy.decide(pen), most, self.eos, self.model.settings.vocab_size)
         new = decision.ids if isinstance(decision, Write) else ()
         ended = new[-1:] == (self.eos,)
         real = new[:-1] if ended else new
@@ -201,20 +201,20 @@ class Writer:
         return self.quietest(self.first + low, self.first + high) if low < high else self.n_heard
 
 
-def checked(policy: Policy, decision: object, most: int, eos: int) -> Decision:
+def checked(policy: Policy, decision: object, most: int, eos: int, n_ids: int) -> Decision:
     """What a policy decided, if it may.
 
     Raises:
         ConfigError: it is neither to read nor to write, writes nothing or more than there is room for, does not say
-            why, or goes on behind an end.
+            why, goes on behind an end, or writes what is no token.
     """
     if isinstance(decision, Read):
         return decision
     if isinstance(decision, Write) and decision.ids and len(decision.reasons) == len(decision.ids):
         n = len(decision.ids) - (decision.ids[-1] == eos)
-        if n <= most and eos not in decision.ids[:n]:
+        if n <= most and eos not in decision.ids[:n] and all(0 <= one < n_ids for one in decision.ids):
             return decision
     raise ConfigError(
         f"the policy {type(policy).__name__} decides on Read(reason), or on Write(ids, reasons) of 1 to {most} tokens "
-        f"with a reason for each, an end at most the last: got {decision!r}"
+        f"below {n_ids} with a reason for each, an end at most the last: got {decision!r}"
     )
