@@ -48,7 +48,11 @@ def translate(
     ] = False,
     policy: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:N]", help="Of --live: alignatt:8, emma:0.6, wait-k:6, agreement:2, FILE.py:CLASS."),
+        typer.Option(
+            metavar="NAME[:N]",
+            help="Of --live: alignatt:8,layer=2 (the default for sound), agreement:2 (for text), emma:0.6, wait-k:6, "
+            "FILE.py:CLASS.",
+        ),
     ] = None,
     rate: Annotated[
         int | None, typer.Option(metavar="HZ", help="Of --live: of the samples, 16 bit, little-endian, mono; 16000.")
