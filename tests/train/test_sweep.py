@@ -68,6 +68,7 @@ def go(path: Path, out: Path, **more: Any) -> Done:
     return sweep.run(path, out=out, device="cpu", **more)
 
 
+@pytest.mark.slow
 def test_cells_are_made_once_and_a_cell_that_is_made_again_is_the_same(tmp_path: Path) -> None:
     at = {k: {"k": k, "hidden": 32} for k in (4, 8)}
     arms = [arm("mean", "mean_pool", also_at=[16]), arm("stack", "stack_mlp", at=at)]
