@@ -32,7 +32,7 @@ test: $(VENV)/.done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-all: $(VENV)/.done
-	OSSICLE_EXAMPLES=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.done
 	$(BIN)/ruff check .

@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_written_costs_no_other(translate, tmp_path, monke
     assert code == 5 and out and f"{files['srt']} cannot be written: No space left on device" in err
     assert {one.name for one in tmp_path.iterdir()} == {"talk.txt", "talk.vtt", "talk.html", "talk.wav"}
     code, out, err = translate(raw(), "--trace", tmp_path / f"{300 * 'n'}.html", "--transcript", tmp_path / "c.txt")
-    assert code == 5 and not out and "nnn.html' cannot be written: File name too long" in err
+    assert code == 5 and not out and "nnn.html cannot be written: File name too long" in err
     assert not (tmp_path / "c.txt").exists()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from ossicle.errors import ConfigError, RequestError
-from ossicle.simul.named import policy_named
+from ossicle.simul.named import best_policy, policy_named
 from ossicle.simul.policies import AlignAtt, Emma, LocalAgreement, WaitK
 
 from .small import RATIO, small_choices, small_model
@@ -49,3 +49,11 @@ def test_numbers_out_of_range_are_told_by_the_policy() -> None:
         policy_named("wait-k:0", MODEL)
     with pytest.raises(ConfigError, match="threshold from 0 to 1"):
         policy_named("emma:1.5", CHOOSING)
+
+
+def test_what_decides_where_nothing_is_named_is_a_policy_of_the_model() -> None:
+    model = small_model()
+    assert best_policy(model) == "alignatt:8,layer=2" and isinstance(policy_named(best_policy(model), model), AlignAtt)
+    model.settings.decoder_layers = 1
+    assert best_policy(model) == "agreement:2"
+    assert isinstance(policy_named(best_policy(model), model), LocalAgreement)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -86,8 +86,7 @@ class Kept:
     lines: list[Line] = field(default_factory=list)
     text: str = ""
     start_s: float | None = None
-    begun_s: float | None = None
-    """Where the utterance that is over began, behind the pause before it."""
+    """Where what is to be a line begins: its first words' part of the sound, then the utterance itself."""
     utterances: list[Any] = field(default_factory=list)
     speech_s: float = 0.0
     """Where the speech that was made ends, in the time of the sound."""
@@ -206,8 +205,7 @@ class _Live:
         """An utterance has ended: its text is a line."""
         kept = self.kept
         if kept.text.strip():
-            start_s = (kept.start_s if kept.begun_s is None else kept.begun_s) or 0.0
-            line = Line(kept.text.strip(), start_s, self.session.heard_s if end_s is None else end_s)
+            line = Line(kept.text.strip(), kept.start_s or 0.0, self.session.heard_s if end_s is None else end_s)
             kept.lines.append(line)
             if self.growing is not None:
                 with _stored(self.wanted.transcript):
@@ -215,7 +213,7 @@ class _Live:
                     self.growing.flush()
             if not self.wanted.as_json:
                 self._print("\n")
-        kept.text, kept.start_s, kept.begun_s = "", None, None
+        kept.text, kept.start_s = "", None
 
     def _speech(self, one: Any) -> None:
         import numpy as np
@@ -240,7 +238,7 @@ class _Live:
 
     def _look(self, one: Any) -> None:
         self.n_full += one.n_full
-        self.kept.begun_s = one.start_s
+        self.kept.start_s = one.start_s
         if self.wanted.trace is not None:
             self.kept.utterances.append(one)
 
@@ -319,12 +317,8 @@ def _check(wanted: Wanted) -> None:
             raise StorageError(f"the folder of {file!r} is not there: make it first")
         if not os.access(folder, os.W_OK):
             raise StorageError(f"the folder of {file!r} cannot be written to")
-        try:
+        with _stored(file), suppress(FileNotFoundError):
             os.lstat(file + ".partial")  # of a name that is too long this says so
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise StorageError(f"{file!r} cannot be written: {error.strerror}") from error
 
 
 @contextmanager
